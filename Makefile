@@ -1,0 +1,49 @@
+# What a person types. `make` alone lists it.
+#
+# Each target first runs scripts/setup.sh, which installs what that target needs on a Debian machine and costs a fraction
+# of a second when nothing is missing.
+
+DATA_DIR ?= galerie-data
+LISTEN ?= 127.0.0.1:8443
+BENCH ?= target/corpus
+PYTEST = target/venv/sdk/bin/pytest
+
+.PHONY: help run check test test-rust test-clients bench deny
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and start the server (DATA_DIR=galerie-data LISTEN=127.0.0.1:8443)
+	@scripts/setup.sh run
+	cargo build --release --package galerie
+	@exec target/release/galerie serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+check: ## format, lints and unit tests: under three minutes once dependencies are built
+	@scripts/setup.sh check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo nextest run --workspace --lib --bins
+
+test: ## everything that CI runs
+	@scripts/setup.sh test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	$(MAKE) --no-print-directory test-rust test-clients
+
+test-rust: ## every Rust test
+	cargo nextest run --workspace
+	cargo test --workspace --doc --quiet
+
+test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a started server
+	cargo build --package galerie
+	$(PYTEST) tests/clients $(PYTEST_ARGS)
+
+bench: ## the budgets beside what was reached (BENCH=target/corpus makes the corpus there; BENCH=--small is quick)
+	@scripts/setup.sh bench
+	benches/run.sh $(BENCH)
+
+deny: ## licences, duplicate and withdrawn dependencies (installs cargo-deny the first time)
+	@scripts/setup.sh check
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version 0.20.2
+	cargo deny check licenses bans sources
