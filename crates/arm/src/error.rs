@@ -1,0 +1,116 @@
+//! The error of every ARM answer: `{"error": {"code", "message", "target"?, "details"?}}`.
+//!
+//! Status and code are chosen here and nowhere else: callers name what went wrong ([`ArmError::resource_not_found`],
+//! [`ArmError::property_change_not_allowed`], ...). Texts follow what the real service was seen to answer; the tests in
+//! `tests/error_bodies.rs` hold them still. The constructors of gallery errors are in `error/gallery.rs`, those of the
+//! front door (versions, tokens, bodies) in `error/request.rs`.
+
+mod gallery;
+mod request;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What went wrong, for the client. Serialises with its status, for keeping; [`ArmError::body`] is what is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmError {
+    /// HTTP status.
+    pub status: u16,
+    /// What programs branch on.
+    pub code: Cow<'static, str>,
+    /// What people read. Holds no secret.
+    pub message: String,
+    /// What it is about: a property's path, a parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Several faults of one request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<ArmError>,
+}
+
+impl ArmError {
+    /// An error with the given status, code and message.
+    #[must_use]
+    pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), message: message.into(), target: None, details: Vec::new() }
+    }
+
+    /// 400 with a code of its own.
+    #[must_use]
+    pub fn bad_request(code: &'static str, message: &str) -> Self {
+        Self::new(400, code, message)
+    }
+
+    /// The same error, about `target`.
+    #[must_use]
+    pub fn with_target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// The same error with one more detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: ArmError) -> Self {
+        self.details.push(detail);
+        self
+    }
+
+    /// What stands under `"error"`: `code`, `message`, and `target` and `details` when there are any.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("code".to_owned(), Value::from(self.code.as_ref()));
+        error.insert("message".to_owned(), Value::from(self.message.as_str()));
+        if let Some(target) = &self.target {
+            error.insert("target".to_owned(), Value::from(target.as_str()));
+        }
+        if !self.details.is_empty() {
+            error.insert("details".to_owned(), self.details.iter().map(Self::to_value).collect());
+        }
+        Value::Object(error)
+    }
+
+    /// The whole body of the answer.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        Value::Object(Map::from_iter([("error".to_owned(), self.to_value())]))
+    }
+}
+
+impl fmt::Display for ArmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for ArmError {}
+
+/// A text that is none of an enumeration's values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not a value of {enumeration}")]
+pub struct UnknownValue {
+    enumeration: &'static str,
+    text: String,
+}
+
+impl UnknownValue {
+    pub(crate) fn new(enumeration: &'static str, text: &str) -> Self {
+        Self { enumeration, text: quoted(text) }
+    }
+}
+
+/// How much of a caller's text an error repeats, in characters.
+const LONGEST_QUOTE_CHARS: usize = 300;
+
+/// A caller's text as an error repeats it: cut, and without control characters.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quote: String =
+        text.chars().take(LONGEST_QUOTE_CHARS).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
+    if text.chars().nth(LONGEST_QUOTE_CHARS).is_some() {
+        quote.push('…');
+    }
+    quote
+}
