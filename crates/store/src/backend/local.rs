@@ -1,0 +1,229 @@
+//! A directory as a backend.
+//!
+//! Keys are paths below the root. Files are written by the one durable way of the `durable` module, so that a crash
+//! leaves whole files and, in `.tmp`, remains that the next open sweeps away. Several processes may share a root.
+//!
+//! Reads of what the page cache holds are answered on the calling task; what needs the disk goes to a bounded pool of
+//! blocking threads.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, IoSliceMut},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::Semaphore;
+
+use super::{Backend, Key, LIST_LIMIT_MAX, Object, check_prefix, durable};
+use crate::{Error, Result};
+
+/// How many blocking calls one backend has under way; more only queue in the disk.
+const BLOCKING_CALLS_MAX: usize = 64;
+/// How many packs are kept open for reading.
+const OPEN_FILES_MAX: usize = 256;
+/// The largest read that is tried on the calling task; a larger copy would hold it up for too long.
+const INLINE_READ_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Objects as files below a root folder.
+#[derive(Debug)]
+pub struct LocalBackend {
+    root: PathBuf,
+    open_files: Cache<Key, Arc<File>>,
+    blocking: Arc<Semaphore>,
+}
+
+impl LocalBackend {
+    /// Opens the folder, creating it when it is missing, and sweeps away what dead writers left.
+    ///
+    /// # Errors
+    /// `Io` with the path, when it cannot be created, read or written.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        let prepared = root.clone();
+        tokio::task::spawn_blocking(move || prepare(&prepared)).await.map_err(stopped)??;
+        Ok(Self {
+            root,
+            open_files: Cache::new(OPEN_FILES_MAX),
+            blocking: Arc::new(Semaphore::new(BLOCKING_CALLS_MAX)),
+        })
+    }
+
+    /// The root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let permit = Arc::clone(&self.blocking).acquire_owned().await.map_err(|_| Error::Cancelled)?;
+        let run = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(run).await.map_err(stopped)?
+    }
+
+    async fn file(&self, key: &Key) -> Result<Arc<File>> {
+        if let Some(file) = self.open_files.get(key) {
+            return Ok(file);
+        }
+        let path = self.path(key);
+        let name = key.clone();
+        let file = Arc::new(self.blocking(move || File::open(path).map_err(|e| read_error(&name, e))).await?);
+        self.open_files.insert(key.clone(), Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+/// Makes the folders and proves that they can be written.
+fn prepare(root: &Path) -> Result<()> {
+    let temporary = root.join(durable::TEMPORARY_FOLDER);
+    durable::create_folders(&temporary)?;
+    let swept = durable::sweep(&temporary)?;
+    if swept > 0 {
+        tracing::info!(folder = %temporary.display(), files = swept, "swept unfinished files of dead writers");
+    }
+    Ok(())
+}
+
+fn stopped(error: tokio::task::JoinError) -> Error {
+    Error::Unavailable(format!("blocking call ended: {error}"))
+}
+
+fn read_error(key: &Key, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::NotFound(key.to_string()),
+        _ => Error::io(format!("read {key}"), source),
+    }
+}
+
+fn ends_early(key: &Key, offset_bytes: u64, length_bytes: u64) -> Error {
+    Error::Corrupt(format!("{key} ends before the {length_bytes} bytes at {offset_bytes}"))
+}
+
+/// Reads what the page cache holds, without waiting for the disk; `None` when that is not all of it.
+fn read_cached(file: &File, buf: &mut [u8], offset_bytes: u64) -> bool {
+    let length = buf.len();
+    match preadv2(file, &mut [IoSliceMut::new(buf)], offset_bytes, ReadWriteFlags::NOWAIT) {
+        Ok(read) => read == length,
+        Err(Errno::AGAIN | Errno::OPNOTSUPP) | Err(_) => false,
+    }
+}
+
+#[async_trait]
+impl Backend for LocalBackend {
+    async fn put(&self, key: &Key, parts: Vec<Bytes>) -> Result<()> {
+        let (temporary, path) = (self.root.join(durable::TEMPORARY_FOLDER), self.path(key));
+        self.blocking(move || durable::write_new(&temporary, &path, &parts)).await
+    }
+
+    async fn get(&self, key: &Key, limit_bytes: u64) -> Result<Bytes> {
+        let size_bytes = self.size_bytes(key).await?;
+        if size_bytes > limit_bytes {
+            return Err(Error::Invalid(format!("{key} has {size_bytes} bytes, more than {limit_bytes}")));
+        }
+        self.get_range(key, 0, size_bytes).await
+    }
+
+    async fn get_range(&self, key: &Key, offset_bytes: u64, length_bytes: u64) -> Result<Bytes> {
+        let length = usize::try_from(length_bytes).map_err(|_| ends_early(key, offset_bytes, length_bytes))?;
+        let file = self.file(key).await?;
+        let mut buf = vec![0; length];
+        if length_bytes <= INLINE_READ_MAX_BYTES && read_cached(&file, &mut buf, offset_bytes) {
+            return Ok(buf.into());
+        }
+        let name = key.clone();
+        self.blocking(move || match file.read_exact_at(&mut buf, offset_bytes) {
+            Ok(()) => Ok(buf.into()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ends_early(&name, offset_bytes, length_bytes))
+            }
+            Err(error) => Err(read_error(&name, error)),
+        })
+        .await
+    }
+
+    async fn size_bytes(&self, key: &Key) -> Result<u64> {
+        let (path, name) = (self.path(key), key.clone());
+        self.blocking(move || fs::metadata(path).map(|metadata| metadata.len()).map_err(|e| read_error(&name, e))).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.open_files.remove(key);
+        let path = self.path(key);
+        self.blocking(move || match fs::remove_file(&path) {
+            Ok(()) => durable::sync_folder(path.parent().expect("every key lies in the root folder")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(format!("delete {}", path.display()), error)),
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>> {
+        check_prefix(prefix)?;
+        let (root, prefix, after) = (self.root.clone(), prefix.to_owned(), after.cloned());
+        self.blocking(move || {
+            let mut page = Page { after, limit: limit.min(LIST_LIMIT_MAX), keys: BTreeSet::new() };
+            walk(&root, prefix.trim_end_matches('/'), &mut page)?;
+            Ok(page.keys.into_iter().filter_map(|key| sized(&root, key)).collect())
+        })
+        .await
+    }
+}
+
+/// The smallest keys after a given one.
+struct Page {
+    after: Option<Key>,
+    limit: usize,
+    keys: BTreeSet<Key>,
+}
+
+impl Page {
+    fn offer(&mut self, key: Key) {
+        if self.after.as_ref().is_some_and(|after| key <= *after) {
+            return;
+        }
+        self.keys.insert(key);
+        if self.keys.len() > self.limit {
+            self.keys.pop_last();
+        }
+    }
+}
+
+fn walk(root: &Path, folder: &str, page: &mut Page) -> Result<()> {
+    let path = root.join(folder);
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io(format!("list {}", path.display()), error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::io(format!("list {}", path.display()), source))?;
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let Ok(key) = (if folder.is_empty() { name } else { format!("{folder}/{name}") }).parse::<Key>() else {
+            continue; // Not ours: `.tmp`, `lost+found`, an editor's remains.
+        };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(root, key.as_str(), page)?;
+        } else {
+            page.offer(key);
+        }
+    }
+    Ok(())
+}
+
+/// `None` when the object was deleted meanwhile.
+fn sized(root: &Path, key: Key) -> Option<Object> {
+    let size_bytes = fs::metadata(root.join(key.as_str())).ok()?.len();
+    Some(Object { key, size_bytes })
+}

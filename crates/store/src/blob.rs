@@ -1,0 +1,308 @@
+//! Blobs as they are stored and carried: an id, a kind, a codec and the encoded bytes.
+
+use std::cell::RefCell;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::{
+    BlobId, Error, Result, chunking::CHUNK_MAX_BYTES, manifest::MANIFEST_ENCODED_MAX_BYTES,
+    segment::SEGMENT_ENCODED_MAX_BYTES,
+};
+
+/// Level 3 stores 3 % less than level 1 at three quarters of its speed; see `docs/design/store.md`.
+const ZSTD_LEVEL: i32 = 3;
+/// Above this many bytes, decoding goes to blocking threads rather than holding up the calling task.
+const INLINE_DECODE_MAX_BYTES: u64 = 512 * 1024;
+
+/// What a blob's decoded bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum BlobKind {
+    /// Guest bytes.
+    Chunk = 1,
+    /// An encoded [`crate::SegmentId`] list.
+    Segment = 2,
+    /// An encoded manifest.
+    Manifest = 3,
+}
+
+impl BlobKind {
+    /// The most bytes a blob of this kind has when decoded; what decoding may allocate.
+    pub const fn max_bytes(self) -> usize {
+        match self {
+            Self::Chunk => CHUNK_MAX_BYTES,
+            Self::Segment => SEGMENT_ENCODED_MAX_BYTES,
+            Self::Manifest => MANIFEST_ENCODED_MAX_BYTES,
+        }
+    }
+}
+
+impl TryFrom<u8> for BlobKind {
+    type Error = Error;
+    fn try_from(byte: u8) -> Result<Self> {
+        match byte {
+            1 => Ok(Self::Chunk),
+            2 => Ok(Self::Segment),
+            3 => Ok(Self::Manifest),
+            _ => Err(Error::Corrupt(format!("{byte} is no kind of blob"))),
+        }
+    }
+}
+
+/// How a blob's bytes are encoded at rest and on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// As they are: compressing gained less than 5 %.
+    Raw = 0,
+    /// One zstd frame.
+    Zstd = 1,
+}
+
+impl TryFrom<u8> for Codec {
+    type Error = Error;
+    fn try_from(byte: u8) -> Result<Self> {
+        match byte {
+            0 => Ok(Self::Raw),
+            1 => Ok(Self::Zstd),
+            _ => Err(Error::Corrupt(format!("{byte} is no codec"))),
+        }
+    }
+}
+
+/// A blob as stored: still encoded, not verified until [`StoredBlob::decode`] says so.
+#[derive(Debug, Clone)]
+pub struct StoredBlob {
+    /// The hash of the decoded bytes.
+    pub id: BlobId,
+    /// What the decoded bytes are.
+    pub kind: BlobKind,
+    /// How `bytes` are encoded.
+    pub codec: Codec,
+    /// The length of the decoded bytes; bounds what decoding may allocate.
+    pub length_bytes: u32,
+    /// The encoded bytes.
+    pub bytes: Bytes,
+}
+
+thread_local! {
+    // A zstd context is a megabyte and slow to make; each thread keeps its own.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    // Compressed bytes are copied out of here, so that a small blob does not hold on to a large buffer.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl StoredBlob {
+    /// Hashes and encodes `bytes`: zstd, or raw where that gains less than 5 %.
+    ///
+    /// # Panics
+    /// When `bytes` is empty or longer than the kind allows.
+    pub fn encode(kind: BlobKind, bytes: &[u8]) -> Self {
+        Self::encode_as(BlobId::of(bytes), kind, bytes)
+    }
+
+    /// As [`StoredBlob::encode`], for a caller that has hashed `bytes` already.
+    ///
+    /// # Panics
+    /// As [`StoredBlob::encode`].
+    pub fn encode_as(id: BlobId, kind: BlobKind, bytes: &[u8]) -> Self {
+        assert!((1..=kind.max_bytes()).contains(&bytes.len()), "{} bytes cannot be a {kind:?}", bytes.len());
+        let length_bytes = u32::try_from(bytes.len()).expect("bounded above");
+        let (codec, bytes) = match compress(bytes) {
+            Some(packed) => (Codec::Zstd, packed),
+            None => (Codec::Raw, Bytes::copy_from_slice(bytes)),
+        };
+        Self { id, kind, codec, length_bytes, bytes }
+    }
+
+    /// Decodes the blob and verifies that it has its id. Allocates no more than the kind allows.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the blob.
+    pub fn decode(&self) -> Result<Bytes> {
+        let corrupt = |why: &str| Error::Corrupt(format!("blob {} {why}", self.id));
+        let length = self.length_bytes as usize;
+        if length == 0 || length > self.kind.max_bytes() {
+            return Err(corrupt("has an impossible length"));
+        }
+        let decoded = match self.codec {
+            // Copied, because the bytes may be a slice of a much longer read, which a cached chunk would hold on to.
+            Codec::Raw if self.bytes.len() == length => Bytes::copy_from_slice(&self.bytes),
+            Codec::Raw => return Err(corrupt("has another length than stated")),
+            Codec::Zstd => decompress(&self.bytes, length).ok_or_else(|| corrupt("does not decompress"))?,
+        };
+        if decoded.len() != length {
+            return Err(corrupt("has another length than stated"));
+        }
+        if BlobId::of(&decoded) != self.id {
+            return Err(corrupt("does not match its hash"));
+        }
+        Ok(decoded)
+    }
+}
+
+/// `None` when that gains less than 5 %.
+fn compress(bytes: &[u8]) -> Option<Bytes> {
+    let enough = bytes.len() - bytes.len().div_ceil(20);
+    COMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = Compressor::new(ZSTD_LEVEL).ok();
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.reserve(enough);
+            // What does not fit gains too little; so does what cannot be compressed for want of memory.
+            let length = slot.as_mut()?.compress_to_buffer(bytes, scratch).ok()?;
+            (length <= enough).then(|| Bytes::copy_from_slice(&scratch[..length]))
+        })
+    })
+}
+
+fn decompress(bytes: &[u8], length: usize) -> Option<Bytes> {
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = Decompressor::new().ok();
+        }
+        let mut decoded = Vec::with_capacity(length);
+        slot.as_mut()?.decompress_to_buffer(bytes, &mut decoded).ok()?;
+        Some(decoded.into())
+    })
+}
+
+/// Something blobs can be fetched from: a domain of a region store, or a server across the network.
+#[async_trait]
+pub trait BlobSource: Send + Sync {
+    /// Fetches blobs, in the order asked for. The caller verifies them by decoding.
+    ///
+    /// `listed_by` is the blob that lists all of `ids`: a segment for chunks, a manifest for segments, `None` for a
+    /// manifest. A server across the network answers only what its client may read, and finds that out there; a
+    /// domain of a local store ignores it.
+    ///
+    /// # Errors
+    /// `NotFound` names the first blob that is not there.
+    async fn fetch(&self, ids: &[BlobId], listed_by: Option<BlobId>) -> Result<Vec<StoredBlob>>;
+
+    /// Names the set of blobs that can be fetched here, for caches that serve several sources: they keep apart what comes
+    /// from different scopes. 0 for a process that has only one source.
+    fn cache_scope(&self) -> u64 {
+        0
+    }
+
+    /// Tells the source that a blob it gave does not decode to `id`, and asks for a good copy.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the blob, when there is no other.
+    async fn replace_corrupt(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob> {
+        let again = self.fetch(&[id], listed_by).await?.pop().ok_or_else(|| Error::NotFound(format!("blob {id}")))?;
+        verified(&id, &again).map(|_| again)
+    }
+
+    /// Fetches blobs and decodes them, in the order asked for: verified bytes, or an error.
+    ///
+    /// # Errors
+    /// As [`BlobSource::fetch`]; `Corrupt` when no good copy of a blob is to be had.
+    async fn fetch_decoded(&self, ids: &[BlobId], listed_by: Option<BlobId>) -> Result<Vec<Bytes>> {
+        let blobs = self.fetch(ids, listed_by).await?;
+        check_count(ids, &blobs)?;
+        let verdicts = decode_all(ids, &blobs).await?;
+        let mut decoded = Vec::with_capacity(ids.len());
+        for (id, verdict) in ids.iter().zip(verdicts) {
+            decoded.push(match verdict {
+                Ok(bytes) => bytes,
+                Err(_) => verified(id, &self.replace_corrupt(*id, listed_by).await?)?,
+            });
+        }
+        Ok(decoded)
+    }
+
+    /// Fetches blobs that were verified, still encoded: to hand on.
+    ///
+    /// # Errors
+    /// As [`BlobSource::fetch_decoded`].
+    async fn fetch_verified(&self, ids: &[BlobId], listed_by: Option<BlobId>) -> Result<Vec<StoredBlob>> {
+        let mut blobs = self.fetch(ids, listed_by).await?;
+        check_count(ids, &blobs)?;
+        let verdicts = decode_all(ids, &blobs).await?;
+        for ((id, blob), verdict) in ids.iter().zip(&mut blobs).zip(verdicts) {
+            if verdict.is_err() {
+                *blob = self.replace_corrupt(*id, listed_by).await?;
+                verified(id, blob)?;
+            }
+        }
+        Ok(blobs)
+    }
+}
+
+/// The bytes of `id`, if that is what `blob` holds.
+fn verified(id: &BlobId, blob: &StoredBlob) -> Result<Bytes> {
+    if blob.id != *id {
+        return Err(Error::Corrupt(format!("blob {} came where {id} was asked for", blob.id)));
+    }
+    blob.decode()
+}
+
+fn check_count(ids: &[BlobId], blobs: &[StoredBlob]) -> Result<()> {
+    if ids.len() == blobs.len() {
+        return Ok(());
+    }
+    Err(Error::Corrupt(format!("{} blobs came where {} were asked for", blobs.len(), ids.len())))
+}
+
+/// A verdict for each blob. Large batches are decoded on blocking threads, side by side.
+async fn decode_all(ids: &[BlobId], blobs: &[StoredBlob]) -> Result<Vec<Result<Bytes>>> {
+    let asked: Vec<(BlobId, StoredBlob)> = ids.iter().copied().zip(blobs.iter().cloned()).collect();
+    let total_bytes: u64 = blobs.iter().map(|blob| u64::from(blob.length_bytes)).sum();
+    if total_bytes <= INLINE_DECODE_MAX_BYTES {
+        return Ok(asked.iter().map(|(id, blob)| verified(id, blob)).collect());
+    }
+    let mut batches = Vec::new();
+    for batch in split_by_length(&asked) {
+        let batch = batch.to_vec();
+        batches.push(blocking(move || Ok(batch.iter().map(|(id, blob)| verified(id, blob)).collect::<Vec<_>>())));
+    }
+    Ok(futures::future::try_join_all(batches).await?.into_iter().flatten().collect())
+}
+
+fn split_by_length(blobs: &[(BlobId, StoredBlob)]) -> impl Iterator<Item = &[(BlobId, StoredBlob)]> {
+    let mut sum_bytes = 0;
+    blobs.split_inclusive(move |(_, blob)| {
+        sum_bytes += u64::from(blob.length_bytes);
+        let ends = sum_bytes >= INLINE_DECODE_MAX_BYTES;
+        sum_bytes = if ends { 0 } else { sum_bytes };
+        ends
+    })
+}
+
+/// Runs blocking work on the runtime's pool for it.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Unavailable(format!("blocking work ended: {error}")))?
+}
+
+/// Something an import puts blobs into: a domain's pack writer, or an upload to a server.
+///
+/// Called from the import's threads; `put` may block to hold the import back. A manifest is put last, and a sink makes it
+/// visible only when everything that was put before it is.
+pub trait BlobSink: Send + Sync {
+    /// Whether the blob is already kept (or known to the server) and need not be encoded and put.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`, when that cannot be found out.
+    fn contains(&self, id: &BlobId) -> Result<bool>;
+
+    /// Takes a blob. Durable only after [`BlobSink::finish`].
+    ///
+    /// # Errors
+    /// `Full`, `Io`, `Unavailable`: the import ends.
+    fn put(&self, blob: StoredBlob) -> Result<()>;
+
+    /// Makes everything put so far durable and visible.
+    ///
+    /// # Errors
+    /// As [`BlobSink::put`].
+    fn finish(&self) -> Result<()>;
+}

@@ -1,0 +1,433 @@
+//! Domains: one tenant's bytes in one region, and the boundary within which they are deduplicated.
+//!
+//! A domain answers where blobs are, reads them, and hands out writers. It serves verified bytes only: a blob that does
+//! not match its id is read again, then sought in another pack, and if that fails quarantined durably, so that it is
+//! neither served nor deduplicated against ever after. Putting the same bytes again (another import, another region)
+//! heals it.
+//!
+//! That a segment or manifest is kept says nothing about what it names; only the catalogue knows what is complete.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{
+        Arc, Mutex as SyncMutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
+
+use crate::{
+    BlobId, BlobSource, CondemnedPacks, Error, Manifest, ManifestId, Result, Segment, SegmentId, StoredBlob, TenantId,
+    backend::{Backend, Key, Object, list_all},
+    blob::blocking,
+    index::{Index, IndexStats, IndexedPack, Location},
+    pack::{PackId, blob_at, packs_prefix, read_table},
+    region_store::StoreOptions,
+    writer::DomainWriter,
+};
+
+/// How many pack tables are read at a time.
+const TABLE_READS_MAX: usize = 16;
+/// The most bytes one range read spans.
+const RANGE_READ_MAX_BYTES: u64 = 1024 * 1024;
+/// Neighbours are read together if no more than this lies between them; a read of that many bytes costs about what a
+/// second request does.
+const RANGE_GAP_MAX_BYTES: u64 = 32 * 1024;
+/// How many range reads one fetch has under way.
+const RANGE_READS_MAX: usize = 8;
+
+/// One tenant's blobs in one region.
+#[derive(Debug)]
+pub struct Domain {
+    cache_scope: u64,
+    tenant: TenantId,
+    backend: Arc<dyn Backend>,
+    index: Arc<Index>,
+    options: StoreOptions,
+    refreshing: Mutex<()>,
+    /// Packs whose table does not read, so that each is complained about once.
+    unreadable: SyncMutex<HashMap<PackId, String>>,
+}
+
+/// What a domain holds and what its index takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DomainStats {
+    /// How many packs there are.
+    pub packs: u64,
+    /// Their size, all included.
+    pub pack_bytes: u64,
+    /// How many blobs are in them, dead ones included.
+    pub blobs: u64,
+    /// Damaged blobs that are left out.
+    pub quarantined: u64,
+    /// Packs whose table cannot be read.
+    pub unreadable_packs: u64,
+    /// The index.
+    pub index: IndexStats,
+}
+
+impl Domain {
+    pub(crate) async fn open(
+        backend: Arc<dyn Backend>,
+        tenant: TenantId,
+        index_folder: &Path,
+        options: StoreOptions,
+    ) -> Result<Arc<Self>> {
+        let (folder, recent) = (index_folder.to_owned(), options.index_recent_entries_max);
+        let index = blocking(move || Index::open(&folder, recent)).await?;
+        static NEXT_SCOPE: AtomicU64 = AtomicU64::new(1);
+        let domain = Arc::new(Self {
+            cache_scope: NEXT_SCOPE.fetch_add(1, Ordering::Relaxed),
+            tenant,
+            backend,
+            index: Arc::new(index),
+            options,
+            refreshing: Mutex::default(),
+            unreadable: SyncMutex::default(),
+        });
+        domain.refresh().await?;
+        Ok(domain)
+    }
+
+    /// Whose bytes these are.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Where the packs lie.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    pub(crate) fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// The packs it knows of.
+    pub fn packs(&self) -> Vec<IndexedPack> {
+        self.index.packs()
+    }
+
+    /// Whether a blob is kept, as far as the index knows.
+    ///
+    /// # Errors
+    /// `Io`, `Unavailable` when the index cannot be read.
+    pub fn contains(&self, id: &BlobId) -> Result<bool> {
+        self.index.contains(id, &CondemnedPacks::none())
+    }
+
+    /// Brings the index up to date with the packs there are. Afterwards every pack that was there before the call is
+    /// known, and none that was gone.
+    ///
+    /// # Errors
+    /// `Io`, `Unavailable`.
+    pub async fn refresh(&self) -> Result<()> {
+        let _one = self.refreshing.lock().await;
+        self.index.drop_damaged();
+        // Known before listing: a pack written meanwhile may be missing from the listing, and must not be forgotten.
+        let known: HashSet<PackId> = self.index.packs().into_iter().map(|pack| pack.pack).collect();
+        let listed = self.list_packs().await?;
+        let gone: Vec<PackId> = known.iter().filter(|pack| !listed.contains_key(*pack)).copied().collect();
+        self.index.remove(&gone);
+        self.unreadable().retain(|pack, _| listed.contains_key(pack));
+        let new: Vec<(PackId, Object)> = listed
+            .into_iter()
+            .filter(|(pack, _)| !known.contains(pack) && !self.unreadable().contains_key(pack))
+            .collect();
+        stream::iter(new)
+            .map(|(pack, object)| self.learn(pack, object))
+            .buffer_unordered(TABLE_READS_MAX)
+            .try_collect::<()>()
+            .await?;
+        self.load_quarantine().await
+    }
+
+    async fn list_packs(&self) -> Result<HashMap<PackId, Object>> {
+        let objects = list_all(&*self.backend, &packs_prefix(&self.tenant)).await?;
+        let named = objects.into_iter().filter_map(|object| Some((object.key.name().parse::<PackId>().ok()?, object)));
+        Ok(named.collect())
+    }
+
+    /// Reads a pack's table into the index. A pack that is no pack is remembered, and left to [`crate::verify`].
+    async fn learn(&self, pack: PackId, object: Object) -> Result<()> {
+        match read_table(&*self.backend, &object.key, pack, object.size_bytes).await {
+            Ok(table) => {
+                let index = Arc::clone(&self.index);
+                blocking(move || index.add(&table, object.size_bytes)).await
+            }
+            Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::Corrupt(reason)) => {
+                tracing::error!(tenant = %self.tenant, %pack, reason, "pack cannot be read and is left out");
+                self.unreadable().insert(pack, reason);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unreadable(&self) -> std::sync::MutexGuard<'_, HashMap<PackId, String>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The packs whose table cannot be read, and why.
+    pub fn unreadable_packs(&self) -> Vec<(PackId, String)> {
+        self.unreadable().iter().map(|(pack, reason)| (*pack, reason.clone())).collect()
+    }
+
+    fn quarantine_prefix(&self) -> String {
+        format!("tenants/{}/quarantine/", self.tenant)
+    }
+
+    fn quarantine_key(&self, pack: PackId, id: BlobId) -> Key {
+        format!("{}{pack}.{id}", self.quarantine_prefix()).parse().expect("hexadecimal digits make a valid key")
+    }
+
+    async fn load_quarantine(&self) -> Result<()> {
+        for object in list_all(&*self.backend, &self.quarantine_prefix()).await? {
+            let names =
+                object.key.name().split_once('.').and_then(|(pack, id)| Some((pack.parse().ok()?, id.parse().ok()?)));
+            if let Some((pack, id)) = names {
+                self.index.quarantine(pack, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records durably that a pack's copy of a blob is damaged.
+    pub(crate) async fn quarantine(&self, pack: PackId, id: BlobId, reason: &str) -> Result<()> {
+        tracing::error!(tenant = %self.tenant, %pack, blob = %id, reason, "blob is damaged and quarantined");
+        metrics::counter!("galerie_store_blobs_quarantined_total").increment(1);
+        self.index.quarantine(pack, id);
+        let record = Bytes::copy_from_slice(reason.as_bytes());
+        match self.backend.put(&self.quarantine_key(pack, id), vec![record]).await {
+            Ok(()) | Err(Error::AlreadyExists(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a pack, for the collector; then the records about its blobs.
+    pub(crate) async fn delete_pack(&self, pack: PackId) -> Result<()> {
+        self.backend.delete(&pack.key(&self.tenant)).await?;
+        self.index.remove(&[pack]);
+        let prefix = self.quarantine_prefix();
+        for object in list_all(&*self.backend, &prefix).await? {
+            if object.key.name().split('.').next().is_some_and(|name| name == pack.to_string()) {
+                self.backend.delete(&object.key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A writer of new packs. The caller has pinned what it will find here, *then* read which packs are condemned.
+    /// The index is refreshed first, so that no pack deleted before the call is deduplicated against.
+    ///
+    /// # Errors
+    /// As [`Domain::refresh`].
+    pub async fn writer(self: &Arc<Self>, condemned: CondemnedPacks) -> Result<Arc<DomainWriter>> {
+        self.refresh().await?;
+        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned)))
+    }
+
+    /// A manifest, verified.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt`, `Io`, `Unavailable`.
+    pub async fn manifest(&self, id: ManifestId) -> Result<Manifest> {
+        fetch_manifest(self, id).await
+    }
+
+    /// A segment, verified.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt`, `Io`, `Unavailable`.
+    pub async fn segment(&self, id: SegmentId) -> Result<Segment> {
+        let decoded = self.fetch_decoded(&[id.0], None).await?;
+        decoded.first().ok_or_else(|| Error::NotFound(format!("segment {id}"))).and_then(|bytes| Segment::decode(bytes))
+    }
+
+    /// What it holds.
+    pub fn stats(&self) -> DomainStats {
+        let packs = self.index.packs();
+        DomainStats {
+            packs: packs.len() as u64,
+            pack_bytes: packs.iter().map(|pack| pack.size_bytes).sum(),
+            blobs: packs.iter().map(|pack| u64::from(pack.blobs)).sum(),
+            quarantined: self.index.quarantined() as u64,
+            unreadable_packs: self.unreadable().len() as u64,
+            index: self.index.stats(),
+        }
+    }
+
+    /// Where the blobs lie; `Err` names the first that is nowhere.
+    fn locate(&self, ids: &[BlobId]) -> Result<Vec<Location>> {
+        let mut last_pack = None;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let locations = self.index.locations(id)?;
+            // The pack just read from, if it has this one too: neighbours are then read together.
+            let near = locations.iter().find(|location| Some(location.pack) == last_pack).or(locations.first());
+            let location = *near.ok_or_else(|| Error::NotFound(format!("blob {id}")))?;
+            last_pack = Some(location.pack);
+            found.push(location);
+        }
+        Ok(found)
+    }
+
+    async fn fetch_located(&self, locations: Vec<Location>) -> Result<Vec<StoredBlob>> {
+        let count = locations.len();
+        let ranges = coalesce(locations);
+        let mut blobs: Vec<Option<StoredBlob>> = vec![None; count];
+        if let [range] = ranges.as_slice() {
+            // The usual case, without the machinery of the other.
+            for (at, blob) in self.read_range(range).await? {
+                blobs[at] = Some(blob);
+            }
+        } else {
+            let reads: Vec<_> = ranges.iter().map(|range| self.read_range(range)).collect();
+            let mut reads = stream::iter(reads).buffer_unordered(RANGE_READS_MAX);
+            while let Some(read) = reads.next().await {
+                for (at, blob) in read? {
+                    blobs[at] = Some(blob);
+                }
+            }
+        }
+        Ok(blobs.into_iter().map(|blob| blob.expect("every location is in one range")).collect())
+    }
+
+    async fn read_range(&self, range: &RangeRead) -> Result<Vec<(usize, StoredBlob)>> {
+        let key = range.pack.key(&self.tenant);
+        match self.backend.get_range(&key, range.start_bytes, range.end_bytes - range.start_bytes).await {
+            Ok(bytes) => range
+                .wanted
+                .iter()
+                .map(|(at, location)| Ok((*at, blob_at(&bytes, range.start_bytes, &location.entry)?)))
+                .collect(),
+            Err(Error::Corrupt(_)) => {
+                // The pack was cut short; what lies before the cut, or elsewhere, is still good.
+                let mut blobs = Vec::new();
+                for (at, location) in &range.wanted {
+                    blobs.push((*at, self.good_copy(location.entry.id).await?));
+                }
+                Ok(blobs)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A copy of the blob that decodes, from wherever there is one; damaged copies are quarantined on the way.
+    async fn good_copy(&self, id: BlobId) -> Result<StoredBlob> {
+        const READS_OF_EACH: usize = 2;
+        let locations = self.index.locations(&id)?;
+        if locations.is_empty() {
+            return Err(Error::NotFound(format!("blob {id}")));
+        }
+        for location in locations {
+            let mut complaint = String::new();
+            for _ in 0..READS_OF_EACH {
+                match self.read_one(&location).await {
+                    Ok(blob) => return Ok(blob),
+                    Err(Error::Corrupt(reason)) => complaint = reason,
+                    Err(error) => return Err(error),
+                }
+            }
+            self.quarantine(location.pack, id, &complaint).await?;
+        }
+        Err(Error::Corrupt(format!("blob {id} is damaged in every pack that holds it")))
+    }
+
+    async fn read_one(&self, location: &Location) -> Result<StoredBlob> {
+        let (offset, length) = (u64::from(location.entry.offset_bytes), u64::from(location.entry.stored_bytes));
+        let bytes = self.backend.get_range(&location.pack.key(&self.tenant), offset, length).await?;
+        let blob = blob_at(&bytes, offset, &location.entry)?;
+        blob.decode().map(|_| blob)
+    }
+}
+
+#[async_trait]
+impl BlobSource for Domain {
+    async fn fetch(&self, ids: &[BlobId], _listed_by: Option<BlobId>) -> Result<Vec<StoredBlob>> {
+        let first = match self.locate(ids) {
+            Ok(locations) => self.fetch_located(locations).await,
+            Err(error) => Err(error),
+        };
+        match first {
+            // Another process wrote or removed packs, or a run of the index is damaged: look again, once.
+            Err(Error::NotFound(_) | Error::Unavailable(_)) => {
+                self.refresh().await?;
+                self.fetch_located(self.locate(ids)?).await
+            }
+            other => other,
+        }
+    }
+
+    fn cache_scope(&self) -> u64 {
+        self.cache_scope
+    }
+
+    async fn replace_corrupt(&self, id: BlobId, _listed_by: Option<BlobId>) -> Result<StoredBlob> {
+        self.good_copy(id).await
+    }
+}
+
+/// A manifest from any source, verified.
+///
+/// # Errors
+/// As [`BlobSource::fetch_decoded`].
+pub async fn fetch_manifest(source: &dyn BlobSource, id: ManifestId) -> Result<Manifest> {
+    let decoded = source.fetch_decoded(&[id.0], None).await?;
+    decoded.first().ok_or_else(|| Error::NotFound(format!("manifest {id}"))).and_then(|bytes| Manifest::decode(bytes))
+}
+
+/// A segment from any source, verified.
+///
+/// # Errors
+/// As [`BlobSource::fetch_decoded`].
+pub async fn fetch_segment(source: &dyn BlobSource, id: SegmentId, listed_by: ManifestId) -> Result<Segment> {
+    let decoded = source.fetch_decoded(&[id.0], Some(listed_by.0)).await?;
+    decoded.first().ok_or_else(|| Error::NotFound(format!("segment {id}"))).and_then(|bytes| Segment::decode(bytes))
+}
+
+/// Neighbours in a pack that are read together.
+struct RangeRead {
+    pack: PackId,
+    start_bytes: u64,
+    end_bytes: u64,
+    /// The place in the answer, and the blob's.
+    wanted: Vec<(usize, Location)>,
+}
+
+fn coalesce(locations: Vec<Location>) -> Vec<RangeRead> {
+    let mut sorted: Vec<(usize, Location)> = locations.into_iter().enumerate().collect();
+    sorted.sort_by_key(|(_, location)| (location.pack, location.entry.offset_bytes));
+    let mut ranges: Vec<RangeRead> = Vec::new();
+    for (at, location) in sorted {
+        let start = u64::from(location.entry.offset_bytes);
+        let end = start + u64::from(location.entry.stored_bytes);
+        match ranges.last_mut() {
+            Some(range)
+                if range.pack == location.pack
+                    && start <= range.end_bytes + RANGE_GAP_MAX_BYTES
+                    && end <= range.start_bytes + RANGE_READ_MAX_BYTES =>
+            {
+                range.end_bytes = range.end_bytes.max(end);
+                range.wanted.push((at, location));
+            }
+            _ => ranges.push(RangeRead {
+                pack: location.pack,
+                start_bytes: start,
+                end_bytes: end,
+                wanted: vec![(at, location)],
+            }),
+        }
+    }
+    ranges
+}

@@ -1,0 +1,163 @@
+//! Verifying a domain: every pack is read again, every blob decoded and checked, and every live image walked.
+//!
+//! Nothing is changed unless asked for: with `quarantine`, damaged blobs are left out from then on, so that the next
+//! copy of their image brings them again.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    BlobId, BlobKind, Error, ManifestId, PackId, Result, Segment,
+    blob::{BlobSource, blocking},
+    domain::Domain,
+    pack::{PACK_MAX_BYTES, blob_at, split_pack},
+};
+
+/// How many packs are read at a time; each is in memory as a whole.
+const PACKS_MAX: usize = 2;
+
+/// How to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Leave damaged blobs out from now on.
+    pub quarantine: bool,
+    /// The manifests that must be complete.
+    pub roots: Vec<ManifestId>,
+}
+
+/// A blob that does not match its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBlob {
+    /// The pack it lies in.
+    pub pack: PackId,
+    /// The blob.
+    pub id: BlobId,
+    /// What it should be.
+    pub kind: BlobKind,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What verifying found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Packs read.
+    pub packs: u64,
+    /// Blobs checked.
+    pub blobs: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Packs that are no packs, and why.
+    pub damaged_packs: Vec<(PackId, String)>,
+    /// Blobs that do not match their ids.
+    pub damaged_blobs: Vec<DamagedBlob>,
+    /// Blobs that a manifest needs and no pack has, each with one such manifest.
+    pub missing_blobs: Vec<(ManifestId, BlobId)>,
+}
+
+impl VerifyReport {
+    /// Whether all is as it should be.
+    pub fn is_sound(&self) -> bool {
+        self.damaged_packs.is_empty() && self.damaged_blobs.is_empty() && self.missing_blobs.is_empty()
+    }
+}
+
+struct CheckedPack {
+    pack: PackId,
+    blobs: u64,
+    read_bytes: u64,
+    damaged: Vec<DamagedBlob>,
+}
+
+/// Verifies a domain.
+///
+/// # Errors
+/// `Io`, `Unavailable`, `Cancelled`; damage is no error but in the report.
+pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &CancellationToken) -> Result<VerifyReport> {
+    domain.refresh().await?;
+    let mut report = VerifyReport { damaged_packs: domain.unreadable_packs(), ..VerifyReport::default() };
+    let packs = domain.packs();
+    let mut checks = stream::iter(packs).map(|pack| check_pack(domain, pack.pack)).buffer_unordered(PACKS_MAX);
+    while let Some(checked) = checks.next().await {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match checked {
+            (_, Ok(checked)) => add(domain, options, checked, &mut report).await?,
+            // Collected meanwhile.
+            (_, Err(Error::NotFound(_))) => {}
+            (pack, Err(Error::Corrupt(reason) | Error::Invalid(reason))) => report.damaged_packs.push((pack, reason)),
+            (_, Err(error)) => return Err(error),
+        }
+    }
+    for root in &options.roots {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        walk(domain, *root, &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) -> Result<()> {
+    report.packs += 1;
+    report.blobs += checked.blobs;
+    report.read_bytes += checked.read_bytes;
+    if options.quarantine {
+        for damaged in &checked.damaged {
+            domain.quarantine(checked.pack, damaged.id, &damaged.reason).await?;
+        }
+    }
+    report.damaged_blobs.extend(checked.damaged);
+    Ok(())
+}
+
+async fn check_pack(domain: &Domain, pack: PackId) -> (PackId, Result<CheckedPack>) {
+    let read = domain.backend().get(&pack.key(domain.tenant()), PACK_MAX_BYTES as u64).await;
+    let checked = match read {
+        Ok(bytes) => blocking(move || check_blobs(pack, &bytes)).await,
+        Err(error) => Err(error),
+    };
+    (pack, checked)
+}
+
+fn check_blobs(pack: PackId, bytes: &Bytes) -> Result<CheckedPack> {
+    let table = split_pack(bytes, pack)?;
+    let mut damaged = Vec::new();
+    for entry in &table.entries {
+        if let Err(error) = blob_at(bytes, 0, entry).and_then(|blob| blob.decode()) {
+            damaged.push(DamagedBlob { pack, id: entry.id, kind: entry.kind, reason: error.to_string() });
+        }
+    }
+    Ok(CheckedPack { pack, blobs: table.entries.len() as u64, read_bytes: bytes.len() as u64, damaged })
+}
+
+/// Adds what an image needs and does not have.
+async fn walk(domain: &Domain, root: ManifestId, report: &mut VerifyReport) -> Result<()> {
+    let manifest = match domain.manifest(root).await {
+        Ok(manifest) => manifest,
+        Err(Error::NotFound(_) | Error::Corrupt(_)) => {
+            report.missing_blobs.push((root, root.0));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut seen = HashSet::new();
+    for (_, id) in manifest.segments().iter().filter(|(_, id)| seen.insert(*id)) {
+        match domain.fetch_decoded(&[id.0], Some(root.0)).await.and_then(|bytes| Segment::decode(&bytes[0])) {
+            Ok(segment) => {
+                for chunk in segment.entries().iter().filter_map(|entry| entry.chunk) {
+                    if !domain.contains(&chunk.0)? {
+                        report.missing_blobs.push((root, chunk.0));
+                    }
+                }
+            }
+            Err(Error::NotFound(_) | Error::Corrupt(_)) => report.missing_blobs.push((root, id.0)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! A domain's writer: blobs in, packs out.
+//!
+//! ```text
+//! put -> filling pack -(full)-> sealed -> written, in the order of sealing, a few at a time -> indexed, visible
+//! ```
+//! A pack is visible only when it is durable. A pack that holds a manifest is written when every earlier pack of this
+//! writer is durable, and alone: a manifest never comes before what it names. After an error the writer takes nothing
+//! more; what it wrote stays, unreferenced, and is found again by the next attempt or collected.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot, watch},
+};
+
+use crate::{
+    BlobId, BlobSink, CondemnedPacks, Error, Result, StoredBlob,
+    blob::blocking,
+    domain::Domain,
+    pack::{PACK_MAX_BYTES, PackBuilder, PackId, SealedPack},
+};
+
+/// Writes blobs into new packs of a domain. Cheap to share: many threads may put at once.
+#[derive(Debug)]
+pub struct DomainWriter {
+    domain: Arc<Domain>,
+    condemned: CondemnedPacks,
+    shared: Arc<Shared>,
+    handle: Handle,
+    in_flight_max: u32,
+}
+
+#[derive(Debug)]
+struct Shared {
+    filling: Mutex<Filling>,
+    in_flight: Semaphore,
+    /// The number of the sealed pack whose turn it is to be written.
+    turn: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Filling {
+    pack: PackBuilder,
+    /// What is in this pack and in those that are not visible yet.
+    pending: HashSet<BlobId>,
+    sealed: u64,
+    failure: Option<Error>,
+    written_bytes: u64,
+}
+
+/// Tells when a sealed pack's write has begun, so that whoever fills packs is held back.
+type Begun = oneshot::Receiver<()>;
+
+impl DomainWriter {
+    pub(crate) fn new(domain: Arc<Domain>, condemned: CondemnedPacks) -> Self {
+        let in_flight_max = u32::try_from(domain.options().packs_in_flight_max.max(1)).unwrap_or(1);
+        let filling = Filling {
+            pack: PackBuilder::new(PackId::random()),
+            pending: HashSet::new(),
+            sealed: 0,
+            failure: None,
+            written_bytes: 0,
+        };
+        let shared = Shared {
+            filling: Mutex::new(filling),
+            in_flight: Semaphore::new(in_flight_max as usize),
+            turn: watch::Sender::new(0),
+        };
+        Self { domain, condemned, shared: Arc::new(shared), handle: Handle::current(), in_flight_max }
+    }
+
+    /// The domain it writes to.
+    pub fn domain(&self) -> &Arc<Domain> {
+        &self.domain
+    }
+
+    /// The size in bytes of the packs written so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.shared.filling().written_bytes
+    }
+
+    /// As [`BlobSink::put`], for async callers.
+    ///
+    /// # Errors
+    /// As [`BlobSink::put`].
+    pub async fn put_async(&self, blob: StoredBlob) -> Result<()> {
+        if let Some(begun) = self.push(blob)? {
+            // Failing to begin is a failure of the writer, which the next call reports.
+            let _ = begun.await;
+        }
+        Ok(())
+    }
+
+    /// As [`BlobSink::finish`], for async callers.
+    ///
+    /// # Errors
+    /// As [`BlobSink::finish`].
+    pub async fn finish_async(&self) -> Result<()> {
+        let sealed = {
+            let mut filling = self.shared.filling();
+            if filling.failure.is_none() && !filling.pack.is_empty() {
+                self.seal(&mut filling);
+            }
+            filling.sealed
+        };
+        self.shared.wait_turn(sealed).await;
+        let all = self.shared.in_flight.acquire_many(self.in_flight_max).await.map_err(|_| Error::Cancelled)?;
+        drop(all);
+        self.shared.check()
+    }
+
+    /// Takes a blob that comes from outside: it is verified before it is put. For async callers.
+    ///
+    /// # Errors
+    /// `Corrupt` when it does not decode to its id, of which nothing is kept; else as [`BlobSink::put`].
+    pub async fn ingest(&self, blob: StoredBlob) -> Result<()> {
+        let blob = blocking(move || blob.decode().map(|_| blob)).await?;
+        if self.contains(&blob.id)? { Ok(()) } else { self.put_async(blob).await }
+    }
+
+    /// Adds a blob, and seals the pack before if it was full.
+    fn push(&self, blob: StoredBlob) -> Result<Option<Begun>> {
+        let mut filling = self.shared.filling();
+        if let Some(failure) = &filling.failure {
+            return Err(failure.again());
+        }
+        if blob.bytes.is_empty() || blob.bytes.len() > blob.kind.max_bytes() {
+            return Err(Error::Invalid(format!("blob {} has {} stored bytes", blob.id, blob.bytes.len())));
+        }
+        if !filling.pending.insert(blob.id) {
+            return Ok(None);
+        }
+        let limit = self.domain.options().pack_size_bytes.min(PACK_MAX_BYTES);
+        let full = !filling.pack.is_empty() && filling.pack.size_with_bytes(blob.bytes.len()) > limit;
+        let begun = full.then(|| self.seal(&mut filling));
+        filling.pack.push(blob);
+        Ok(begun)
+    }
+
+    fn seal(&self, filling: &mut Filling) -> Begun {
+        let sealed = std::mem::replace(&mut filling.pack, PackBuilder::new(PackId::random())).seal();
+        let number = filling.sealed;
+        filling.sealed += 1;
+        let (begin, begun) = oneshot::channel();
+        let (domain, shared) = (Arc::clone(&self.domain), Arc::clone(&self.shared));
+        let permits = if sealed.has_manifest() { self.in_flight_max } else { 1 };
+        self.handle.spawn(async move { write_in_turn(&domain, &shared, sealed, number, permits, begin).await });
+        begun
+    }
+}
+
+/// Waits for its turn and a place in flight, then writes. On its own task, so that nobody's giving up stops it.
+async fn write_in_turn(
+    domain: &Domain,
+    shared: &Shared,
+    sealed: SealedPack,
+    number: u64,
+    permits: u32,
+    begin: oneshot::Sender<()>,
+) {
+    shared.wait_turn(number).await;
+    let permit = shared.in_flight.acquire_many(permits).await;
+    shared.turn.send_replace(number + 1);
+    let _ = begin.send(());
+    let written = match (&permit, shared.check()) {
+        (Ok(_), Ok(())) => write(domain, shared, sealed).await,
+        // A pack before this one failed: were this one to hold a manifest, it must not appear.
+        _ => return,
+    };
+    if let Err(error) = written {
+        shared.filling().failure.get_or_insert(error);
+    }
+}
+
+async fn write(domain: &Domain, shared: &Shared, sealed: SealedPack) -> Result<()> {
+    let SealedPack { table, parts, size_bytes } = sealed;
+    domain.backend().put(&table.pack.key(domain.tenant()), parts).await?;
+    metrics::counter!("galerie_store_packs_written_total").increment(1);
+    metrics::counter!("galerie_store_pack_bytes_written_total").increment(size_bytes);
+    let index = Arc::clone(domain.index());
+    let table = blocking(move || index.add(&table, size_bytes).map(|()| table)).await?;
+    let mut filling = shared.filling();
+    filling.written_bytes += size_bytes;
+    for entry in &table.entries {
+        filling.pending.remove(&entry.id);
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn filling(&self) -> std::sync::MutexGuard<'_, Filling> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.filling().failure.as_ref().map_or(Ok(()), |failure| Err(failure.again()))
+    }
+
+    async fn wait_turn(&self, number: u64) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.turn.subscribe().wait_for(|turn| *turn >= number).await;
+    }
+}
+
+/// For threads, not for tasks: on a runtime's own thread these calls panic; use the async ones there.
+impl BlobSink for DomainWriter {
+    fn contains(&self, id: &BlobId) -> Result<bool> {
+        if self.shared.filling().pending.contains(id) {
+            return Ok(true);
+        }
+        self.domain.index().contains(id, &self.condemned)
+    }
+
+    fn put(&self, blob: StoredBlob) -> Result<()> {
+        match self.push(blob)? {
+            Some(begun) => {
+                let _ = self.handle.block_on(begun);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.handle.block_on(self.finish_async())
+    }
+}

@@ -1,0 +1,165 @@
+//! What the store's tests share: guests of noise and zeros, stores in memory, a catalogue's ledger in memory.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use galerie_store::{
+    BlobSink, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions, ImportProgress,
+    ManifestId, MemoryGuest, PackId, RegionStore, Result, StoreOptions, TenantId,
+    backend::{Backend, MemoryBackend},
+    cache::ChunkCache,
+    import,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub const MIB: usize = 1 << 20;
+
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut hasher = blake3_hasher(seed);
+    hasher.fill(&mut bytes);
+    bytes
+}
+
+fn blake3_hasher(seed: u64) -> blake3::OutputReader {
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof()
+}
+
+pub fn tenant() -> TenantId {
+    "0b6b0a4e-6b0e-4a53-9c8e-0a1b2c3d4e5f".parse().unwrap()
+}
+
+pub fn identity() -> Identity {
+    Identity { catalogue_id: Uuid::from_u128(1), region: "eastus".into(), expected_store_id: None, epoch: 1 }
+}
+
+/// A store with small packs, so that tests have many.
+pub struct TestStore {
+    pub backend: Arc<dyn Backend>,
+    pub folder: tempfile::TempDir,
+    pub store: Arc<RegionStore>,
+    pub domain: Arc<Domain>,
+}
+
+impl TestStore {
+    pub async fn memory() -> Self {
+        Self::on(Arc::new(MemoryBackend::new())).await
+    }
+
+    pub async fn on(backend: Arc<dyn Backend>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, domain) = open(&backend, folder.path()).await.unwrap();
+        Self { backend, folder, store, domain }
+    }
+
+    /// The same store, opened by another process with an empty index.
+    pub async fn elsewhere(&self) -> Self {
+        Self::on(Arc::clone(&self.backend)).await
+    }
+
+    pub async fn import(&self, guest: &[u8]) -> Result<ManifestId> {
+        self.import_with(guest, CondemnedPacks::none()).await
+    }
+
+    pub async fn import_with(&self, guest: &[u8], condemned: CondemnedPacks) -> Result<ManifestId> {
+        let writer: Arc<dyn BlobSink> = self.domain.writer(condemned).await?;
+        import_guest(guest, writer).await
+    }
+
+    pub async fn read(&self, manifest: ManifestId) -> Result<Bytes> {
+        let reader = ImageReader::open(Arc::clone(&self.domain) as _, manifest, ChunkCache::new(8 << 20)).await?;
+        reader.read(0, reader.virtual_size_bytes()).await
+    }
+}
+
+pub async fn open(backend: &Arc<dyn Backend>, folder: &std::path::Path) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
+    let options = StoreOptions { pack_size_bytes: MIB, packs_in_flight_max: 2, index_recent_entries_max: Some(64) };
+    let store = RegionStore::open_or_create(Arc::clone(backend), identity(), folder, options).await?;
+    let domain = store.domain(&tenant()).await?;
+    Ok((store, domain))
+}
+
+pub async fn import_guest(guest: &[u8], sink: Arc<dyn BlobSink>) -> Result<ManifestId> {
+    let source = Arc::new(MemoryGuest(Bytes::copy_from_slice(guest)));
+    let progress = Arc::new(ImportProgress::default());
+    let imported = import(source, sink, ImportOptions::default(), progress, CancellationToken::new()).await?;
+    Ok(imported.manifest_id)
+}
+
+/// Roots, pins and condemnations as a catalogue keeps them.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    pub state: Mutex<LedgerState>,
+}
+
+#[derive(Debug, Default)]
+pub struct LedgerState {
+    pub sequence: u64,
+    pub roots: BTreeSet<ManifestId>,
+    pub pins: BTreeSet<u64>,
+    pub condemned: BTreeMap<PackId, u64>,
+}
+
+impl MemoryLedger {
+    pub fn root(&self, manifest: ManifestId) {
+        self.state.lock().unwrap().roots.insert(manifest);
+    }
+
+    pub fn unroot(&self, manifest: ManifestId) {
+        self.state.lock().unwrap().roots.remove(&manifest);
+    }
+
+    pub fn pin(&self) -> u64 {
+        let mut state = self.state.lock().unwrap();
+        state.sequence += 1;
+        let pin = state.sequence;
+        state.pins.insert(pin);
+        pin
+    }
+
+    pub fn unpin(&self, pin: u64) {
+        self.state.lock().unwrap().pins.remove(&pin);
+    }
+
+    pub fn condemned_packs(&self) -> CondemnedPacks {
+        self.state.lock().unwrap().condemned.keys().copied().collect()
+    }
+}
+
+#[async_trait]
+impl CollectorLedger for MemoryLedger {
+    async fn roots(&self, _: &TenantId) -> Result<Vec<ManifestId>> {
+        Ok(self.state.lock().unwrap().roots.iter().copied().collect())
+    }
+
+    async fn condemned(&self, _: &TenantId) -> Result<Vec<Condemned>> {
+        let state = self.state.lock().unwrap();
+        Ok(state.condemned.iter().map(|(pack, sequence)| Condemned { pack: *pack, sequence: *sequence }).collect())
+    }
+
+    async fn condemn(&self, _: &TenantId, packs: &[PackId]) -> Result<u64> {
+        let mut state = self.state.lock().unwrap();
+        state.sequence += 1;
+        let sequence = state.sequence;
+        for pack in packs {
+            state.condemned.entry(*pack).or_insert(sequence);
+        }
+        Ok(sequence)
+    }
+
+    async fn oldest_pin(&self, _: &TenantId) -> Result<Option<u64>> {
+        Ok(self.state.lock().unwrap().pins.first().copied())
+    }
+
+    async fn forget(&self, _: &TenantId, packs: &[PackId]) -> Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.condemned.retain(|pack, _| !packs.contains(pack));
+        Ok(())
+    }
+}
