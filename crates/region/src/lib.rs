@@ -1,0 +1,17 @@
+//! One region's data plane: everything that touches bytes, behind one trait.
+//!
+//! A region is a name and a store root. The control plane above decides *what* should be where and who may read it; a
+//! [`Region`] stages uploads, imports them, copies images from other regions, and reads them. It knows no ARM.
+
+mod chunk_upload;
+pub mod error;
+pub mod local;
+mod page_map;
+pub mod region;
+pub mod staging;
+pub mod upload;
+
+pub use error::{Error, Result};
+pub use local::{LocalRegion, LocalRegionOptions};
+pub use region::{ChunkUpload, Imported, Region};
+pub use upload::{UploadId, UploadRange};

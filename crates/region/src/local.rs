@@ -1,0 +1,277 @@
+//! A region on this machine: a store root with its packs and its staged uploads.
+//!
+//! ```text
+//! ROOT/store.json            whose store this is
+//! ROOT/{tenant}/...          packs, see docs/design/store-format.md
+//! ROOT/staging/              uploads that are not imported yet
+//! INDEX/                     this process's index; disposable
+//! ```
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use galerie_disk::{formats, formats::Format};
+use galerie_store::{
+    BlobSource, ChunkCache, CollectReport, Collector, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
+    Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId, PackId,
+    RegionStore, StoreOptions, TenantId, VerifyOptions, VerifyReport,
+    backend::LocalBackend,
+    inspect::{ImageAnatomy, inspect_image, inspect_pack},
+    pack::PackTable,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    Error, Imported, Result, UploadId, UploadRange,
+    chunk_upload::StoreChunkUpload,
+    error::store_error,
+    region::{ChunkUpload, Region},
+    staging::Staging,
+};
+
+/// Where a region keeps its things, and whose it is.
+#[derive(Debug, Clone)]
+pub struct LocalRegionOptions {
+    /// The normalised name, such as `eastus`.
+    pub name: String,
+    /// The store root; made when it does not exist.
+    pub root: PathBuf,
+    /// The catalogue that owns the store.
+    pub catalogue_id: Uuid,
+    /// The store's id, when the catalogue has recorded one.
+    pub expected_store_id: Option<Uuid>,
+    /// The catalogue's epoch.
+    pub epoch: u64,
+    /// Where this process keeps its index of the store; disposable.
+    pub index_dir: PathBuf,
+    /// The bound on decoded chunks kept in memory for readers.
+    pub cache_bytes: u64,
+}
+
+/// A region whose store is a local directory.
+pub struct LocalRegion {
+    name: String,
+    store: Arc<RegionStore>,
+    staging: Staging,
+    cache: Arc<ChunkCache>,
+    /// One collector for each tenant, and one run of it at a time.
+    collectors: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Collector>>>>,
+}
+
+impl LocalRegion {
+    /// Opens the region, making its root when there is none.
+    ///
+    /// # Errors
+    /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
+    /// `Io` and `Store(Io)` when it cannot be read or written.
+    pub async fn open(options: LocalRegionOptions) -> Result<Self> {
+        let failed =
+            |what: &str| store_error(format!("open region {}: {what} {}", options.name, options.root.display()));
+        let backend = LocalBackend::open(&options.root).await.map_err(failed("root"))?;
+        let identity = Identity {
+            catalogue_id: options.catalogue_id,
+            region: options.name.clone(),
+            expected_store_id: options.expected_store_id,
+            epoch: options.epoch,
+        };
+        let store =
+            RegionStore::open_or_create(Arc::new(backend), identity, &options.index_dir, StoreOptions::default())
+                .await
+                .map_err(failed("store"))?;
+        let staging = Staging::open(staging_directory(&options.root))?;
+        Ok(Self {
+            name: options.name,
+            store,
+            staging,
+            cache: ChunkCache::new(options.cache_bytes),
+            collectors: Mutex::default(),
+        })
+    }
+
+    async fn domain(&self, tenant: Uuid) -> Result<Arc<Domain>> {
+        let tenant: TenantId = tenant.to_string().parse().expect("a UUID is a tenant id");
+        self.store.domain(&tenant).await.map_err(store_error(format!("open tenant {tenant} in {}", self.name)))
+    }
+
+    async fn import(
+        &self,
+        tenant: Uuid,
+        guest: Arc<dyn GuestBytes>,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported> {
+        let failed = store_error(format!("import into {}", self.name));
+        let sink = self.domain(tenant).await?.writer(condemned.clone()).await.map_err(&failed)?;
+        let imported =
+            galerie_store::import(guest, sink, ImportOptions::default(), progress, cancel).await.map_err(&failed)?;
+        Ok(Imported { manifest: imported.manifest_id, virtual_size_bytes: imported.virtual_size_bytes })
+    }
+}
+
+#[async_trait]
+impl Region for LocalRegion {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn store_id(&self) -> Uuid {
+        self.store.store_id()
+    }
+
+    async fn create_upload(&self, upload: UploadId, size_bytes: u64) -> Result<()> {
+        self.staging.create(upload, size_bytes).await
+    }
+
+    async fn write_pages(&self, upload: UploadId, offset_bytes: u64, bytes: Bytes) -> Result<()> {
+        self.staging.write(upload, offset_bytes, bytes).await
+    }
+
+    async fn clear_pages(&self, upload: UploadId, range_bytes: UploadRange) -> Result<()> {
+        self.staging.clear(upload, range_bytes).await
+    }
+
+    async fn read_pages(&self, upload: UploadId, range_bytes: UploadRange) -> Result<Bytes> {
+        self.staging.read(upload, range_bytes).await
+    }
+
+    async fn upload_ranges(&self, upload: UploadId) -> Result<Vec<UploadRange>> {
+        self.staging.ranges(upload).await
+    }
+
+    async fn remove_upload(&self, upload: UploadId) -> Result<()> {
+        self.staging.remove(upload).await
+    }
+
+    async fn uploads(&self) -> Result<Vec<UploadId>> {
+        self.staging.list().await
+    }
+
+    async fn import_upload(
+        &self,
+        tenant: Uuid,
+        upload: UploadId,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported> {
+        let (file, _) = self.staging.open_for_import(upload).await?;
+        let image = tokio::task::spawn_blocking(move || formats::open(file, Some(Format::Vhd)))
+            .await
+            .map_err(|_| Error::Cancelled)?
+            .map_err(|e| Error::Refused(format!("the upload is not a fixed VHD: {e}")))?;
+        self.import(tenant, image.guest, condemned, progress, cancel).await
+    }
+
+    async fn create_empty(
+        &self,
+        tenant: Uuid,
+        virtual_size_bytes: u64,
+        condemned: &CondemnedPacks,
+    ) -> Result<Imported> {
+        let zeros: Arc<dyn GuestBytes> = Arc::new(Zeros { virtual_size_bytes });
+        self.import(tenant, zeros, condemned, Arc::default(), CancellationToken::new()).await
+    }
+
+    async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>> {
+        let domain = self.domain(tenant).await?;
+        let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin an upload of chunks"))?;
+        Ok(Arc::new(StoreChunkUpload::new(sink, domain)))
+    }
+
+    async fn replicate(
+        &self,
+        tenant: Uuid,
+        manifest: ManifestId,
+        source: Arc<dyn BlobSource>,
+        condemned: &CondemnedPacks,
+        progress: Arc<CopyProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported> {
+        let domain = self.domain(tenant).await?;
+        let failed = store_error(format!("copy {manifest} to {}", self.name));
+        galerie_store::pull(&domain, &*source, manifest, condemned.clone(), &progress, &cancel)
+            .await
+            .map_err(&failed)?;
+        let copied = domain.manifest(manifest).await.map_err(&failed)?;
+        Ok(Imported { manifest, virtual_size_bytes: copied.virtual_size_bytes() })
+    }
+
+    async fn blobs(&self, tenant: Uuid) -> Result<Arc<dyn BlobSource>> {
+        Ok(self.domain(tenant).await?)
+    }
+
+    async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>> {
+        let source = self.blobs(tenant).await?;
+        ImageReader::open(source, manifest, self.cache.clone())
+            .await
+            .map_err(store_error(format!("open {manifest} in {}", self.name)))
+    }
+
+    async fn collect(
+        &self,
+        tenant: Uuid,
+        ledger: &dyn CollectorLedger,
+        now_ms: i64,
+        cancel: CancellationToken,
+    ) -> Result<CollectReport> {
+        let domain = self.domain(tenant).await?;
+        let collector = {
+            let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(tokio::sync::Mutex::new(Collector::new(domain, CollectorOptions::default())));
+            collectors.entry(tenant).or_insert_with(new).clone()
+        };
+        let mut collector = collector.lock().await;
+        collector.run(ledger, now_ms, &cancel).await.map_err(store_error(format!("collect garbage in {}", self.name)))
+    }
+
+    async fn verify(&self, tenant: Uuid, roots: Vec<ManifestId>, cancel: CancellationToken) -> Result<VerifyReport> {
+        let domain = self.domain(tenant).await?;
+        let options = VerifyOptions { quarantine: true, roots };
+        galerie_store::verify(&domain, &options, &cancel).await.map_err(store_error(format!("verify {}", self.name)))
+    }
+
+    async fn stats(&self, tenant: Uuid) -> Result<DomainStats> {
+        Ok(self.domain(tenant).await?.stats())
+    }
+
+    async fn inspect_pack(&self, tenant: Uuid, pack: PackId) -> Result<PackTable> {
+        let domain = self.domain(tenant).await?;
+        inspect_pack(&domain, pack).await.map_err(store_error(format!("inspect pack {pack}")))
+    }
+
+    async fn inspect_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<ImageAnatomy> {
+        let domain = self.domain(tenant).await?;
+        inspect_image(&domain, manifest).await.map_err(store_error(format!("inspect image {manifest}")))
+    }
+}
+
+fn staging_directory(root: &Path) -> PathBuf {
+    root.join("staging")
+}
+
+/// A disk of zeros.
+struct Zeros {
+    virtual_size_bytes: u64,
+}
+
+impl GuestBytes for Zeros {
+    fn virtual_size_bytes(&self) -> u64 {
+        self.virtual_size_bytes
+    }
+
+    fn read_at(&self, _offset_bytes: u64, buf: &mut [u8]) -> galerie_store::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn next_data(&self, _offset_bytes: u64) -> galerie_store::Result<Option<std::ops::Range<u64>>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,346 @@
+//! Staged uploads: what page-blob writes build up before it is imported.
+//!
+//! An upload is one sparse file, `staging/{upload}.page-blob`, of the size its disk declared, and beside it a map of the
+//! pages that were written (`.page-map`). Pages that were never written or were cleared are holes and read as zeros.
+//! Every write is durable before it is acknowledged, because an upload tool does not send an acknowledged page twice.
+//!
+//! It deliberately knows nothing of what the bytes mean: the import decides that, once, when access ends.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use rustix::fs::FallocateFlags;
+
+use crate::{Error, Result, UploadId, UploadRange, page_map::PageMap};
+
+/// The unit of page-blob writes (Azure Storage, "Put Page").
+pub const PAGE_SIZE_BYTES: u64 = 512;
+
+/// The most ranges that one answer lists. A hostile writer can make one hole per page; what lies past the bound is
+/// reported as one range, which is true ("may hold something other than zeros") and bounded.
+const RANGES_MAX: usize = 65_536;
+
+const EXTENSION: &str = "page-blob";
+const MAP_EXTENSION: &str = "page-map";
+/// An upload's file before it appears.
+const PART_EXTENSION: &str = "part";
+
+/// The staged uploads of one region.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    directory: Arc<PathBuf>,
+    /// Held while a page map changes: neighbouring writes share its bytes.
+    maps: Arc<Mutex<()>>,
+}
+
+impl Staging {
+    /// Opens (and makes, if need be) the directory of staged uploads.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be made.
+    pub fn open(directory: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&directory).map_err(|e| io_error(format!("create {}", directory.display()), e))?;
+        Ok(Self { directory: Arc::new(directory), maps: Arc::default() })
+    }
+
+    /// Makes room for an upload; does nothing when it exists with that size.
+    ///
+    /// # Errors
+    /// `Invalid` when it exists with another size, `Io`, `Full`.
+    pub async fn create(&self, upload: UploadId, size_bytes: u64) -> Result<()> {
+        let (path, directory) = (self.path(upload), self.directory.clone());
+        blocking(move || create_sparse(&path, &directory, size_bytes)).await
+    }
+
+    /// Writes whole pages; durable when it returns.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for a range outside the upload or off page boundaries, `Io`, `Full`.
+    pub async fn write(&self, upload: UploadId, offset_bytes: u64, bytes: Bytes) -> Result<()> {
+        let staging = self.clone();
+        blocking(move || {
+            let path = staging.path(upload);
+            let file = open(&path, upload)?;
+            check_pages(&file, &path, offset_bytes, bytes.len() as u64)?;
+            file.write_all_at(&bytes, offset_bytes)
+                .and_then(|()| file.sync_data())
+                .map_err(|e| io_error(format!("write pages to {}", path.display()), e))?;
+            staging.mark(upload, &(offset_bytes..offset_bytes + bytes.len() as u64), true)
+        })
+        .await
+    }
+
+    /// Makes whole pages zero; durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Staging::write`].
+    pub async fn clear(&self, upload: UploadId, range_bytes: UploadRange) -> Result<()> {
+        let staging = self.clone();
+        blocking(move || {
+            let path = staging.path(upload);
+            let file = open(&path, upload)?;
+            let length_bytes = range_bytes.end.saturating_sub(range_bytes.start);
+            check_pages(&file, &path, range_bytes.start, length_bytes)?;
+            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(&file, punch, range_bytes.start, length_bytes)
+                .map_err(io::Error::from)
+                .and_then(|()| file.sync_data())
+                .map_err(|e| io_error(format!("clear pages of {}", path.display()), e))?;
+            staging.mark(upload, &range_bytes, false)
+        })
+        .await
+    }
+
+    /// Reads a range, which may start and end anywhere within the upload.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for a range outside the upload, `Io`.
+    pub async fn read(&self, upload: UploadId, range_bytes: UploadRange) -> Result<Bytes> {
+        let path = self.path(upload);
+        blocking(move || {
+            let file = open(&path, upload)?;
+            let size_bytes = size_of(&file, &path)?;
+            if range_bytes.start > range_bytes.end || range_bytes.end > size_bytes {
+                return Err(Error::Invalid(format!(
+                    "the range {}-{} is outside the upload's {size_bytes} bytes",
+                    range_bytes.start, range_bytes.end
+                )));
+            }
+            let length = usize::try_from(range_bytes.end - range_bytes.start)
+                .map_err(|_| Error::Invalid("the range is too long to read at once".into()))?;
+            let mut buf = BytesMut::zeroed(length);
+            file.read_exact_at(&mut buf, range_bytes.start)
+                .map_err(|e| io_error(format!("read {}", path.display()), e))?;
+            Ok(buf.freeze())
+        })
+        .await
+    }
+
+    /// The page ranges that were written and not cleared since, ascending, none touching the next.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub async fn ranges(&self, upload: UploadId) -> Result<Vec<UploadRange>> {
+        let staging = self.clone();
+        blocking(move || {
+            let path = staging.path(upload);
+            let size_bytes = size_of(&open(&path, upload)?, &path)?;
+            let runs = staging.map(upload)?.runs(size_bytes / PAGE_SIZE_BYTES, RANGES_MAX);
+            let runs = runs.map_err(|e| io_error(format!("read the page map of {upload}"), e))?;
+            Ok(runs.into_iter().map(|run| run.start * PAGE_SIZE_BYTES..run.end * PAGE_SIZE_BYTES).collect())
+        })
+        .await
+    }
+
+    /// Removes an upload; absent is fine.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn remove(&self, upload: UploadId) -> Result<()> {
+        let path = self.path(upload);
+        blocking(move || {
+            [path.with_extension(MAP_EXTENSION), path.with_extension(PART_EXTENSION), path.clone()]
+                .iter()
+                .try_for_each(|path| remove(path))
+        })
+        .await
+    }
+
+    /// The uploads that exist, or of which a crash left a part. Files with other names are left alone.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn list(&self) -> Result<Vec<UploadId>> {
+        let directory = self.directory.clone();
+        blocking(move || {
+            let failed = |e| io_error(format!("list {}", directory.display()), e);
+            let mut uploads = Vec::new();
+            for entry in fs::read_dir(&*directory).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                let (stem, extension) = name.to_str().and_then(|name| name.rsplit_once('.')).unwrap_or_default();
+                if [EXTENSION, MAP_EXTENSION, PART_EXTENSION].contains(&extension) {
+                    uploads.extend(stem.parse().ok().map(UploadId));
+                }
+            }
+            uploads.sort_unstable();
+            uploads.dedup();
+            Ok(uploads)
+        })
+        .await
+    }
+
+    /// Opens an upload for importing, read-only, and says its size.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub async fn open_for_import(&self, upload: UploadId) -> Result<(File, u64)> {
+        let path = self.path(upload);
+        blocking(move || {
+            let file = File::open(&path).map_err(|e| open_error(&path, upload, e))?;
+            let size_bytes = size_of(&file, &path)?;
+            Ok((file, size_bytes))
+        })
+        .await
+    }
+
+    fn path(&self, upload: UploadId) -> PathBuf {
+        self.directory.join(format!("{upload}.{EXTENSION}"))
+    }
+
+    fn map(&self, upload: UploadId) -> Result<PageMap> {
+        Ok(PageMap::new(open(&self.path(upload).with_extension(MAP_EXTENSION), upload)?))
+    }
+
+    fn mark(&self, upload: UploadId, range_bytes: &UploadRange, written: bool) -> Result<()> {
+        let failed = |e| io_error(format!("change the page map of {upload}"), e);
+        let map = self.map(upload)?;
+        let pages = range_bytes.start / PAGE_SIZE_BYTES..range_bytes.end / PAGE_SIZE_BYTES;
+        {
+            let _changing = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+            map.set(&pages, written).map_err(failed)?;
+        }
+        map.sync().map_err(failed)
+    }
+}
+
+/// An upload of `size_bytes` that is all hole, and its empty map. The upload appears last and whole, so that a crash
+/// leaves either nothing that counts or all of it.
+fn create_sparse(path: &Path, directory: &Path, size_bytes: u64) -> Result<()> {
+    let failed = |e| io_error(format!("create {}", path.display()), e);
+    match fs::metadata(path) {
+        Ok(found) if found.len() == size_bytes => return Ok(()),
+        Ok(found) => {
+            return Err(Error::Invalid(format!("the upload exists with {} bytes, not {size_bytes}", found.len())));
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(failed(e)),
+    }
+    let part = path.with_extension(PART_EXTENSION);
+    let map = path.with_extension(MAP_EXTENSION);
+    let map_bytes = PageMap::length_bytes(size_bytes.div_ceil(PAGE_SIZE_BYTES));
+    for (file, length_bytes) in [(&map, map_bytes), (&part, size_bytes)] {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).map_err(failed)?;
+        file.set_len(length_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    }
+    fs::rename(&part, path).map_err(failed)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+}
+
+fn open(path: &Path, upload: UploadId) -> Result<File> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(|e| open_error(path, upload, e))
+}
+
+fn open_error(path: &Path, upload: UploadId, e: io::Error) -> Error {
+    match e.kind() {
+        ErrorKind::NotFound => Error::NotFound(format!("there is no upload {upload}")),
+        _ => io_error(format!("open {}", path.display()), e),
+    }
+}
+
+fn size_of(file: &File, path: &Path) -> Result<u64> {
+    Ok(file.metadata().map_err(|e| io_error(format!("stat {}", path.display()), e))?.len())
+}
+
+fn check_pages(file: &File, path: &Path, offset_bytes: u64, length_bytes: u64) -> Result<()> {
+    let size_bytes = size_of(file, path)?;
+    let aligned = offset_bytes.is_multiple_of(PAGE_SIZE_BYTES) && length_bytes.is_multiple_of(PAGE_SIZE_BYTES);
+    let inside = offset_bytes.checked_add(length_bytes).is_some_and(|end| end <= size_bytes);
+    if length_bytes == 0 || !aligned || !inside {
+        return Err(Error::Invalid(format!(
+            "pages at {offset_bytes}, {length_bytes} bytes long: a write takes whole pages of {PAGE_SIZE_BYTES} bytes \
+             within the upload's {size_bytes} bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error(format!("remove {}", path.display()), e)),
+        _ => Ok(()),
+    }
+}
+
+fn io_error(action: String, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full(action),
+        _ => Error::Io { action, source },
+    }
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Cancelled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    async fn staged(size_bytes: u64) -> (tempfile::TempDir, Staging, UploadId) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let staging = Staging::open(directory.path().join("staging")).expect("open");
+        let upload = UploadId(uuid::Uuid::new_v4());
+        staging.create(upload, size_bytes).await.expect("create");
+        (directory, staging, upload)
+    }
+
+    #[tokio::test]
+    async fn pages_read_back_and_unwritten_ones_are_zeros() {
+        let (_directory, staging, upload) = staged(4 * MIB).await;
+        staging.write(upload, MIB, Bytes::from(vec![7; 1024])).await.expect("write");
+        assert_eq!(staging.read(upload, MIB - 1..MIB + 2).await.expect("read"), &[0, 7, 7][..]);
+        assert_eq!(staging.ranges(upload).await.expect("ranges"), vec![MIB..MIB + 1024]);
+    }
+
+    #[tokio::test]
+    async fn cleared_pages_are_zeros_and_no_longer_listed() {
+        let (_directory, staging, upload) = staged(4 * MIB).await;
+        staging.write(upload, 0, Bytes::from(vec![7; 2048])).await.expect("write");
+        staging.clear(upload, 512..1536).await.expect("clear");
+        assert_eq!(staging.ranges(upload).await.expect("ranges"), vec![0..512, 1536..2048]);
+        assert_eq!(staging.read(upload, 511..514).await.expect("read"), &[7, 0, 0][..]);
+    }
+
+    #[tokio::test]
+    async fn written_zeros_are_listed() {
+        let (_directory, staging, upload) = staged(4 * MIB).await;
+        staging.write(upload, MIB, Bytes::from(vec![0; 512])).await.expect("write");
+        assert_eq!(staging.ranges(upload).await.expect("ranges"), vec![MIB..MIB + 512]);
+    }
+
+    #[tokio::test]
+    async fn writes_off_a_page_or_outside_are_refused() {
+        let (_directory, staging, upload) = staged(MIB).await;
+        for (offset_bytes, length) in [(1, 512), (0, 100), (MIB, 512), (MIB - 512, 1024), (u64::MAX - 511, 512), (0, 0)]
+        {
+            let written = staging.write(upload, offset_bytes, Bytes::from(vec![1; length])).await;
+            assert!(matches!(written, Err(Error::Invalid(_))), "{offset_bytes} {length}: {written:?}");
+        }
+        assert_eq!(staging.ranges(upload).await.expect("ranges"), vec![]);
+    }
+
+    #[tokio::test]
+    async fn creating_again_keeps_the_pages_and_removing_twice_is_fine() {
+        let (_directory, staging, upload) = staged(MIB).await;
+        staging.write(upload, 0, Bytes::from(vec![9; 512])).await.expect("write");
+        staging.create(upload, MIB).await.expect("create again");
+        assert_eq!(staging.read(upload, 0..1).await.expect("read"), &[9][..]);
+        assert!(matches!(staging.create(upload, 2 * MIB).await, Err(Error::Invalid(_))));
+        assert_eq!(staging.list().await.expect("list"), vec![upload]);
+        fs::remove_file(staging.path(upload)).expect("as a crash while removing does");
+        assert_eq!(staging.list().await.expect("list"), vec![upload]);
+        staging.remove(upload).await.expect("remove");
+        assert_eq!(staging.list().await.expect("list"), vec![]);
+        staging.remove(upload).await.expect("remove again");
+        assert!(matches!(staging.read(upload, 0..1).await, Err(Error::NotFound(_))));
+    }
+}

@@ -1,0 +1,252 @@
+//! Two regions on real directories: upload, import, copy, read, and what each must refuse.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use galerie_disk::{
+    BlockDevice,
+    export::{ExportFormat, ExportLayout},
+};
+use galerie_region::{ChunkUpload, Error, LocalRegion, LocalRegionOptions, Region, UploadId};
+use galerie_store::{
+    BlobId, BlobKind, BlobSink, ChunkId, CondemnedPacks, GuestBytes, ImportOptions, ManifestId, MemoryGuest,
+    StoredBlob, import::import_blocking, manifest::Manifest, segment::Segment,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const TENANT: Uuid = Uuid::from_u128(7);
+const MIB: usize = 1 << 20;
+
+async fn region(root: &Path, name: &str) -> LocalRegion {
+    let options = LocalRegionOptions {
+        name: name.to_owned(),
+        root: root.join(name),
+        catalogue_id: Uuid::from_u128(1),
+        expected_store_id: None,
+        epoch: 1,
+        index_dir: root.join("index").join(name),
+        cache_bytes: 16 << 20,
+    };
+    LocalRegion::open(options).await.expect("open the region")
+}
+
+/// Bytes that neither compress nor repeat, with holes.
+fn disk(mebibytes: usize, seed: u8) -> Bytes {
+    let mut bytes = vec![0; mebibytes * MIB];
+    let mut words = blake3::Hasher::new().update(&[seed]).finalize_xof();
+    for mebibyte in (0..mebibytes).step_by(2) {
+        words.fill(&mut bytes[mebibyte * MIB..(mebibyte + 1) * MIB]);
+    }
+    bytes.into()
+}
+
+async fn vhd(disk: &Bytes) -> Bytes {
+    let manifest = ManifestId(BlobId::of(disk));
+    let layout = ExportLayout::new(ExportFormat::FixedVhd, disk.len() as u64, &manifest).expect("a layout");
+    let device: Arc<dyn BlockDevice> =
+        Arc::new(galerie_disk::GuestDevice::new(Arc::new(MemoryGuest(disk.clone())) as Arc<dyn GuestBytes>));
+    let parts: Vec<Bytes> =
+        layout.stream(&*device, 0..layout.length_bytes()).expect("a stream").try_collect().await.expect("bytes");
+    parts.concat().into()
+}
+
+async fn upload(region: &LocalRegion, file: &Bytes) -> UploadId {
+    let upload = UploadId(Uuid::new_v4());
+    region.create_upload(upload, file.len() as u64).await.expect("create");
+    for (index, pages) in file.chunks(4 * MIB).enumerate() {
+        let written = region.write_pages(upload, (index * 4 * MIB) as u64, file.slice_ref(pages)).await;
+        written.expect("write pages");
+    }
+    upload
+}
+
+async fn read_all(region: &LocalRegion, manifest: ManifestId) -> Bytes {
+    let image = region.open_image(TENANT, manifest).await.expect("open");
+    let size_bytes = image.virtual_size_bytes();
+    image.read(0, size_bytes).await.expect("read")
+}
+
+#[tokio::test]
+async fn an_upload_reads_back_equal_in_every_region() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (east, west) = (region(root.path(), "eastus").await, region(root.path(), "westus").await);
+    let disk = disk(9, 1);
+    let upload = upload(&east, &vhd(&disk).await).await;
+    let cancel = CancellationToken::new();
+
+    let imported = east
+        .import_upload(TENANT, upload, &CondemnedPacks::none(), Arc::default(), cancel.clone())
+        .await
+        .expect("import");
+    assert_eq!(imported.virtual_size_bytes, disk.len() as u64);
+    assert_eq!(read_all(&east, imported.manifest).await, disk);
+
+    let source = east.blobs(TENANT).await.expect("blobs");
+    let progress = Arc::default();
+    west.replicate(TENANT, imported.manifest, source, &CondemnedPacks::none(), Arc::clone(&progress), cancel)
+        .await
+        .expect("replicate");
+    assert_eq!(read_all(&west, imported.manifest).await, disk);
+    let copied = progress.copied_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(copied, progress.total_bytes.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(west.stats(TENANT).await.expect("stats").blobs, east.stats(TENANT).await.expect("stats").blobs);
+}
+
+#[tokio::test]
+async fn an_upload_without_its_footer_is_refused_and_can_be_mended() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let file = vhd(&disk(2, 2)).await;
+    let mut headless = file.to_vec();
+    let footer_at = headless.len() - 512;
+    headless[footer_at..].fill(0);
+    let upload = upload(&east, &headless.into()).await;
+    let import = || {
+        let (condemned, cancel) = (CondemnedPacks::none(), CancellationToken::new());
+        let east = &east;
+        async move { east.import_upload(TENANT, upload, &condemned, Arc::default(), cancel).await }
+    };
+    let refused = import().await.expect_err("no footer");
+    assert!(matches!(&refused, Error::Refused(why) if why.contains("VHD")), "{refused}");
+    assert!(!refused.is_passing());
+
+    east.write_pages(upload, footer_at as u64, file.slice(footer_at..)).await.expect("mend");
+    import().await.expect("import");
+}
+
+#[tokio::test]
+async fn a_reopened_region_has_what_it_had_and_another_catalogue_is_refused() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let empty = east.create_empty(TENANT, 3 << 40, &CondemnedPacks::none()).await.expect("create");
+    let store_id = east.store_id();
+    drop(east);
+    let east = region(root.path(), "eastus").await;
+    assert_eq!(east.store_id(), store_id);
+    assert_eq!(east.open_image(TENANT, empty.manifest).await.expect("open").virtual_size_bytes(), 3 << 40);
+    drop(east);
+    let foreign = LocalRegion::open(LocalRegionOptions {
+        name: "eastus".into(),
+        root: root.path().join("eastus"),
+        catalogue_id: Uuid::from_u128(2),
+        expected_store_id: None,
+        epoch: 1,
+        index_dir: root.path().join("index-2"),
+        cache_bytes: 1 << 20,
+    })
+    .await;
+    let Err(Error::Store { source, .. }) = foreign else { panic!("a foreign store was opened") };
+    assert!(matches!(source, galerie_store::Error::Foreign(_)), "{source}");
+}
+
+/// Collects what an import would send.
+#[derive(Default)]
+struct Sent(std::sync::Mutex<Vec<StoredBlob>>);
+
+impl BlobSink for Sent {
+    fn contains(&self, id: &BlobId) -> galerie_store::Result<bool> {
+        Ok(self.0.lock().expect("a lock").iter().any(|blob| blob.id == *id))
+    }
+    fn put(&self, blob: StoredBlob) -> galerie_store::Result<()> {
+        self.0.lock().expect("a lock").push(blob);
+        Ok(())
+    }
+    fn finish(&self) -> galerie_store::Result<()> {
+        Ok(())
+    }
+}
+
+fn cut(disk: &Bytes) -> (ManifestId, Vec<StoredBlob>) {
+    let sent = Sent::default();
+    let guest = MemoryGuest(disk.clone());
+    let (progress, cancel) = (Default::default(), CancellationToken::new());
+    let imported = import_blocking(&guest, &sent, &ImportOptions::default(), &progress, &cancel).expect("cut the disk");
+    (imported.manifest_id, sent.0.into_inner().expect("a lock"))
+}
+
+async fn chunk_upload(region: &LocalRegion) -> Arc<dyn ChunkUpload> {
+    region.begin_chunk_upload(TENANT, &CondemnedPacks::none()).await.expect("begin")
+}
+
+#[tokio::test]
+async fn client_cut_blobs_become_an_image() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let disk = disk(5, 3);
+    let (manifest, blobs) = cut(&disk);
+    let upload = chunk_upload(&east).await;
+    upload.put(blobs).await.expect("put");
+    assert_eq!(upload.finish(manifest).await.expect("finish").virtual_size_bytes, disk.len() as u64);
+    assert_eq!(read_all(&east, manifest).await, disk);
+}
+
+#[tokio::test]
+async fn a_hash_buys_no_bytes() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let (manifest, blobs) = cut(&disk(5, 4));
+    let owner = chunk_upload(&east).await;
+    owner.put(blobs.clone()).await.expect("put");
+    owner.finish(manifest).await.expect("finish");
+
+    // Someone else of the tenant knows all hashes but may not read the image.
+    let listing: Vec<StoredBlob> = blobs.iter().filter(|blob| blob.kind != BlobKind::Chunk).cloned().collect();
+    let thief = chunk_upload(&east).await;
+    assert!(matches!(thief.put(listing.clone()).await, Err(Error::NotFound(_))));
+    assert!(matches!(thief.finish(manifest).await, Err(Error::NotFound(_))));
+
+    // Who may read it names it as a base and sends nothing but the listing.
+    let reader = chunk_upload(&east).await;
+    reader.allow_bases(&[manifest]).await.expect("allow");
+    reader.put(listing).await.expect("put");
+    reader.finish(manifest).await.expect("finish");
+}
+
+/// Regression: a chunk that holds the bytes of a segment once stood for that segment, and what it lists was then read
+/// without a right to it. A chunk of 52 bytes is as long as the list of one chunk of 52 bytes.
+#[tokio::test]
+async fn a_chunk_does_not_stand_for_a_segment() {
+    const LIST_OF_ONE_BYTES: u32 = 52;
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let foreign = ChunkId(BlobId::of(&[9; LIST_OF_ONE_BYTES as usize]));
+    let mut list = Segment::default();
+    list.push(LIST_OF_ONE_BYTES, Some(foreign)).expect("one entry");
+    let mut image = Manifest::new(LIST_OF_ONE_BYTES.into()).expect("a size");
+    image.push(0, list.id()).expect("one segment");
+
+    let thief = chunk_upload(&east).await;
+    thief.put(vec![StoredBlob::encode(BlobKind::Chunk, &list.encode())]).await.expect("a chunk is any bytes");
+    let put = thief.put(vec![StoredBlob::encode(BlobKind::Manifest, &image.encode())]).await;
+    assert!(matches!(put, Err(Error::NotFound(_))), "{put:?}");
+    assert!(matches!(thief.finish(image.id()).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_disk_of_no_bytes_is_refused() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let empty = Manifest::new(0).expect("a size");
+    let put = chunk_upload(&east).await.put(vec![StoredBlob::encode(BlobKind::Manifest, &empty.encode())]).await;
+    assert!(matches!(put, Err(Error::Refused(_))), "{put:?}");
+}
+
+#[tokio::test]
+async fn lying_blobs_are_refused() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let (_, blobs) = cut(&disk(3, 5));
+    let other = StoredBlob::encode(BlobKind::Chunk, &disk(1, 6)[..100_000]);
+    for blob in &blobs {
+        let lie = StoredBlob { bytes: other.bytes.clone(), codec: other.codec, ..blob.clone() };
+        let put = chunk_upload(&east).await.put(vec![lie]).await;
+        assert!(matches!(put, Err(Error::Refused(_))), "{put:?}");
+    }
+    let known: HashSet<BlobId> = blobs.iter().map(|blob| blob.id).collect();
+    let source = east.blobs(TENANT).await.expect("blobs");
+    for id in known {
+        assert!(source.fetch(&[id], None).await.is_err(), "{id} was kept");
+    }
+}
