@@ -1,0 +1,44 @@
+//! Who may do what. Asked inside every transaction, before anything is looked up.
+//!
+//! For now an administrator of the subscription's tenant may do everything there and everybody else nothing; the
+//! evaluation of role assignments takes the place of that one line. The answer to a caller without the right is the
+//! same whether or not the thing exists.
+
+use galerie_arm::{ArmError, ResourceId};
+
+use crate::{
+    db::{Connection, subscription},
+    request::Caller,
+};
+
+/// Whether `caller` may perform `action` (`Microsoft.Compute/galleries/write`) over `scope`.
+///
+/// # Errors
+/// `SubscriptionNotFound` for a subscription that is not the caller's tenant's, whether or not it exists;
+/// `AuthorizationFailed` for everything else that is not allowed.
+pub(crate) async fn authorize(
+    tx: &mut Connection,
+    caller: &Caller,
+    action: &'static str,
+    scope: &ResourceId,
+) -> Result<(), ArmError> {
+    if let Some(id) = scope.subscription() {
+        let found = subscription::find(tx, id.as_uuid()).await?;
+        if found.is_none_or(|found| found.tenant != caller.tenant) {
+            return Err(ArmError::subscription_not_found(&id.to_string()));
+        }
+    }
+    if caller.administrator { Ok(()) } else { Err(refusal(caller, action, scope.as_str())) }
+}
+
+/// Whether `caller` may look after its tenant's stores.
+///
+/// # Errors
+/// `AuthorizationFailed`.
+pub(crate) fn require_administrator(caller: &Caller, action: &'static str) -> Result<(), ArmError> {
+    if caller.administrator { Ok(()) } else { Err(refusal(caller, action, "/")) }
+}
+
+fn refusal(caller: &Caller, action: &str, scope: &str) -> ArmError {
+    ArmError::authorization_failed(&caller.app_id.to_string(), &caller.principal.to_string(), action, scope)
+}

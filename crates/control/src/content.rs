@@ -1,0 +1,225 @@
+//! Reading image versions blob by blob: what `galerie pull` and `galerie nbd` ask for over HTTPS.
+//!
+//! Whoever turns a version into bytes needs the right to its bytes, not merely to its description. Only blobs that the
+//! version itself lists are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
+//! hash buys nothing.
+
+use std::{collections::HashSet, sync::Arc};
+
+use galerie_arm::{ArmError, Location, ResourceId, ResourceType, VersionReference, VersionSelector};
+use galerie_store::{BlobId, BlobSource, ChunkId, Manifest, ManifestId, Segment, SegmentId, StoredBlob};
+use quick_cache::sync::Cache;
+
+use crate::{
+    access::region_away,
+    authz,
+    control::Control,
+    db::{self, Connection},
+    request::RequestContext,
+    resource::{Verb, action, plan::OS_LUN},
+    source,
+};
+
+/// Blobs that one request may ask for.
+pub const MOST_BLOBS: usize = 4096;
+/// Manifests and segments whose lists are kept: about 64 KiB each.
+const LISTS_KEPT: usize = 512;
+
+/// What blobs list, decoded once.
+pub(crate) struct Lists {
+    cache: Cache<BlobId, Arc<HashSet<BlobId>>>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { cache: Cache::new(LISTS_KEPT) }
+    }
+}
+
+/// One disk of an image version in one region, readable blob by blob.
+pub struct Content {
+    version_id: String,
+    region: Location,
+    manifest: ManifestId,
+    virtual_size_bytes: u64,
+    source: Arc<dyn BlobSource>,
+    lists: Arc<Lists>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content")
+            .field("version", &self.version_id)
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Opens a disk of an image version for reading: the OS disk, or the data disk with that lun. Without a region it is read
+    /// where the version lives; `latest` is then that of the definition's location.
+    ///
+    /// # Errors
+    /// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+    pub async fn open_content(
+        &self,
+        context: &RequestContext,
+        version: &VersionReference,
+        region: Option<&str>,
+        lun: Option<i32>,
+    ) -> Result<Content, ArmError> {
+        let type_name = ResourceType::ImageVersion.as_str();
+        let region = region.map(|text| self.locations().require(text, type_name).cloned()).transpose();
+        let mut tx = self.db().read().await?;
+        let home = authorize_bytes(&mut tx, context, version).await?;
+        let region = match region? {
+            Some(region) => region,
+            None => home.ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?,
+        };
+        let found = source::find_version(context, &mut tx, &version.to_string(), "version", &region).await?;
+        let lun = lun.map_or(OS_LUN, i64::from);
+        let image = source::held_images(&mut tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun);
+        let image = image.ok_or_else(|| {
+            let message = format!("The gallery image version {} has no data disk with the lun {lun}.", found.row.id);
+            ArmError::invalid_parameter("lun", message)
+        })?;
+        let plane = self.region(region.as_str()).ok_or_else(|| region_away(region.as_str()))?;
+        drop(tx);
+        let source = plane.blobs(found.row.tenant).await;
+        let source = source.map_err(|error| unreadable("open a region's blobs", &error))?;
+        Ok(Content {
+            version_id: found.row.id,
+            region,
+            manifest: image.manifest,
+            virtual_size_bytes: image.virtual_size_bytes,
+            source,
+            lists: Arc::clone(self.content_lists()),
+        })
+    }
+}
+
+/// Asks for the right to the bytes; answers where the version (or for `latest` its definition) lives, if it exists.
+async fn authorize_bytes(
+    tx: &mut Connection,
+    context: &RequestContext,
+    version: &VersionReference,
+) -> Result<Option<Location>, ArmError> {
+    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
+        return Ok(None);
+    };
+    let id = match selector {
+        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
+        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
+    };
+    let bytes = action(ResourceType::ImageVersion, Verb::BeginGetAccess);
+    authz::authorize(tx, &context.caller, bytes, &id).await?;
+    let row = db::resource::find(tx, id.key()).await?;
+    Ok(row.and_then(|row| Location::normalise(&row.location)))
+}
+
+impl Content {
+    /// The version's id, in the spelling of creation; for `latest` the one it means.
+    pub fn version_id(&self) -> &str {
+        &self.version_id
+    }
+
+    /// Where it is read.
+    pub fn region(&self) -> &Location {
+        &self.region
+    }
+
+    /// The image.
+    pub fn manifest(&self) -> ManifestId {
+        self.manifest
+    }
+
+    /// The size the guest sees.
+    pub fn virtual_size_bytes(&self) -> u64 {
+        self.virtual_size_bytes
+    }
+
+    /// The manifest, encoded.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    pub async fn manifest_blob(&self) -> Result<StoredBlob, ArmError> {
+        self.fetch_one(self.manifest.0, None).await
+    }
+
+    /// Segments that the manifest lists, encoded, in the order asked for.
+    ///
+    /// # Errors
+    /// 404 for the first that it does not list; 400 for more than [`MOST_BLOBS`].
+    pub async fn segments(&self, segments: &[SegmentId]) -> Result<Vec<StoredBlob>, ArmError> {
+        let ids: Vec<BlobId> = segments.iter().map(|segment| segment.0).collect();
+        let listed = self.listed_by_manifest().await?;
+        self.fetch(&ids, &listed, self.manifest.0).await
+    }
+
+    /// Chunks that a segment lists which the manifest lists, encoded, in the order asked for.
+    ///
+    /// # Errors
+    /// As [`Content::segments`].
+    pub async fn chunks(&self, segment: SegmentId, chunks: &[ChunkId]) -> Result<Vec<StoredBlob>, ArmError> {
+        let ids: Vec<BlobId> = chunks.iter().map(|chunk| chunk.0).collect();
+        if !self.listed_by_manifest().await?.contains(&segment.0) {
+            return Err(not_listed(segment.0));
+        }
+        let listed = self.listed_by_segment(segment).await?;
+        self.fetch(&ids, &listed, segment.0).await
+    }
+
+    async fn fetch(&self, ids: &[BlobId], listed: &HashSet<BlobId>, by: BlobId) -> Result<Vec<StoredBlob>, ArmError> {
+        if ids.len() > MOST_BLOBS {
+            let message = format!("At most {MOST_BLOBS} blobs may be asked for at once, not {}.", ids.len());
+            return Err(ArmError::invalid_parameter("ids", message));
+        }
+        if let Some(stranger) = ids.iter().find(|id| !listed.contains(id)) {
+            return Err(not_listed(*stranger));
+        }
+        self.source.fetch(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
+    }
+
+    async fn fetch_one(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob, ArmError> {
+        let blobs = self.source.fetch(&[id], listed_by).await;
+        let blobs = blobs.map_err(|error| unreadable("read a blob of a version", &error))?;
+        blobs.into_iter().next().ok_or_else(|| not_listed(id))
+    }
+
+    async fn listed_by_manifest(&self) -> Result<Arc<HashSet<BlobId>>, ArmError> {
+        let id = self.manifest.0;
+        if let Some(listed) = self.lists.cache.get(&id) {
+            return Ok(listed);
+        }
+        let bytes = decode(&self.fetch_one(id, None).await?)?;
+        let manifest = Manifest::decode(&bytes).map_err(|error| unreadable("decode a manifest", &error))?;
+        let listed = Arc::new(manifest.segments().iter().map(|(_, segment)| segment.0).collect());
+        self.lists.cache.insert(id, Arc::clone(&listed));
+        Ok(listed)
+    }
+
+    async fn listed_by_segment(&self, segment: SegmentId) -> Result<Arc<HashSet<BlobId>>, ArmError> {
+        if let Some(listed) = self.lists.cache.get(&segment.0) {
+            return Ok(listed);
+        }
+        let bytes = decode(&self.fetch_one(segment.0, Some(self.manifest.0)).await?)?;
+        let decoded = Segment::decode(&bytes).map_err(|error| unreadable("decode a segment", &error))?;
+        let listed = Arc::new(decoded.entries().iter().filter_map(|entry| entry.chunk).map(|chunk| chunk.0).collect());
+        self.lists.cache.insert(segment.0, Arc::clone(&listed));
+        Ok(listed)
+    }
+}
+
+fn decode(blob: &StoredBlob) -> Result<bytes::Bytes, ArmError> {
+    blob.decode().map_err(|error| unreadable("decode a blob", &error))
+}
+
+fn not_listed(id: BlobId) -> ArmError {
+    ArmError::new(404, "NotFound", format!("The blob {id} is not part of this image version."))
+}
+
+fn unreadable(action: &'static str, error: &(dyn std::error::Error + 'static)) -> ArmError {
+    let number = uuid::Uuid::new_v4();
+    tracing::error!(error, %number, "{action}");
+    ArmError::internal(&number.to_string())
+}

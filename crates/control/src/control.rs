@@ -1,0 +1,409 @@
+//! The handle: the catalogue, the keys, the regions, and the workers that act on them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use galerie_arm::{Location, Locations};
+use galerie_region::Region;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    Clock, Error, SystemClock,
+    db::{
+        self, Connection, Db, operation, pin,
+        region_store::{self, RegionStoreRow},
+        replica, setting,
+    },
+    identity::Identity,
+    keys::Keys,
+    operations, reconcile,
+};
+
+/// How long [`Control::shutdown`] waits for work to put itself down.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(25);
+
+/// A region that this process serves.
+#[derive(Clone)]
+pub struct ServedRegion {
+    /// Its data plane, opened.
+    pub region: Arc<dyn Region>,
+    /// As people write it; Azure's display name, or the name, when it is `None`.
+    pub display_name: Option<String>,
+}
+
+/// How much is done at once, and how often.
+#[derive(Debug, Clone)]
+pub struct WorkerTuning {
+    /// How often workers look for work that nobody woke them for.
+    pub poll_every: Duration,
+    /// Operations (imports, deletions of groups) carried out at once.
+    pub operations_at_once: usize,
+    /// Replicas copied at once into each region.
+    pub replicas_at_once: usize,
+    /// After how long a failed replica is tried again, in ms.
+    pub retry_failed_replicas_after_ms: i64,
+    /// How often each region's garbage is collected.
+    pub collect_every: Duration,
+}
+
+impl Default for WorkerTuning {
+    fn default() -> Self {
+        Self {
+            poll_every: Duration::from_secs(1),
+            operations_at_once: 4,
+            replicas_at_once: 2,
+            retry_failed_replicas_after_ms: 5 * 60 * 1000,
+            collect_every: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// What [`Control::open`] needs.
+pub struct ControlOptions {
+    /// The catalogue's file; made when it is missing.
+    pub database: PathBuf,
+    /// The key that wraps the catalogue's keys; made with the first of them.
+    pub master_key_file: PathBuf,
+    /// The regions.
+    pub regions: Vec<ServedRegion>,
+    /// Where the present comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How much is done at once.
+    pub tuning: WorkerTuning,
+}
+
+impl ControlOptions {
+    /// With the machine's clock and the usual tuning.
+    #[must_use]
+    pub fn new(database: PathBuf, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
+        Self { database, master_key_file, regions, clock: Arc::new(SystemClock), tuning: WorkerTuning::default() }
+    }
+}
+
+/// What the region stores of a catalogue must say of themselves; read before they are opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreIdentities {
+    /// The catalogue that every store names.
+    pub catalogue_id: Uuid,
+    /// The stores that the catalogue knows, by region.
+    pub region_stores: BTreeMap<String, StoreIdentity>,
+}
+
+/// What one region's store must say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Its id.
+    pub store_id: Uuid,
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+/// The epoch of a store that the catalogue adopts.
+const FIRST_EPOCH: u64 = 1;
+
+impl StoreIdentities {
+    /// Reads them; makes and migrates the catalogue when necessary.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn read(database: &Path) -> Result<Self, Error> {
+        let db = Db::open(database).await?;
+        let mut tx = db.write().await?;
+        let catalogue_id = catalogue_id(&mut tx).await?;
+        let stores = region_store::list(&mut tx).await?;
+        tx.commit().await?;
+        db.close().await;
+        let identity = |row: RegionStoreRow| (row.region, StoreIdentity { store_id: row.store_id, epoch: row.epoch });
+        Ok(Self { catalogue_id, region_stores: stores.into_iter().map(identity).collect() })
+    }
+}
+
+/// The domain. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    keys: Arc<Keys>,
+    identity: Identity,
+    regions: Regions,
+    locations: Locations,
+    clock: Arc<dyn Clock>,
+    tuning: WorkerTuning,
+    /// This process, as leases and pins name it.
+    owner: String,
+    catalogue_id: Uuid,
+    woken: watch::Sender<()>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
+    content_lists: Arc<crate::content::Lists>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("catalogue_id", &self.0.catalogue_id).finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Opens the catalogue and its keys, and checks that the regions' stores are the ones it knows. Nothing runs yet.
+    ///
+    /// # Errors
+    /// A catalogue, key file or region that cannot be used, each named.
+    pub async fn open(options: ControlOptions) -> Result<Self, Error> {
+        let ControlOptions { database, master_key_file, regions, clock, tuning } = options;
+        let db = Db::open(&database).await?;
+        let (regions, locations) = by_name(regions)?;
+        let now_ms = clock.now_ms();
+        let mut tx = db.write().await?;
+        let catalogue_id = catalogue_id(&mut tx).await?;
+        let keys = Arc::new(Keys::open(&mut tx, &master_key_file, now_ms).await?);
+        for region in regions.values() {
+            adopt(&mut tx, &**region, now_ms).await?;
+        }
+        tx.commit().await?;
+        let identity = Identity::new(db.clone(), keys.clone(), clock.clone());
+        Ok(Self(Arc::new(Inner {
+            db,
+            keys,
+            identity,
+            regions,
+            locations,
+            clock,
+            tuning,
+            owner: Uuid::new_v4().simple().to_string(),
+            catalogue_id,
+            woken: watch::Sender::new(()),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            chunk_uploads: Arc::default(),
+            content_lists: Arc::default(),
+        })))
+    }
+
+    /// Ends the claims and pins that a process left which died. Only for a caller that knows that no other process uses the
+    /// catalogue (it holds the data directory's lock), and before [`Control::start`]. Without it they run out by themselves.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn take_over(&self) -> Result<(), Error> {
+        let mut tx = self.db().write().await?;
+        let (operations, replicas) = (operation::release_all(&mut tx).await?, replica::release_all(&mut tx).await?);
+        let pins = pin::release_all(&mut tx).await?;
+        tx.commit().await?;
+        if operations + replicas + pins > 0 {
+            tracing::info!(operations, replicas, pins, "took over what another process left");
+        }
+        Ok(())
+    }
+
+    /// Starts the workers and reconcilers. Call once, within a tokio runtime.
+    pub fn start(&self) {
+        operations::start(self);
+        reconcile::start(self);
+    }
+
+    /// Stops the workers, waits for them to put down what they do, and closes the catalogue. What was under way goes on
+    /// at the next start.
+    pub async fn shutdown(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.0.tasks.len(), "stop without waiting any longer for work under way");
+        }
+        self.0.db.close().await;
+    }
+
+    /// The identity provider.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// The regions that resources can be in, with their display names.
+    #[must_use]
+    pub fn locations(&self) -> &Locations {
+        &self.0.locations
+    }
+
+    /// The catalogue's own id.
+    #[must_use]
+    pub fn catalogue_id(&self) -> Uuid {
+        self.0.catalogue_id
+    }
+
+    /// Looks for work now.
+    pub fn wake(&self) {
+        self.0.woken.send_replace(());
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.clock.now_ms()
+    }
+
+    pub(crate) fn tuning(&self) -> &WorkerTuning {
+        &self.0.tuning
+    }
+
+    /// This process, as leases and pins name it.
+    pub(crate) fn owner(&self) -> &str {
+        &self.0.owner
+    }
+
+    /// A region that this process serves.
+    pub(crate) fn region(&self, name: &str) -> Option<Arc<dyn Region>> {
+        self.0.regions.get(name).cloned()
+    }
+
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Arc<dyn Region>> {
+        self.0.regions.values()
+    }
+
+    pub(crate) fn region_names(&self) -> Vec<String> {
+        self.0.regions.keys().cloned().collect()
+    }
+
+    pub(crate) fn chunk_uploads(&self) -> &Arc<crate::chunk_upload::ChunkUploads> {
+        &self.0.chunk_uploads
+    }
+
+    pub(crate) fn content_lists(&self) -> &Arc<crate::content::Lists> {
+        &self.0.content_lists
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock.clone()
+    }
+
+    /// Cancelled when the process stops.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// Changes whenever somebody calls [`Control::wake`].
+    pub(crate) fn woken(&self) -> watch::Receiver<()> {
+        self.0.woken.subscribe()
+    }
+
+    /// Waits until woken, until it is time to look again, or until the process stops.
+    pub(crate) async fn rest(&self, woken: &mut watch::Receiver<()>) {
+        tokio::select! {
+            () = self.stopping().cancelled() => {}
+            _ = woken.changed() => {}
+            () = tokio::time::sleep(self.0.tuning.poll_every) => {}
+        }
+    }
+
+    /// Spawns work that [`Control::shutdown`] waits for.
+    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(work);
+    }
+}
+
+/// Data planes by their regions' names.
+type Regions = BTreeMap<String, Arc<dyn Region>>;
+
+/// The regions by their names, and what they are called.
+fn by_name(served: Vec<ServedRegion>) -> Result<(Regions, Locations), Error> {
+    let (mut regions, mut named) = (Regions::new(), Vec::with_capacity(served.len()));
+    for ServedRegion { region, display_name } in served {
+        let name = region.name().to_owned();
+        let location = Location::normalise(&name).filter(|location| location.as_str() == name);
+        let location = location.ok_or_else(|| Error::Regions(format!("'{name}' is not a region's normalised name")))?;
+        named.push((location, display_name));
+        if regions.insert(name.clone(), region).is_some() {
+            return Err(Error::Regions(format!("the region '{name}' is there twice")));
+        }
+    }
+    Ok((regions, Locations::new(named)))
+}
+
+/// The catalogue's id; made with the catalogue.
+async fn catalogue_id(tx: &mut Connection) -> Result<Uuid, Error> {
+    if let Some(text) = setting::find(tx, setting::CATALOGUE).await? {
+        return Ok(text.parse().map_err(|_| db::Error::Corrupt(format!("the catalogue's id is '{text}'")))?);
+    }
+    let id = Uuid::new_v4();
+    setting::put(tx, setting::CATALOGUE, &id.to_string()).await?;
+    Ok(id)
+}
+
+/// Records a region's store the first time; afterwards it must be the same.
+async fn adopt(tx: &mut Connection, region: &dyn Region, now_ms: i64) -> Result<(), Error> {
+    let (name, found) = (region.name(), region.store_id());
+    match region_store::find(tx, name).await? {
+        Some(known) if known.store_id != found => {
+            Err(Error::ForeignStore { region: name.to_owned(), found, expected: known.store_id })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let row =
+                RegionStoreRow { region: name.to_owned(), store_id: found, epoch: FIRST_EPOCH, created_ms: now_ms };
+            Ok(region_store::insert(tx, &row).await?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    fn options(world: &World, regions: Vec<ServedRegion>) -> ControlOptions {
+        let path = |name: &str| world.directory.path().join(name);
+        ControlOptions::new(path("catalogue.db"), path("master.key"), regions)
+    }
+
+    fn served(region: &Arc<crate::testing::TestRegion>) -> ServedRegion {
+        ServedRegion { region: region.clone(), display_name: Some("Here".to_owned()) }
+    }
+
+    #[tokio::test]
+    async fn a_foreign_store_is_refused_by_name() {
+        let (world, other) = (World::new().await, World::new().await);
+        let foreign = &other.regions["eastus"];
+        let error = Control::open(options(&world, vec![served(foreign)])).await.unwrap_err().to_string();
+        for expected in ["eastus", &foreign.store_id().to_string(), &world.regions["eastus"].store_id().to_string()] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_region_twice_is_refused() {
+        let world = World::new().await;
+        let east = &world.regions["eastus"];
+        let error = Control::open(options(&world, vec![served(east), served(east)])).await.unwrap_err();
+        assert!(matches!(error, Error::Regions(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_second_open_finds_everything_as_it_was() {
+        let world = World::new().await;
+        world.furnish().await;
+        let before = world.get("galleries/g").await.unwrap();
+        world.control.shutdown().await;
+        let after = world.reopen().await;
+        assert_eq!(after.control.catalogue_id(), world.control.catalogue_id());
+        assert_eq!((after.caller.clone(), after.subscription), (world.caller.clone(), world.subscription));
+        assert_eq!(after.get("galleries/g").await.unwrap(), before);
+        let regions: Vec<_> = after.control.locations().iter().map(|(name, shown)| format!("{name}={shown}")).collect();
+        assert_eq!(regions, ["eastus=East US", "westeurope=West Europe", "westus=West US"]);
+        let subscriptions = after.control.subscriptions(&after.caller).await.unwrap();
+        assert_eq!(subscriptions[0].display_name, "Galerie");
+    }
+}

@@ -1,0 +1,95 @@
+//! The manifests that resources hold alive. With replicas, pins and staged uploads they are the collector's roots.
+
+use galerie_store::ManifestId;
+use sqlx::query;
+use uuid::Uuid;
+
+use super::{
+    Connection, Result,
+    row::{self, Columns, Row, bigint},
+};
+
+const LIST: &str = "SELECT * FROM disk_images WHERE resource = $1 ORDER BY lun";
+const UPSERT: &str = "INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, lun) DO UPDATE SET \
+     manifest = excluded.manifest, virtual_size_bytes = excluded.virtual_size_bytes";
+const ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
+     UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
+       WHERE r.region = $1 AND i.tenant = $2 \
+     UNION SELECT manifest FROM pins WHERE region = $1 AND tenant = $2 AND manifest IS NOT NULL \
+     UNION SELECT d.staged_manifest FROM disks d JOIN resources s ON s.key = d.key \
+       WHERE d.staged_manifest IS NOT NULL AND s.location = $1 AND s.tenant = $2";
+
+const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
+     UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
+       WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[LIST, UPSERT, ROOTS, COMPLETE_ROOTS];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DiskImageRow {
+    /// The resource's key.
+    pub(crate) resource: String,
+    /// A data disk's lun; -1 for an OS disk and for a disk's or snapshot's only content.
+    pub(crate) lun: i64,
+    pub(crate) tenant: Uuid,
+    /// Where the resource lives; replicas add their own regions.
+    pub(crate) region: String,
+    pub(crate) manifest: ManifestId,
+    pub(crate) virtual_size_bytes: u64,
+}
+
+impl Row for DiskImageRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            resource: columns.text("resource")?,
+            lun: columns.integer("lun")?,
+            tenant: columns.id("tenant")?,
+            region: columns.text("region")?,
+            manifest: columns.parsed("manifest")?,
+            virtual_size_bytes: columns.unsigned("virtual_size_bytes")?,
+        })
+    }
+}
+
+/// The images of a resource, the OS disk first.
+pub(crate) async fn list_for(tx: &mut Connection, resource: &str) -> Result<Vec<DiskImageRow>> {
+    row::all(tx, query(LIST).bind(resource)).await
+}
+
+/// Makes a resource hold an image; the one it held at that lun is let go.
+pub(crate) async fn insert(tx: &mut Connection, image: &DiskImageRow) -> Result<()> {
+    let statement = query(UPSERT)
+        .bind(&image.resource)
+        .bind(image.lun)
+        .bind(image.tenant.to_string())
+        .bind(&image.region)
+        .bind(image.manifest.to_string())
+        .bind(bigint(image.virtual_size_bytes));
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Every manifest that must stay in a region for a tenant, each once: images of what lives there, of versions with a
+/// replica there in any state, of pins, of uploads that wait to be a disk's content.
+pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
+    manifests(tx, ROOTS, region, tenant).await
+}
+
+/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas.
+pub(crate) async fn complete_roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
+    manifests(tx, COMPLETE_ROOTS, region, tenant).await
+}
+
+async fn manifests(
+    tx: &mut Connection,
+    statement: &'static str,
+    region: &str,
+    tenant: Uuid,
+) -> Result<Vec<ManifestId>> {
+    let texts: Vec<String> = row::all(tx, query(statement).bind(region).bind(tenant.to_string())).await?;
+    let parse = |text: String| text.parse().map_err(|_| super::Error::Corrupt(format!("a manifest is '{text}'")));
+    texts.into_iter().map(parse).collect()
+}

@@ -1,0 +1,64 @@
+//! What an image version is beyond its document: its number, and whether `latest` may mean it.
+
+use sqlx::query;
+
+use super::{
+    Connection, Result,
+    row::{self, Columns, Row},
+};
+
+const UPSERT: &str = "INSERT INTO image_versions (key, definition, major, minor, patch, exclude_from_latest, published_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     ON CONFLICT (key) DO UPDATE SET exclude_from_latest = excluded.exclude_from_latest";
+const LATEST: &str = "SELECT v.* FROM image_versions v JOIN replicas r ON r.version = v.key AND r.region = $2 \
+     WHERE v.definition = $1 AND v.exclude_from_latest = 0 AND r.exclude_from_latest = 0 AND r.state = 'Completed' \
+     ORDER BY v.major DESC, v.minor DESC, v.patch DESC LIMIT 1";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, LATEST];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageVersionRow {
+    pub(crate) key: String,
+    /// The definition's key.
+    pub(crate) definition: String,
+    /// Major, minor, patch.
+    pub(crate) numbers: [u32; 3],
+    /// Whether `latest` never means it, in any region.
+    pub(crate) exclude_from_latest: bool,
+    pub(crate) published_ms: i64,
+}
+
+impl Row for ImageVersionRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            key: columns.text("key")?,
+            definition: columns.text("definition")?,
+            numbers: [columns.unsigned("major")?, columns.unsigned("minor")?, columns.unsigned("patch")?],
+            exclude_from_latest: columns.flag("exclude_from_latest")?,
+            published_ms: columns.integer("published_ms")?,
+        })
+    }
+}
+
+/// Adds a version's row, or changes whether `latest` may mean it.
+pub(crate) async fn upsert(tx: &mut Connection, version: &ImageVersionRow) -> Result<()> {
+    let [major, minor, patch] = version.numbers.map(i64::from);
+    let statement = query(UPSERT)
+        .bind(&version.key)
+        .bind(&version.definition)
+        .bind(major)
+        .bind(minor)
+        .bind(patch)
+        .bind(i64::from(version.exclude_from_latest))
+        .bind(version.published_ms);
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// What `latest` means in a region: the highest number whose replica there is complete and that neither the version nor
+/// the region excludes.
+pub(crate) async fn latest(tx: &mut Connection, definition: &str, region: &str) -> Result<Option<ImageVersionRow>> {
+    row::one(tx, query(LATEST).bind(definition).bind(region)).await
+}

@@ -1,0 +1,260 @@
+//! Every tracked resource: one row each, whatever the type.
+
+use galerie_arm::{ProvisioningState, ResourceType};
+use serde_json::Value;
+use sqlx::query;
+use uuid::Uuid;
+
+use super::{
+    Connection, Result, operation,
+    row::{self, Columns, Row, bigint, json},
+};
+
+const FIND: &str = "SELECT * FROM resources WHERE key = $1";
+const FIND_BY_UID: &str = "SELECT * FROM resources WHERE uid = $1";
+const FIND_BY_UNIQUE_KEY: &str = "SELECT * FROM resources WHERE unique_key = $1";
+const INSERT: &str = "INSERT INTO resources (key, uid, id, type, tenant, subscription, resource_group, parent, name, \
+     location, unique_key, provisioning_state, generation, etag, document, created_ms, updated_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const UPDATE: &str = "UPDATE resources SET unique_key = $4, provisioning_state = $5, generation = $6, etag = $7, \
+     document = $8, updated_ms = $9 WHERE key = $1 AND uid = $2 AND generation = $3";
+const SET_STATE: &str = "UPDATE resources SET provisioning_state = $3 WHERE key = $1 AND uid = $2";
+const RECORD_PROGRESS: &str = "UPDATE resources SET provisioning_state = $3, document = $4 WHERE key = $1 AND uid = $2";
+const DELETE: &str = "DELETE FROM resources WHERE key = $1 AND uid = $2";
+const DELETE_VERSION: &str = "DELETE FROM image_versions WHERE key = $1";
+const DELETE_REPLICAS: &str = "DELETE FROM replicas WHERE version = $1";
+const DELETE_IMAGES: &str = "DELETE FROM disk_images WHERE resource = $1";
+const DELETE_DISK: &str = "DELETE FROM disks WHERE key = $1";
+const DELETE_GRANTS: &str = "DELETE FROM grants WHERE resource = $1";
+const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
+const LIST_CHILDREN: &str =
+    "SELECT * FROM resources WHERE parent = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
+const LIST_IN_GROUP: &str =
+    "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
+const LIST_IN_SUBSCRIPTION: &str =
+    "SELECT * FROM resources WHERE subscription = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
+// A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
+const LIST_BELOW: &str = "SELECT * FROM resources WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    FIND_BY_UID,
+    FIND_BY_UNIQUE_KEY,
+    INSERT,
+    UPDATE,
+    SET_STATE,
+    RECORD_PROGRESS,
+    DELETE,
+    DELETE_VERSION,
+    DELETE_REPLICAS,
+    DELETE_IMAGES,
+    DELETE_DISK,
+    DELETE_GRANTS,
+    CHILDREN,
+    LIST_CHILDREN,
+    LIST_IN_GROUP,
+    LIST_IN_SUBSCRIPTION,
+    LIST_BELOW,
+];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ResourceRow {
+    /// The folded id.
+    pub(crate) key: String,
+    /// This incarnation: a resource that is re-created under its name has another.
+    pub(crate) uid: Uuid,
+    /// The id in the spelling of creation.
+    pub(crate) id: String,
+    pub(crate) resource_type: ResourceType,
+    pub(crate) tenant: Uuid,
+    pub(crate) subscription: Uuid,
+    /// The group's key.
+    pub(crate) resource_group: String,
+    /// The parent resource's key.
+    pub(crate) parent: Option<String>,
+    pub(crate) name: String,
+    /// Normalised.
+    pub(crate) location: String,
+    /// What must be unique beside the key.
+    pub(crate) unique_key: Option<String>,
+    pub(crate) provisioning_state: ProvisioningState,
+    /// Bumped by every accepted write.
+    pub(crate) generation: u64,
+    /// Changes with every accepted write.
+    pub(crate) etag: String,
+    /// The accepted body with defaults filled in; no state.
+    pub(crate) document: Value,
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+}
+
+impl Row for ResourceRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            key: columns.text("key")?,
+            uid: columns.id("uid")?,
+            id: columns.text("id")?,
+            resource_type: columns.parsed("type")?,
+            tenant: columns.id("tenant")?,
+            subscription: columns.id("subscription")?,
+            resource_group: columns.text("resource_group")?,
+            parent: columns.optional_text("parent")?,
+            name: columns.text("name")?,
+            location: columns.text("location")?,
+            unique_key: columns.optional_text("unique_key")?,
+            provisioning_state: columns.parsed("provisioning_state")?,
+            generation: columns.unsigned("generation")?,
+            etag: columns.text("etag")?,
+            document: columns.json("document")?,
+            created_ms: columns.integer("created_ms")?,
+            updated_ms: columns.integer("updated_ms")?,
+        })
+    }
+}
+
+/// A resource by its key.
+pub(crate) async fn find(tx: &mut Connection, key: &str) -> Result<Option<ResourceRow>> {
+    row::one(tx, query(FIND).bind(key)).await
+}
+
+/// A resource by its incarnation.
+pub(crate) async fn find_by_uid(tx: &mut Connection, uid: Uuid) -> Result<Option<ResourceRow>> {
+    row::one(tx, query(FIND_BY_UID).bind(uid.to_string())).await
+}
+
+/// The resource that has taken a unique key.
+pub(crate) async fn find_by_unique_key(tx: &mut Connection, unique_key: &str) -> Result<Option<ResourceRow>> {
+    row::one(tx, query(FIND_BY_UNIQUE_KEY).bind(unique_key)).await
+}
+
+/// Adds a resource.
+pub(crate) async fn insert(tx: &mut Connection, resource: &ResourceRow) -> Result<()> {
+    let statement = query(INSERT)
+        .bind(&resource.key)
+        .bind(resource.uid.to_string())
+        .bind(&resource.id)
+        .bind(resource.resource_type.as_str())
+        .bind(resource.tenant.to_string())
+        .bind(resource.subscription.to_string())
+        .bind(&resource.resource_group)
+        .bind(&resource.parent)
+        .bind(&resource.name)
+        .bind(&resource.location)
+        .bind(&resource.unique_key)
+        .bind(resource.provisioning_state.as_str())
+        .bind(bigint(resource.generation))
+        .bind(&resource.etag)
+        .bind(json(&resource.document))
+        .bind(resource.created_ms)
+        .bind(resource.updated_ms);
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Writes what may change of a resource. Fenced: only over the same incarnation at `previous_generation`; whether it was.
+pub(crate) async fn update(tx: &mut Connection, resource: &ResourceRow, previous_generation: u64) -> Result<bool> {
+    let statement = query(UPDATE)
+        .bind(&resource.key)
+        .bind(resource.uid.to_string())
+        .bind(bigint(previous_generation))
+        .bind(&resource.unique_key)
+        .bind(resource.provisioning_state.as_str())
+        .bind(bigint(resource.generation))
+        .bind(&resource.etag)
+        .bind(json(&resource.document))
+        .bind(resource.updated_ms);
+    Ok(row::run(tx, statement).await? == 1)
+}
+
+/// Writes progress: the state alone. Neither generation nor etag changes. Whether that incarnation was there.
+pub(crate) async fn set_state(tx: &mut Connection, key: &str, uid: Uuid, state: ProvisioningState) -> Result<bool> {
+    Ok(row::run(tx, query(SET_STATE).bind(key).bind(uid.to_string()).bind(state.as_str())).await? == 1)
+}
+
+/// Writes progress: the state, and what the service itself filled into the document. Neither generation nor etag changes.
+/// Whether that incarnation was there.
+pub(crate) async fn record_progress(
+    tx: &mut Connection,
+    key: &str,
+    uid: Uuid,
+    state: ProvisioningState,
+    document: &Value,
+) -> Result<bool> {
+    let statement = query(RECORD_PROGRESS).bind(key).bind(uid.to_string()).bind(state.as_str());
+    Ok(row::run(tx, statement.bind(json(document))).await? == 1)
+}
+
+/// Removes a resource with everything that hangs off it, and cancels its unfinished operations. It must have no children.
+/// Whether that incarnation was there.
+pub(crate) async fn delete_with_everything(tx: &mut Connection, key: &str, uid: Uuid, now_ms: i64) -> Result<bool> {
+    for statement in [DELETE_GRANTS, DELETE_REPLICAS, DELETE_IMAGES, DELETE_DISK, DELETE_VERSION] {
+        row::run(tx, query(statement).bind(key)).await?;
+    }
+    operation::cancel_for_resource(tx, uid, now_ms).await?;
+    Ok(row::run(tx, query(DELETE).bind(key).bind(uid.to_string())).await? == 1)
+}
+
+/// Some children, of any type.
+pub(crate) async fn first_children(tx: &mut Connection, key: &str, most: u32) -> Result<Vec<ResourceRow>> {
+    row::all(tx, query(CHILDREN).bind(key).bind(i64::from(most))).await
+}
+
+/// A page of a resource's children of one type, by key, after `after`.
+pub(crate) async fn list_children(
+    tx: &mut Connection,
+    parent: &str,
+    resource_type: ResourceType,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ResourceRow>> {
+    typed(tx, LIST_CHILDREN, parent, resource_type, after, limit).await
+}
+
+/// A page of a group's resources, by key, after `after`; of one type or of all.
+pub(crate) async fn list_in_group(
+    tx: &mut Connection,
+    group_key: &str,
+    resource_type: Option<ResourceType>,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ResourceRow>> {
+    match resource_type {
+        Some(resource_type) => typed(tx, LIST_IN_GROUP, group_key, resource_type, after, limit).await,
+        None => below(tx, group_key, after, limit).await,
+    }
+}
+
+/// A page of a subscription's resources, by key, after `after`; of one type or of all.
+pub(crate) async fn list_in_subscription(
+    tx: &mut Connection,
+    subscription: Uuid,
+    resource_type: Option<ResourceType>,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ResourceRow>> {
+    let subscription = subscription.to_string();
+    match resource_type {
+        Some(resource_type) => typed(tx, LIST_IN_SUBSCRIPTION, &subscription, resource_type, after, limit).await,
+        None => below(tx, &format!("/subscriptions/{subscription}"), after, limit).await,
+    }
+}
+
+async fn typed(
+    tx: &mut Connection,
+    statement: &'static str,
+    scope: &str,
+    resource_type: ResourceType,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ResourceRow>> {
+    let statement = query(statement).bind(scope).bind(resource_type.as_str()).bind(after.unwrap_or(""));
+    row::all(tx, statement.bind(i64::from(limit))).await
+}
+
+async fn below(tx: &mut Connection, scope: &str, after: Option<&str>, limit: u32) -> Result<Vec<ResourceRow>> {
+    let (first, end) = (format!("{scope}/"), format!("{scope}0"));
+    let after = after.filter(|after| **after > *first).unwrap_or(&first);
+    row::all(tx, query(LIST_BELOW).bind(after).bind(&end).bind(i64::from(limit))).await
+}

@@ -1,0 +1,130 @@
+//! Columns as the domain's types, and the three ways a statement is run.
+
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use sqlx::{
+    Row as _, Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+use uuid::Uuid;
+
+use super::{Connection, Error, Result};
+
+/// A statement with its values.
+pub(super) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// A row that can be read into a type of its own.
+pub(super) trait Row: Sized {
+    /// Reads the columns.
+    fn read(columns: &Columns) -> Result<Self>;
+}
+
+/// The columns of one row, by name.
+pub(super) struct Columns(SqliteRow);
+
+impl Columns {
+    pub(super) fn text(&self, name: &'static str) -> Result<String> {
+        Ok(self.0.try_get(name)?)
+    }
+
+    pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<String>> {
+        Ok(self.0.try_get(name)?)
+    }
+
+    /// A number that may be negative; also a time.
+    pub(super) fn integer(&self, name: &'static str) -> Result<i64> {
+        Ok(self.0.try_get(name)?)
+    }
+
+    pub(super) fn optional_integer(&self, name: &'static str) -> Result<Option<i64>> {
+        Ok(self.0.try_get(name)?)
+    }
+
+    /// A number that is never negative and fits `T`.
+    pub(super) fn unsigned<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T> {
+        let value = self.integer(name)?;
+        T::try_from(value).map_err(|_| Error::Corrupt(format!("{name} is {value}")))
+    }
+
+    pub(super) fn optional_unsigned(&self, name: &'static str) -> Result<Option<u64>> {
+        let value = self.optional_integer(name)?;
+        let convert = |value| u64::try_from(value).map_err(|_| Error::Corrupt(format!("{name} is {value}")));
+        value.map(convert).transpose()
+    }
+
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool> {
+        Ok(self.integer(name)? != 0)
+    }
+
+    pub(super) fn id(&self, name: &'static str) -> Result<Uuid> {
+        self.parsed(name)
+    }
+
+    /// Text in a type's own spelling.
+    pub(super) fn parsed<T: FromStr>(&self, name: &'static str) -> Result<T> {
+        parse(name, &self.text(name)?)
+    }
+
+    pub(super) fn optional_parsed<T: FromStr>(&self, name: &'static str) -> Result<Option<T>> {
+        self.optional_text(name)?.map(|text| parse(name, &text)).transpose()
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T> {
+        parse_json(name, &self.text(name)?)
+    }
+
+    pub(super) fn optional_json<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
+        self.optional_text(name)?.map(|text| parse_json(name, &text)).transpose()
+    }
+}
+
+fn parse<T: FromStr>(name: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| Error::Corrupt(format!("{name} is '{text}'")))
+}
+
+fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("{name}: {error}")))
+}
+
+/// Runs a statement that answers at most one row.
+pub(super) async fn one<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Option<R>> {
+    let row = statement.fetch_optional(tx).await?;
+    row.map(|row| R::read(&Columns(row))).transpose()
+}
+
+/// Runs a statement that answers rows; the statement itself bounds how many.
+pub(super) async fn all<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Vec<R>> {
+    let rows = statement.fetch_all(tx).await?;
+    rows.into_iter().map(|row| R::read(&Columns(row))).collect()
+}
+
+/// Runs a statement that answers nothing; how many rows it touched.
+pub(super) async fn run(tx: &mut Connection, statement: Statement<'_>) -> Result<u64> {
+    Ok(statement.execute(tx).await?.rows_affected())
+}
+
+/// A count or size as the database keeps it. Nothing that we count reaches 2^63; what would is held there.
+pub(super) fn bigint(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A JSON column's text.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("our documents have text keys only")
+}
+
+impl Row for String {
+    /// The first column.
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(columns.0.try_get(0)?)
+    }
+}
+
+impl Row for i64 {
+    /// The first column.
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(columns.0.try_get(0)?)
+    }
+}

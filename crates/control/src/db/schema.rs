@@ -1,0 +1,115 @@
+//! Bringing the catalogue's file to the schema that this program knows, without ever risking it.
+//!
+//! A file from a later program is refused, both versions named. A file from an earlier one is copied beside itself
+//! (`catalogue.db.schema-3.bak`) before anything is changed.
+
+use std::{os::unix::fs::OpenOptionsExt, path::Path};
+
+use sqlx::{ConnectOptions, SqliteConnection, migrate::Migrator};
+
+use super::{Error, Result, options};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+const SCHEMA_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
+const COPY: &str = "VACUUM INTO $1";
+
+/// Makes the file (readable by its owner only) when there is none, and migrates it.
+pub(super) async fn prepare(path: &Path) -> Result<()> {
+    create(path)?;
+    let mut connection = options(path).connect().await?;
+    let known = newest_known();
+    let found = version(&mut connection).await?;
+    if found > known {
+        return Err(Error::Newer { path: path.to_owned(), found, known });
+    }
+    if found < known {
+        if found > 0 {
+            copy(&mut connection, path, found).await?;
+        }
+        tracing::info!(from = found, to = known, "migrate the catalogue");
+    }
+    // Also when nothing is to be done: the checksums of what was done are compared.
+    let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    migrated.map_err(|source| Error::Migrate { path: path.to_owned(), source })?;
+    Ok(sqlx::Connection::close(connection).await?)
+}
+
+fn create(path: &Path) -> Result<()> {
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::Io { action: format!("create the catalogue {}", path.display()), source }),
+    }
+}
+
+fn newest_known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// The schema of the file; 0 for an empty one.
+async fn version(connection: &mut SqliteConnection) -> Result<i64> {
+    let tables: i64 = sqlx::query_scalar(HAS_SCHEMA).fetch_one(&mut *connection).await?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    Ok(sqlx::query_scalar(SCHEMA_VERSION).fetch_one(&mut *connection).await?)
+}
+
+/// Copies the file as one consistent snapshot, whatever its log holds.
+async fn copy(connection: &mut SqliteConnection, path: &Path, found: i64) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".schema-{found}.bak"));
+    let target = Path::new(&name);
+    match std::fs::remove_file(target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::Io { action: format!("replace the copy {}", target.display()), source }),
+    }
+    // VACUUM INTO fills an existing empty file, so the copy has its mode before it has its content.
+    create(target)?;
+    sqlx::query(COPY).bind(target.to_string_lossy().into_owned()).execute(connection).await?;
+    tracing::info!(copy = %target.display(), "copied the catalogue before migrating it");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORGE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                         VALUES (9999, 'later', 1, x'00', 0)";
+    const FORGET: &str = "DELETE FROM _sqlx_migrations WHERE version = 9999";
+
+    #[tokio::test]
+    async fn a_later_schema_is_refused_with_both_versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.db");
+        prepare(&path).await.unwrap();
+        let mut connection = options(&path).connect().await.unwrap();
+        sqlx::query(FORGE).execute(&mut connection).await.unwrap();
+        let error = prepare(&path).await.unwrap_err().to_string();
+        assert!(error.contains("version 9999") && error.contains(&format!("up to {}", newest_known())), "{error}");
+        sqlx::query(FORGET).execute(&mut connection).await.unwrap();
+        prepare(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_copy_is_whole_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.db");
+        prepare(&path).await.unwrap();
+        let mut connection = options(&path).connect().await.unwrap();
+        copy(&mut connection, &path, 1).await.unwrap();
+        copy(&mut connection, &path, 1).await.unwrap();
+        let copied = directory.path().join("catalogue.db.schema-1.bak");
+        let mut connection = options(&copied).connect().await.unwrap();
+        assert_eq!(version(&mut connection).await.unwrap(), newest_known());
+        for file in [&path, &copied] {
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+}

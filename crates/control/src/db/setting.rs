@@ -1,0 +1,32 @@
+//! Single values of the whole catalogue.
+
+use sqlx::query;
+
+use super::{Connection, Result, row};
+
+const FIND: &str = "SELECT value FROM settings WHERE name = $1";
+const PUT: &str =
+    "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[FIND, PUT];
+
+/// The catalogue's own id: a GUID, written when the catalogue is made. Every region store names it.
+pub(crate) const CATALOGUE: &str = "catalogue";
+/// The tenant of the first start.
+pub(crate) const FIRST_TENANT: &str = "first.tenant";
+/// The subscription of the first start.
+pub(crate) const FIRST_SUBSCRIPTION: &str = "first.subscription";
+/// The administrator's service principal.
+pub(crate) const ADMINISTRATOR: &str = "administrator";
+
+/// A value.
+pub(crate) async fn find(tx: &mut Connection, name: &str) -> Result<Option<String>> {
+    row::one(tx, query(FIND).bind(name)).await
+}
+
+/// Sets a value.
+pub(crate) async fn put(tx: &mut Connection, name: &str, value: &str) -> Result<()> {
+    row::run(tx, query(PUT).bind(name).bind(value)).await?;
+    Ok(())
+}

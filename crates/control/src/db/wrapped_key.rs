@@ -1,0 +1,50 @@
+//! Keys, wrapped by the master key.
+
+use sqlx::query;
+use uuid::Uuid;
+
+use super::{
+    Connection, Result,
+    row::{self, Columns, Row},
+};
+
+const INSERT: &str =
+    "INSERT INTO wrapped_keys (id, purpose, wrapped, created_ms, retired_ms) VALUES ($1, $2, $3, $4, NULL)";
+const LIST_LIVE: &str = "SELECT * FROM wrapped_keys WHERE retired_ms IS NULL ORDER BY created_ms DESC, id";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST_LIVE];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrappedKeyRow {
+    pub(crate) id: Uuid,
+    /// `token`, `sas` or `secret`.
+    pub(crate) purpose: String,
+    /// Base64.
+    pub(crate) wrapped: String,
+    pub(crate) created_ms: i64,
+}
+
+impl Row for WrappedKeyRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            id: columns.id("id")?,
+            purpose: columns.text("purpose")?,
+            wrapped: columns.text("wrapped")?,
+            created_ms: columns.integer("created_ms")?,
+        })
+    }
+}
+
+/// Adds a key.
+pub(crate) async fn insert(tx: &mut Connection, key: &WrappedKeyRow) -> Result<()> {
+    let statement = query(INSERT).bind(key.id.to_string()).bind(&key.purpose);
+    row::run(tx, statement.bind(&key.wrapped).bind(key.created_ms)).await?;
+    Ok(())
+}
+
+/// The keys in use, the newest first.
+pub(crate) async fn list_live(tx: &mut Connection) -> Result<Vec<WrappedKeyRow>> {
+    row::all(tx, query(LIST_LIVE)).await
+}

@@ -1,0 +1,47 @@
+//! Why the domain cannot be opened or set up. What a request can meet is an `ArmError`.
+
+use galerie_arm::ArmError;
+use uuid::Uuid;
+
+use crate::{db, keys::KeyError};
+
+/// A fault of the whole, not of one request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The catalogue's file cannot be used; see its message.
+    #[error(transparent)]
+    Catalogue(#[from] db::Error),
+    /// The keys cannot be used; see its message.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// A region's store is another than the one this catalogue knows.
+    #[error("the region {region} has the store {found}, and this catalogue knows it with the store {expected}")]
+    ForeignStore {
+        /// The region.
+        region: String,
+        /// The store that was opened.
+        found: Uuid,
+        /// The store in the catalogue.
+        expected: Uuid,
+    },
+    /// Two regions have one name, or a name is none.
+    #[error("{0}")]
+    Regions(String),
+    /// There was no first start.
+    #[error("this catalogue was never started: it has no tenant yet")]
+    NotBootstrapped,
+}
+
+impl From<Error> for ArmError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Catalogue(error) => error.into(),
+            error => {
+                let number = Uuid::new_v4();
+                tracing::error!(error = &error as &dyn std::error::Error, %number, "the domain failed");
+                Self::internal(&number.to_string())
+            }
+        }
+    }
+}

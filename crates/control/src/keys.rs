@@ -1,0 +1,201 @@
+//! The keys that sign and hash: distinct, wrapped in the catalogue, shared by every process on it.
+//!
+//! `master.key` (32 random bytes, mode 0600, beside the catalogue) wraps each key with AES-256-GCM; the key's id and
+//! purpose are authenticated with it, so a wrapped key cannot be passed off as another. Plaintext keys live in this
+//! process's memory only, and never in a row, a log or an error.
+
+mod master;
+mod token;
+
+use std::path::Path;
+
+use aws_lc_rs::{hmac, rand};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub(crate) use self::token::TokenKey;
+use self::{master::MasterKey, token::generate_token_key};
+use crate::db::{
+    self, Connection,
+    wrapped_key::{self, WrappedKeyRow},
+};
+
+const TOKEN: &str = "token";
+const SAS: &str = "sas";
+const SECRET: &str = "secret";
+
+/// Bytes of an HMAC key, and of its tags.
+const HMAC_BYTES: usize = 32;
+
+/// What can go wrong with keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The catalogue has keys and the file that unwraps them is gone.
+    #[error(
+        "the catalogue's keys are wrapped by the master key {0}, which does not exist; put it back from your backup"
+    )]
+    MasterKeyMissing(String),
+    /// The file is no master key.
+    #[error("{0}")]
+    MasterKeyUnusable(String),
+    /// The master key is another than the one that wrapped the catalogue's keys.
+    #[error("the master key {file} does not unwrap the catalogue's {purpose} key; is it the right file?")]
+    WrongMasterKey {
+        /// The file.
+        file: String,
+        /// Which key.
+        purpose: String,
+    },
+    /// The system gave no randomness, or a key could not be made.
+    #[error("make a {0} key")]
+    Generation(&'static str),
+    /// The file could not be read or made.
+    #[error("{action}")]
+    Io {
+        /// What was being done, with the path.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] db::Error),
+}
+
+/// The keys, unwrapped.
+pub(crate) struct Keys {
+    /// The newest first; tokens of any are accepted.
+    tokens: Vec<TokenKey>,
+    sas: Vec<hmac::Key>,
+    secrets: Vec<hmac::Key>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Unwraps the catalogue's keys; makes what is missing, and the master key with the first of them.
+    ///
+    /// # Errors
+    /// A master key that is missing, unreadable or another's.
+    pub(crate) async fn open(tx: &mut Connection, master_key_file: &Path, now_ms: i64) -> Result<Self, KeyError> {
+        let mut rows = wrapped_key::list_live(tx).await?;
+        let master = MasterKey::open(master_key_file, rows.is_empty())?;
+        for purpose in [TOKEN, SAS, SECRET] {
+            if !rows.iter().any(|row| row.purpose == purpose) {
+                let row = make(&master, purpose, now_ms)?;
+                wrapped_key::insert(tx, &row).await?;
+                rows.push(row);
+            }
+        }
+        let mut keys = Self { tokens: Vec::new(), sas: Vec::new(), secrets: Vec::new() };
+        for row in rows {
+            let plain = master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
+            match row.purpose.as_str() {
+                TOKEN => keys.tokens.push(TokenKey::new(row.id, &plain)?),
+                SAS => keys.sas.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
+                SECRET => keys.secrets.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
+                _ => {}
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The key that signs tokens.
+    pub(crate) fn token(&self) -> &TokenKey {
+        self.tokens.first().expect("made when the catalogue was opened")
+    }
+
+    /// Every key whose tokens are accepted.
+    pub(crate) fn tokens(&self) -> &[TokenKey] {
+        &self.tokens
+    }
+
+    /// Signs what a SAS promises.
+    pub(crate) fn sas_sign(&self, message: &[u8]) -> [u8; HMAC_BYTES] {
+        let key = self.sas.first().expect("made when the catalogue was opened");
+        hmac::sign(key, message).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+    }
+
+    /// Whether `tag` is a signature of `message`, in constant time.
+    pub(crate) fn sas_verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        self.sas.iter().any(|key| hmac::verify(key, message, tag).is_ok())
+    }
+
+    /// The keyed hash under which a client secret is stored.
+    pub(crate) fn secret_hash(&self, secret: &str) -> String {
+        let key = self.secrets.first().expect("made when the catalogue was opened");
+        STANDARD.encode(hmac::sign(key, secret.as_bytes()))
+    }
+
+    /// Whether a stored hash is the secret's, in constant time.
+    pub(crate) fn secret_matches(&self, secret: &str, hash: &str) -> bool {
+        let Ok(tag) = STANDARD.decode(hash) else { return false };
+        self.secrets.iter().any(|key| hmac::verify(key, secret.as_bytes(), &tag).is_ok())
+    }
+}
+
+fn make(master: &MasterKey, purpose: &str, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
+    let id = Uuid::new_v4();
+    let plain = match purpose {
+        TOKEN => generate_token_key()?,
+        _ => Zeroizing::new(random::<HMAC_BYTES>()?.to_vec()),
+    };
+    let wrapped = master.wrap_key(id, purpose, &plain)?;
+    Ok(WrappedKeyRow { id, purpose: purpose.to_owned(), wrapped, created_ms: now_ms })
+}
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// `Generation`, when it has none.
+pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    rand::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Generation("random"))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::tests::fresh;
+
+    #[tokio::test]
+    async fn keys_survive_and_stay_apart() {
+        let (directory, db) = fresh().await;
+        let file = directory.path().join("master.key");
+        let mut tx = db.write().await.unwrap();
+        let first = Keys::open(&mut tx, &file, 1).await.unwrap();
+        let again = Keys::open(&mut tx, &file, 2).await.unwrap();
+        assert_eq!(first.token().kid(), again.token().kid());
+        assert!(again.sas_verify(b"x", &first.sas_sign(b"x")));
+        assert!(!again.sas_verify(b"y", &first.sas_sign(b"x")));
+        assert!(again.secret_matches("s", &first.secret_hash("s")));
+        assert!(!again.secret_matches("t", &first.secret_hash("s")));
+        assert!(!again.secret_matches("s", &STANDARD.encode(first.sas_sign(b"s"))));
+    }
+
+    #[tokio::test]
+    async fn a_lost_or_foreign_master_key_is_named() {
+        let (directory, db) = fresh().await;
+        let file = directory.path().join("master.key");
+        let mut tx = db.write().await.unwrap();
+        Keys::open(&mut tx, &file, 1).await.unwrap();
+        let foreign = directory.path().join("foreign.key");
+        std::fs::write(&foreign, [7; 32]).unwrap();
+        for (file, expected) in [
+            (directory.path().join("gone.key"), "does not exist"),
+            (foreign, "does not unwrap"),
+            (directory.path().join("catalogue.db"), "32 bytes"),
+        ] {
+            let error = Keys::open(&mut tx, &file, 1).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The domain: what a gallery is, who may do what, and the durable operations that make it so.
+//!
+//! [`Control`] is the handle that the HTTP layer holds. Each resource has one file with its rules; what all resources
+//! share (lookup, lists, the accepting transaction) is in `resource`. The catalogue's tables are private to this
+//! crate (`db`), so no handler can touch one. See `docs/design/control-plane.md`.
+
+pub mod clock;
+pub mod control;
+pub mod error;
+pub mod identity;
+pub mod request;
+pub mod subscription;
+
+mod access;
+mod audit;
+mod authz;
+mod blob;
+mod chunk_upload;
+mod content;
+mod db;
+mod disk;
+mod gallery;
+mod image_definition;
+mod image_version;
+mod keys;
+mod latest;
+mod managed_image;
+mod operations;
+mod pins;
+mod reconcile;
+mod replication_status;
+mod resource;
+mod resource_group;
+mod snapshot;
+mod source;
+mod store_admin;
+#[cfg(test)]
+mod testing;
+
+pub use access::{GrantView, Permission, SasSignature};
+pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
+pub use clock::{Clock, SystemClock};
+pub use content::{Content, MOST_BLOBS};
+pub use control::{Control, ControlOptions, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning};
+pub use db::error::Error as CatalogueError;
+pub use error::Error;
+pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
+pub use keys::KeyError;
+pub use operations::{OperationResult, OperationView};
+pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
+pub use resource::Expand;

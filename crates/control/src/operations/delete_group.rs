@@ -1,0 +1,88 @@
+//! `DeleteGroup`: a group's resources go in batches, children first, then the group. Nothing can be added meanwhile: a
+//! group that is being deleted takes no writes.
+
+use std::cmp::Reverse;
+
+use galerie_arm::{ProvisioningState, ResourceType};
+use uuid::Uuid;
+
+use super::failure::Failure;
+use crate::{
+    Control,
+    db::{
+        self, Connection,
+        operation::{self, OperationRow},
+        resource, resource_group,
+    },
+};
+
+/// Resources deleted in one transaction, so that other writes get their turn.
+const BATCH: u32 = 100;
+
+pub(super) async fn run(control: &Control, claimed: &OperationRow) -> Result<(), Failure> {
+    for resource_type in children_first() {
+        while delete_batch(control, claimed, resource_type).await? {}
+    }
+    finish(control, claimed).await
+}
+
+/// Every type that a group can hold, the deepest nested first.
+fn children_first() -> Vec<ResourceType> {
+    let in_groups = |kind: &ResourceType| !matches!(kind, ResourceType::Subscription | ResourceType::ResourceGroup);
+    let mut types: Vec<_> = ResourceType::ALL.iter().copied().filter(in_groups).collect();
+    types.sort_by_key(|kind| Reverse(kind.path().matches('/').count()));
+    types
+}
+
+/// Whether there may be more of the type.
+async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceType) -> Result<bool, Failure> {
+    let now_ms = control.now_ms();
+    let mut tx = control.db().write().await?;
+    if !operation::holds(&mut tx, claimed.lease()).await? {
+        return Err(Failure::Stopped);
+    }
+    let batch = resource::list_in_group(&mut tx, &claimed.resource, Some(kind), None, BATCH).await?;
+    for row in &batch {
+        resource::delete_with_everything(&mut tx, &row.key, row.uid, now_ms).await?;
+    }
+    tx.commit().await?;
+    // Whoever copies or imports for one of them looks up.
+    control.wake();
+    Ok(!batch.is_empty())
+}
+
+async fn finish(control: &Control, claimed: &OperationRow) -> Result<(), Failure> {
+    let mut tx = control.db().write().await?;
+    if !operation::finish(&mut tx, claimed.lease(), None, control.now_ms()).await? {
+        return Err(Failure::Stopped);
+    }
+    resource_group::delete(&mut tx, &claimed.resource, claimed.resource_uid).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What is left of the group can be used, and deleted, again.
+pub(super) async fn undo(tx: &mut Connection, failed: &OperationRow) -> db::Result<()> {
+    if let Some(mut group) = resource_group::find(tx, &failed.resource).await?
+        && group.uid == failed.resource_uid
+    {
+        group.state = ProvisioningState::Succeeded;
+        group.etag = Uuid::new_v4().to_string();
+        resource_group::update(tx, &group).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_go_before_parents() {
+        let order = children_first();
+        let at = |kind| order.iter().position(|other| *other == kind).expect("in a group");
+        assert!(at(ResourceType::ImageVersion) < at(ResourceType::ImageDefinition));
+        assert!(at(ResourceType::ImageDefinition) < at(ResourceType::Gallery));
+        assert!(order.contains(&ResourceType::Disk));
+    }
+}

@@ -1,0 +1,214 @@
+//! Replicas: copying an image version into a region.
+//!
+//! ```text
+//!   Replicating --(copied)--> Completed
+//!       |  ^ `--(final, or passing MOST_ATTEMPTS times)--> Failed --(reconciler, or the same PUT)--> Replicating
+//!       `--'  (passing: again after a wait; a copy resumes where it broke)
+//! ```
+//! The worker of the target region pins in both regions, pulls what is missing, and records. A replica whose row is
+//! deleted meanwhile stops its copy within a beat and leaves nothing but chunks for the collector.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+};
+
+use futures::FutureExt;
+use galerie_arm::{AggregatedState, ArmError, ProvisioningState, ReplicationState};
+use galerie_region::Region;
+use galerie_store::{CopyProgress, ManifestId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    MOST_ATTEMPTS, OperationKind, backoff_ms,
+    failure::Failure,
+    lease::{self, LEASE_MS},
+    progress::{Progress, follow},
+};
+use crate::{
+    Control, db,
+    db::{
+        Connection, disk_image, operation,
+        replica::{self, ReplicaRow},
+        resource,
+    },
+};
+
+/// Claims a region's replicas and copies them, until the process stops.
+pub(super) async fn worker(control: Control, region: String) {
+    let slots = Arc::new(Semaphore::new(control.tuning().replicas_at_once));
+    let mut woken = control.woken();
+    while !control.stopping().is_cancelled() {
+        woken.mark_unchanged();
+        while let Ok(slot) = slots.clone().try_acquire_owned() {
+            match claim(&control, &region).await {
+                Ok(Some(claimed)) => control.track(carry_out(control.clone(), claimed, slot)),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, region, "claim a replica");
+                    break;
+                }
+            }
+        }
+        control.rest(&mut woken).await;
+    }
+}
+
+async fn claim(control: &Control, region: &str) -> db::Result<Option<ReplicaRow>> {
+    let now_ms = control.now_ms();
+    let until_ms = now_ms.saturating_add(LEASE_MS);
+    let mut tx = control.db().write().await?;
+    let claimed = replica::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePermit) {
+    let cancel = control.stopping().child_token();
+    let progress = Arc::new(Progress::default());
+    let work = AssertUnwindSafe(copy(&control, &claimed, &progress, &cancel)).catch_unwind();
+    let done = lease::under(&control, &claimed.lease(), &progress, &cancel, work).await;
+    let outcome = match done {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => Err(Failure::Passing(ArmError::internal(&claimed.uid.to_string()))),
+        None => Err(Failure::Stopped),
+    };
+    if let Err(failure) = outcome
+        && let Err(error) = put_back(&control, &claimed, failure).await
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, replica = %claimed.uid, "record a replica's failure");
+    }
+    drop(slot);
+    control.wake();
+}
+
+/// What is to be copied, and from where.
+struct Copy {
+    tenant: Uuid,
+    manifests: Vec<ManifestId>,
+    source: Arc<dyn Region>,
+    target: Arc<dyn Region>,
+}
+
+async fn copy(
+    control: &Control,
+    claimed: &ReplicaRow,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let Copy { tenant, manifests, source, target } = look(control, claimed).await?;
+    let from = control.pin(source.name(), tenant, &manifests, "replicate-from").await?;
+    let into = control.pin(target.name(), tenant, &manifests, "replicate-into").await?;
+    let condemned = control.condemned(target.name(), tenant).await?;
+    let blobs = source.blobs(tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
+    let mut total_bytes = 0;
+    for manifest in manifests {
+        let part = Arc::new(CopyProgress::default());
+        let figures = || (part.total_bytes.load(Ordering::Relaxed), part.copied_bytes.load(Ordering::Relaxed));
+        let pull = target.replicate(tenant, manifest, blobs.clone(), &condemned, part.clone(), cancel.clone());
+        let pull = into.guard(cancel, from.guard(cancel, pull));
+        let add_up = || progress.set(total_bytes + figures().0, total_bytes + figures().1);
+        follow(pull, add_up).await.map_err(|error| Failure::in_region(target.name(), error))?;
+        total_bytes += figures().0;
+    }
+    let now_ms = control.now_ms();
+    let mut tx = control.db().write().await?;
+    let pinned = from.check(&mut tx).await? && into.check(&mut tx).await?;
+    if !pinned || !replica::complete(&mut tx, claimed.lease(), total_bytes, now_ms).await? {
+        return Err(Failure::Stopped);
+    }
+    settle_version(&mut tx, &claimed.version, now_ms).await?;
+    tx.commit().await?;
+    metrics::counter!("galerie_replicas_completed_total", "region" => claimed.region.clone()).increment(1);
+    Ok(())
+}
+
+/// The version's images and the region to pull them from: its home first, at later attempts any that has them.
+async fn look(control: &Control, claimed: &ReplicaRow) -> Result<Copy, Failure> {
+    let mut tx = control.db().read().await?;
+    let version = resource::find(&mut tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
+    let images = disk_image::list_for(&mut tx, &claimed.version).await?;
+    let replicas = replica::list_for_version(&mut tx, &claimed.version).await?;
+    let names = source_regions(&version.location, claimed, &replicas);
+    let served: Vec<_> = names.iter().filter_map(|name| control.region(name)).collect();
+    let turn = usize::try_from(claimed.attempts.saturating_sub(1)).unwrap_or(0);
+    let source = served.get(turn % served.len().max(1)).cloned();
+    let source = source.ok_or_else(|| Failure::region_absent(&version.location))?;
+    let target = control.region(&claimed.region).ok_or_else(|| Failure::region_absent(&claimed.region))?;
+    let manifests = images.into_iter().map(|image| image.manifest).collect();
+    Ok(Copy { tenant: version.tenant, manifests, source, target })
+}
+
+/// The regions that hold the version, its home first, without the one that wants it.
+fn source_regions(home: &str, wanted: &ReplicaRow, replicas: &[ReplicaRow]) -> Vec<String> {
+    let complete = replicas.iter().filter(|replica| replica.state == ReplicationState::Completed);
+    let mut names: Vec<_> = std::iter::once(home).chain(complete.map(|replica| replica.region.as_str())).collect();
+    names.retain(|name| *name != wanted.region);
+    let mut seen = std::collections::HashSet::new();
+    names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect()
+}
+
+/// Records what came of an attempt that did not succeed.
+async fn put_back(control: &Control, claimed: &ReplicaRow, failure: Failure) -> db::Result<()> {
+    let (now_ms, lease) = (control.now_ms(), claimed.lease());
+    let mut tx = control.db().write().await?;
+    match failure {
+        Failure::Stopped => {
+            replica::relinquish(&mut tx, lease).await?;
+        }
+        Failure::Passing(error) if claimed.attempts < MOST_ATTEMPTS => {
+            let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
+            replica::postpone(&mut tx, lease, &error.message, next_ms).await?;
+        }
+        Failure::Passing(error) | Failure::Final(error) => {
+            let (version, region) = (&claimed.version, &claimed.region);
+            tracing::warn!(%version, %region, %error, "a replica failed");
+            metrics::counter!("galerie_replicas_failed_total", "region" => region.clone()).increment(1);
+            let next_ms = now_ms.saturating_add(control.tuning().retry_failed_replicas_after_ms);
+            if replica::fail(&mut tx, lease, &error.message, next_ms).await? {
+                settle_version(&mut tx, &claimed.version, now_ms).await?;
+            }
+        }
+    }
+    tx.commit().await
+}
+
+/// When all replicas of a version are terminal, makes the version `Succeeded` or `Failed` and ends its operation.
+pub(crate) async fn settle_version(tx: &mut Connection, version: &str, now_ms: i64) -> db::Result<()> {
+    let replicas = replica::list_for_version(tx, version).await?;
+    let error = match AggregatedState::of(replicas.iter().map(|replica| replica.state)) {
+        AggregatedState::Completed => None,
+        AggregatedState::Failed => {
+            let failed = replicas.iter().filter(|replica| replica.state == ReplicationState::Failed);
+            let failed: Vec<_> = failed.map(|replica| (replica.region.as_str(), replica.details.as_str())).collect();
+            Some(ArmError::replication_failed(&failed))
+        }
+        AggregatedState::InProgress | AggregatedState::Unknown => return Ok(()),
+    };
+    let Some(row) = resource::find(tx, version).await? else { return Ok(()) };
+    let state = if error.is_some() { ProvisioningState::Failed } else { ProvisioningState::Succeeded };
+    resource::set_state(tx, version, row.uid, state).await?;
+    for unfinished in operation::unfinished(tx, version, row.uid).await? {
+        if unfinished.kind == OperationKind::ReplicateVersion {
+            operation::finish(tx, unfinished.lease(), error.as_ref(), now_ms).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_comes_first_and_the_target_never() {
+        let wanted = ReplicaRow::wanted("v", "westus", 0);
+        let completed =
+            |region| ReplicaRow { state: ReplicationState::Completed, ..ReplicaRow::wanted("v", region, 0) };
+        let replicas = [completed("asia"), completed("eastus"), wanted.clone(), ReplicaRow::wanted("v", "north", 0)];
+        assert_eq!(source_regions("eastus", &wanted, &replicas), ["eastus", "asia"]);
+        assert_eq!(source_regions("westus", &wanted, &replicas[..1]), ["asia"]);
+    }
+}

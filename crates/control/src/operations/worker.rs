@@ -1,0 +1,131 @@
+//! Claiming operations that are due and carrying them out.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use galerie_arm::ArmError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    MOST_ATTEMPTS, OperationKind, backoff_ms, create_empty_disk, delete_group,
+    failure::Failure,
+    import_upload,
+    lease::{self, LEASE_MS},
+    progress::Progress,
+    replicate,
+};
+use crate::{
+    Control, db,
+    db::operation::{self, OperationRow},
+};
+
+/// Starts the workers: one for operations, one for each region's replicas.
+pub(crate) fn start(control: &Control) {
+    control.track(operations(control.clone()));
+    for region in control.region_names() {
+        control.track(replicate::worker(control.clone(), region));
+    }
+}
+
+/// Claims and spawns until the process stops.
+async fn operations(control: Control) {
+    let slots = Arc::new(Semaphore::new(control.tuning().operations_at_once));
+    let mut woken = control.woken();
+    while !control.stopping().is_cancelled() {
+        woken.mark_unchanged();
+        while let Ok(slot) = slots.clone().try_acquire_owned() {
+            match claim(&control).await {
+                Ok(Some(claimed)) => control.track(carry_out(control.clone(), claimed, slot)),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "claim an operation");
+                    break;
+                }
+            }
+        }
+        control.rest(&mut woken).await;
+    }
+}
+
+async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
+    let now_ms = control.now_ms();
+    let mut tx = control.db().write().await?;
+    let regions = control.region_names();
+    for region in std::iter::once(None).chain(regions.iter().map(|region| Some(region.as_str()))) {
+        let until_ms = now_ms.saturating_add(LEASE_MS);
+        if let Some(row) = operation::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await? {
+            tx.commit().await?;
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+async fn carry_out(control: Control, claimed: OperationRow, slot: OwnedSemaphorePermit) {
+    let cancel = control.stopping().child_token();
+    let progress = Arc::new(Progress::default());
+    let work = AssertUnwindSafe(step(&control, &claimed, &progress, &cancel)).catch_unwind();
+    let done = lease::under(&control, &claimed.lease(), &progress, &cancel, work).await;
+    let outcome = match done {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => Err(Failure::Passing(ArmError::internal(&claimed.id.to_string()))),
+        None => Err(Failure::Stopped),
+    };
+    if let Err(failure) = outcome
+        && let Err(error) = put_back(&control, &claimed, failure).await
+    {
+        // The lease runs out, and the operation is claimed again.
+        tracing::warn!(error = &error as &dyn std::error::Error, operation = %claimed.id, "record an operation's failure");
+    }
+    drop(slot);
+    control.wake();
+}
+
+/// The work of a kind. It records its own success, in the transaction that makes the result visible.
+async fn step(
+    control: &Control,
+    claimed: &OperationRow,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    match claimed.kind {
+        OperationKind::ImportUpload => import_upload::run(control, claimed, progress, cancel).await,
+        OperationKind::CreateEmptyDisk => create_empty_disk::run(control, claimed).await,
+        OperationKind::DeleteGroup => delete_group::run(control, claimed).await,
+        // Never due; whoever finds one here finds it finished by nobody.
+        OperationKind::ReplicateVersion | OperationKind::Immediate => Err(Failure::Final(ArmError::internal(""))),
+    }
+}
+
+/// Records what came of an attempt that did not succeed.
+async fn put_back(control: &Control, claimed: &OperationRow, failure: Failure) -> db::Result<()> {
+    let (now_ms, lease) = (control.now_ms(), claimed.lease());
+    let mut tx = control.db().write().await?;
+    match failure {
+        Failure::Stopped => {
+            operation::relinquish(&mut tx, lease).await?;
+        }
+        Failure::Passing(_) if claimed.attempts < MOST_ATTEMPTS => {
+            let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
+            operation::postpone(&mut tx, lease, next_ms).await?;
+        }
+        Failure::Passing(error) | Failure::Final(error) => {
+            tracing::warn!(operation = %claimed.id, kind = claimed.kind.as_str(), %error, "an operation failed");
+            if operation::finish(&mut tx, lease, Some(&error), now_ms).await? {
+                undo(&mut tx, claimed).await?;
+            }
+        }
+    }
+    tx.commit().await
+}
+
+/// What a failed operation leaves of its resource: nothing half-made.
+async fn undo(tx: &mut db::Connection, failed: &OperationRow) -> db::Result<()> {
+    match failed.kind {
+        OperationKind::ImportUpload => import_upload::undo(tx, failed).await,
+        OperationKind::CreateEmptyDisk => create_empty_disk::undo(tx, failed).await,
+        OperationKind::DeleteGroup => delete_group::undo(tx, failed).await,
+        OperationKind::ReplicateVersion | OperationKind::Immediate => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Each region's garbage is collected, tenant by tenant; and the catalogue's part of that.
+
+use async_trait::async_trait;
+use galerie_arm::ArmError;
+use galerie_store::{CollectorLedger, Condemned, ManifestId, PackId, TenantId};
+use uuid::Uuid;
+
+use crate::{
+    Control, db,
+    db::{condemned_pack, disk_image, pin, tenant},
+};
+
+pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
+    let tenants = tenant::list(&mut *control.db().read().await?).await?;
+    for region in control.regions() {
+        for tenant in &tenants {
+            if control.stopping().is_cancelled() {
+                return Ok(());
+            }
+            let ledger = Ledger::new(control, region.name());
+            match region.collect(tenant.id, &ledger, control.now_ms(), control.stopping().child_token()).await {
+                Ok(report) => tracing::info!(region = region.name(), tenant = %tenant.id, ?report, "collected garbage"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(region = region.name(), tenant = %tenant.id, error, "collect garbage");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the collector of one region asks of the catalogue.
+pub(crate) struct Ledger {
+    control: Control,
+    region: String,
+}
+
+impl Ledger {
+    pub(crate) fn new(control: &Control, region: &str) -> Self {
+        Self { control: control.clone(), region: region.to_owned() }
+    }
+}
+
+#[async_trait]
+impl CollectorLedger for Ledger {
+    async fn roots(&self, tenant: &TenantId) -> galerie_store::Result<Vec<ManifestId>> {
+        let tenant = id(tenant)?;
+        let mut tx = self.control.db().read().await.map_err(unavailable)?;
+        disk_image::roots(&mut tx, &self.region, tenant).await.map_err(unavailable)
+    }
+
+    async fn condemned(&self, tenant: &TenantId) -> galerie_store::Result<Vec<Condemned>> {
+        let tenant = id(tenant)?;
+        let mut tx = self.control.db().read().await.map_err(unavailable)?;
+        let rows = condemned_pack::list(&mut tx, &self.region, tenant).await.map_err(unavailable)?;
+        Ok(rows.into_iter().map(|row| Condemned { pack: row.pack, sequence: row.sequence }).collect())
+    }
+
+    async fn condemn(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<u64> {
+        let tenant = id(tenant)?;
+        let condemn = async {
+            let mut tx = self.control.db().write().await?;
+            let sequence = pin::next_sequence(&mut tx).await?;
+            for pack in packs {
+                condemned_pack::insert(&mut tx, &self.region, tenant, *pack, sequence, self.control.now_ms()).await?;
+            }
+            tx.commit().await?;
+            Ok(sequence)
+        };
+        condemn.await.map_err(unavailable)
+    }
+
+    async fn oldest_pin(&self, tenant: &TenantId) -> galerie_store::Result<Option<u64>> {
+        let tenant = id(tenant)?;
+        let mut tx = self.control.db().read().await.map_err(unavailable)?;
+        pin::oldest(&mut tx, &self.region, tenant).await.map_err(unavailable)
+    }
+
+    async fn forget(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<()> {
+        let tenant = id(tenant)?;
+        let forget = async {
+            let mut tx = self.control.db().write().await?;
+            for pack in packs {
+                condemned_pack::forget(&mut tx, &self.region, tenant, *pack).await?;
+            }
+            tx.commit().await
+        };
+        forget.await.map_err(unavailable)
+    }
+}
+
+fn id(tenant: &TenantId) -> galerie_store::Result<Uuid> {
+    let invalid = |_| galerie_store::Error::Invalid(format!("'{}' is not a tenant's GUID", tenant.as_str()));
+    tenant.as_str().parse().map_err(invalid)
+}
+
+fn unavailable(error: db::Error) -> galerie_store::Error {
+    tracing::warn!(error = &error as &dyn std::error::Error, "answer the collector");
+    galerie_store::Error::Unavailable(format!("the catalogue: {error}"))
+}

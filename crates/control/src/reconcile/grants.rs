@@ -1,0 +1,23 @@
+//! Expired grants are ended: a disk that was read becomes `Unattached`, an upload `ReadyToUpload` with its pages kept.
+
+use galerie_arm::ArmError;
+
+use crate::{Control, access, db::grant};
+
+/// Most grants ended in one transaction.
+const BATCH: u32 = 100;
+
+pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
+    loop {
+        let now_ms = control.now_ms();
+        // Looking takes no write lock; there is rarely anything to do.
+        if grant::list_expired(&mut *control.db().read().await?, now_ms, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let mut tx = control.db().write().await?;
+        for expired in grant::list_expired(&mut tx, now_ms, BATCH).await? {
+            access::expire(&mut tx, &expired, now_ms).await?;
+        }
+        tx.commit().await?;
+    }
+}

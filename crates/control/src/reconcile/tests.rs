@@ -1,0 +1,161 @@
+//! What must stay true becomes true again; and a second run finds nothing to do.
+
+use galerie_region::{Region, UploadId};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{collect, grants, operations, pins, replicas, staging};
+use crate::{
+    OperationRef,
+    db::{condemned_pack, operation, pin},
+    testing::World,
+};
+
+/// Begins access to a disk for an hour.
+async fn grant(world: &World, below: &str, access: &str) -> OperationRef {
+    let body = json!({ "access": access, "durationInSeconds": 3600 });
+    world.control.begin_get_access(&world.ctx(), &world.id(below), body).await.unwrap().operation
+}
+
+async fn disk_state(world: &World, below: &str) -> String {
+    world.get(below).await.unwrap()["properties"]["diskState"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn expired_grants_end() {
+    let world = World::new().await;
+    world.furnish().await;
+    let upload = json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": 20_972_032 } } });
+    world.put("disks/u", upload).await.unwrap();
+    let operation = grant(&world, "disks/u", "Write").await;
+    assert_eq!(disk_state(&world, "disks/u").await, "ActiveUpload");
+    grants::run(&world.control).await.unwrap();
+    assert_eq!(disk_state(&world, "disks/u").await, "ActiveUpload");
+    world.clock.advance(3_600_000);
+    for _ in 0..2 {
+        grants::run(&world.control).await.unwrap();
+        assert_eq!(disk_state(&world, "disks/u").await, "ReadyToUpload");
+    }
+    // The operation that granted it has nothing to show any more.
+    let view = world.control.operation_status(&world.ctx(), operation.subscription, operation.id).await.unwrap();
+    assert!(view.grant.is_none());
+    let result = world.control.operation_result(&world.ctx(), operation.subscription, operation.id).await;
+    assert_eq!(result.unwrap_err().status, 404);
+    grant(&world, "disks/u", "Write").await;
+}
+
+#[tokio::test]
+async fn only_the_initiator_is_shown_a_grant() {
+    let world = World::new().await;
+    world.furnish().await;
+    let upload = json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": 20_972_032 } } });
+    world.put("disks/u", upload).await.unwrap();
+    let OperationRef { id, subscription, .. } = grant(&world, "disks/u", "Write").await;
+    let mut other = world.ctx();
+    other.caller.principal = Uuid::new_v4();
+    for (ctx, shown) in [(world.ctx(), true), (other, false)] {
+        let view = world.control.operation_status(&ctx, subscription, id).await.unwrap();
+        let result = world.control.operation_result(&ctx, subscription, id).await;
+        assert_eq!((view.grant.is_some(), result.is_ok()), (shown, shown));
+    }
+}
+
+#[tokio::test]
+async fn uploads_without_an_owner_go_at_the_second_look() {
+    let world = World::new().await;
+    world.furnish().await;
+    let upload = json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": 20_972_032 } } });
+    world.put("disks/u", upload).await.unwrap();
+    let row = world.control.db().read().await.unwrap();
+    let mut tx = row;
+    let owner = crate::db::resource::find(&mut tx, world.id("disks/u").key()).await.unwrap().unwrap().uid;
+    drop(tx);
+    let (east, lost) = (&world.regions["eastus"], UploadId(Uuid::new_v4()));
+    for upload in [UploadId(owner), lost] {
+        east.create_upload(upload, 20_972_032).await.unwrap();
+    }
+    let suspects = staging::run(&world.control, &Default::default()).await.unwrap();
+    assert_eq!(suspects, [lost].into());
+    assert_eq!(east.uploads().await.unwrap().len(), 2);
+    assert!(staging::run(&world.control, &suspects).await.unwrap().is_empty());
+    assert_eq!(east.uploads().await.unwrap(), [UploadId(owner)]);
+    world.delete("disks/u").await;
+    let suspects = staging::run(&world.control, &Default::default()).await.unwrap();
+    staging::run(&world.control, &suspects).await.unwrap();
+    assert!(east.uploads().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pins_and_operations_age_out() {
+    let world = World::new().await;
+    world.furnish().await;
+    let operation = world.put("galleries/g", json!({ "location": "eastus" })).await.unwrap();
+    let mut tx = world.control.db().write().await.unwrap();
+    let expires_ms = world.control.now_ms() + 10;
+    pin::take(&mut tx, "eastus", world.caller.tenant, None, "dead", expires_ms).await.unwrap();
+    tx.commit().await.unwrap();
+    let oldest = async || {
+        pin::oldest(&mut world.control.db().read().await.unwrap(), "eastus", world.caller.tenant).await.unwrap()
+    };
+    let kept =
+        async || operation::find(&mut world.control.db().read().await.unwrap(), operation.id).await.unwrap().is_some();
+    pins::run(&world.control).await.unwrap();
+    operations::run(&world.control).await.unwrap();
+    assert_eq!((oldest().await, kept().await), (Some(1), true));
+    world.clock.advance(7 * 24 * 3600 * 1000);
+    for _ in 0..2 {
+        pins::run(&world.control).await.unwrap();
+        operations::run(&world.control).await.unwrap();
+        replicas::run(&world.control).await.unwrap();
+        assert_eq!((oldest().await, kept().await), (None, false));
+    }
+}
+
+#[tokio::test]
+async fn deleted_images_are_collected_and_kept_ones_are_not() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let tenant = world.caller.tenant;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let copy = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.ended(&copy).await;
+    world.delete("disks/d").await;
+    let west = &world.regions["westus"];
+    let packs = async || west.stats(tenant).await.unwrap().packs;
+    let before = packs().await;
+    collect::run(&world.control).await.unwrap();
+    assert!(before > 0 && packs().await == before);
+    let checked = world.control.store_verify(&world.ctx(), "West US").await.unwrap();
+    assert_eq!((&checked["sound"], &checked["packs"]), (&json!(true), &json!(before)));
+    world.delete("galleries/g/images/i/versions/1.0.0").await;
+    // The copy's own pins may be released this moment; an old pin keeps what is condemned.
+    world
+        .until("the packs are gone", || async {
+            world.clock.advance(60_000);
+            world.control.store_collect(&world.ctx(), "westus").await.unwrap();
+            (packs().await == 0).then_some(())
+        })
+        .await;
+    let condemned = condemned_pack::list(&mut world.control.db().read().await.unwrap(), "westus", tenant).await;
+    assert_eq!(condemned.unwrap(), []);
+    world.control.shutdown().await;
+}
+
+#[tokio::test]
+async fn stores_are_for_administrators_and_real_names() {
+    let world = World::new().await;
+    let (ctx, mut nobody) = (world.ctx(), world.ctx());
+    nobody.caller.administrator = false;
+    let control = &world.control;
+    assert_eq!(control.store_stats(&ctx, "eastus").await.unwrap()["packs"], 0);
+    assert_eq!(control.store_stats(&nobody, "eastus").await.unwrap_err().code, "AuthorizationFailed");
+    assert_eq!(control.store_stats(&ctx, "mars").await.unwrap_err().status, 400);
+    for (name, status) in [("x", 400), (&*"0".repeat(32), 404), (&*"0".repeat(64), 404)] {
+        assert_eq!(control.store_inspect(&ctx, "eastus", name).await.unwrap_err().status, status, "{name}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Deleting a resource: the row goes in the accepting transaction, and with it everything that hangs off it.
+//!
+//! What still works for the resource (a copy, an import) finds its row gone at its next write. The bytes are the collector's.
+
+use galerie_arm::{ArmError, ETag, ResourceId, ResourceType, disk::DiskState};
+use serde_json::Value;
+
+use super::{Verb, action, tracked_type};
+use crate::{
+    authz,
+    control::Control,
+    db::{self, Connection, resource::ResourceRow},
+    image_version,
+    operations::{self, Answer, NewOperation, OperationKind},
+    request::{Accepted, RequestContext},
+};
+
+/// Nested resources that a refusal names.
+const NAMED_CHILDREN: u32 = 10;
+
+impl Control {
+    /// Deletes a resource; `None` when it was not there.
+    ///
+    /// # Errors
+    /// `CannotDeleteResource` while nested resources exist; an end of life that blocks it; a download under way.
+    pub async fn delete(&self, context: &RequestContext, id: &ResourceId) -> Result<Option<Accepted>, ArmError> {
+        let resource_type = tracked_type(id, context.api_version)?;
+        let mut tx = self.db().write().await?;
+        authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::Delete), id).await?;
+        let row = db::resource::find(&mut tx, id.key()).await?;
+        context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
+        let Some(row) = row else { return Ok(None) };
+        check_deletable(&mut tx, &row, self.now_ms()).await?;
+        db::resource::delete_with_everything(&mut tx, &row.key, row.uid, self.now_ms()).await?;
+        let new = NewOperation {
+            kind: OperationKind::Immediate,
+            action: action(resource_type, Verb::Delete),
+            resource: id,
+            uid: row.uid,
+            generation: row.generation,
+            location: &row.location,
+            region: None,
+            input: Value::Null,
+            answer: Answer::Deleted,
+            finished: true,
+        };
+        let operation = operations::accept(&mut tx, context, self.now_ms(), new).await?;
+        tx.commit().await?;
+        self.wake();
+        Ok(Some(Accepted { created: false, resource: None, operation }))
+    }
+}
+
+async fn check_deletable(tx: &mut Connection, row: &ResourceRow, now_ms: i64) -> Result<(), ArmError> {
+    let children = db::resource::first_children(tx, &row.key, NAMED_CHILDREN).await?;
+    if !children.is_empty() {
+        let nested: Result<Vec<String>, ArmError> =
+            children.iter().map(|child| ResourceId::parse(&child.id, "id").map(|id| id.type_and_names())).collect();
+        return Err(ArmError::cannot_delete_resource(&nested?));
+    }
+    match row.resource_type {
+        ResourceType::ImageVersion => image_version::check_delete(&row.name, &row.document, now_ms),
+        ResourceType::Disk | ResourceType::Snapshot => {
+            let state = db::disk::find(tx, &row.key).await?.map(|disk| disk.state);
+            let grant = db::grant::find_for_resource(tx, &row.key).await?;
+            let is_read = state == Some(DiskState::ActiveSas) && grant.is_some_and(|grant| grant.expires_ms > now_ms);
+            if is_read {
+                return Err(ArmError::access_already_granted(row.resource_type.body_parameter(), &row.name));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

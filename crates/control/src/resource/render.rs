@@ -1,0 +1,111 @@
+//! How a row becomes an answer: the stored document, the states of the moment, in the shape of an api-version.
+
+use galerie_arm::{ApiVersion, ArmError, ETag, Location, Locations, ResourceType, schema::Shape};
+use serde_json::{Map, Value};
+
+use super::{
+    Expand,
+    document::{list, remove, set, text},
+};
+use crate::{
+    db::{self, Connection, resource::ResourceRow},
+    replication_status::{self, ReplicaView},
+    request::Resource,
+};
+
+/// The resource as a client sees it.
+///
+/// # Errors
+/// Of the catalogue only.
+pub(crate) async fn resource(
+    tx: &mut Connection,
+    locations: &Locations,
+    row: &ResourceRow,
+    api_version: ApiVersion,
+    expand: Expand,
+) -> Result<Resource, ArmError> {
+    let mut document = head(row);
+    for (name, value) in row.document.as_object().into_iter().flatten() {
+        document.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+    let mut document = Value::Object(document);
+    set(&mut document, "properties.provisioningState", row.provisioning_state.as_str());
+    match row.resource_type {
+        ResourceType::Disk | ResourceType::Snapshot => {
+            if let Some(disk) = db::disk::find(tx, &row.key).await? {
+                set(&mut document, "properties.diskState", disk.state.as_str());
+            }
+        }
+        ResourceType::ImageVersion => show_version(tx, locations, row, expand, &mut document).await?,
+        ResourceType::Gallery => show_gallery(expand, &mut document),
+        _ => {}
+    }
+    let document = Shape::of(row.resource_type, api_version).project(&document);
+    Ok(Resource { document, etag: row.etag.clone() })
+}
+
+/// A resource without its properties, as lists of all types have it.
+pub(crate) fn generic(row: &ResourceRow) -> Resource {
+    let mut document = head(row);
+    for name in ["sku", "identity", "managedBy", "zones", "extendedLocation"] {
+        if let Some(value) = row.document.get(name) {
+            document.insert(name.to_owned(), value.clone());
+        }
+    }
+    Resource { document: Value::Object(document), etag: row.etag.clone() }
+}
+
+/// What every answer begins with, in the order of the real service.
+fn head(row: &ResourceRow) -> Map<String, Value> {
+    let mut head = Map::new();
+    head.insert("name".to_owned(), row.name.as_str().into());
+    head.insert("id".to_owned(), row.id.as_str().into());
+    head.insert("type".to_owned(), row.resource_type.as_str().into());
+    head.insert("location".to_owned(), row.location.as_str().into());
+    if let Some(tags) = row.document.get("tags") {
+        head.insert("tags".to_owned(), tags.clone());
+    }
+    head.insert("etag".to_owned(), ETag::new(&row.etag).to_string().into());
+    head
+}
+
+async fn show_version(
+    tx: &mut Connection,
+    locations: &Locations,
+    row: &ResourceRow,
+    expand: Expand,
+    document: &mut Value,
+) -> Result<(), ArmError> {
+    if !expand.uefi_settings {
+        remove(document, "properties.securityProfile.uefiSettings");
+    }
+    if !expand.replication_status {
+        return Ok(());
+    }
+    let replicas = db::replica::list_for_version(tx, &row.key).await?;
+    let views: Vec<ReplicaView> = replicas
+        .into_iter()
+        .filter_map(|replica| {
+            Some(ReplicaView {
+                region: Location::normalise(&replica.region)?,
+                state: replica.state,
+                details: replica.details,
+                total_bytes: replica.total_bytes,
+                copied_bytes: replica.copied_bytes,
+            })
+        })
+        .collect();
+    let targets = list(document, "properties.publishingProfile.targetRegions").to_vec();
+    set(document, "properties.replicationStatus", replication_status::show(&views, &targets, locations));
+    Ok(())
+}
+
+fn show_gallery(expand: Expand, document: &mut Value) {
+    if !expand.sharing_profile_groups {
+        remove(document, "properties.sharingProfile.groups");
+    }
+    let permissions = "properties.sharingProfile.permissions";
+    if expand.permissions && text(document, permissions).is_none() {
+        set(document, permissions, "Private");
+    }
+}

@@ -1,0 +1,85 @@
+//! Picks the rules of a type and gathers the state they need, in the accepting transaction.
+
+use galerie_arm::{ArmError, Location, ResourceType};
+
+use super::plan::{Plan, Write};
+use crate::{
+    db::{self, Connection},
+    disk::{
+        self,
+        creation_data::{self, Creation},
+    },
+    gallery, image_definition,
+    image_version::{
+        self, Surroundings,
+        storage_profile::{self, Fit, Wanted},
+    },
+    managed_image,
+    resource::plan::OS_LUN,
+    snapshot,
+    source::{Asker, Source},
+};
+
+/// Decides about a write.
+///
+/// # Errors
+/// What the rules of the type say, and what keeps a source from being used.
+pub(crate) async fn plan(tx: &mut Connection, asker: &Asker<'_>, write: Write<'_>) -> Result<Plan, ArmError> {
+    match write.resource_type {
+        ResourceType::Gallery => gallery::plan(write),
+        ResourceType::ImageDefinition => image_definition::plan(write),
+        ResourceType::ImageVersion => {
+            let around = surroundings(tx, asker, &write).await?;
+            image_version::plan(write, &around)
+        }
+        ResourceType::ManagedImage => {
+            let sources = match write.existing {
+                Some(_) => Vec::new(),
+                None => asker.find_all(tx, &managed_image::wanted(&write.document)?).await?,
+            };
+            managed_image::plan(write, &sources)
+        }
+        ResourceType::Disk => {
+            let source = created_from(tx, asker, &write).await?;
+            disk::plan(write, source.as_ref())
+        }
+        ResourceType::Snapshot => {
+            let source = created_from(tx, asker, &write).await?;
+            snapshot::plan(write, source.as_ref())
+        }
+        other => Err(ArmError::method_not_allowed("PUT", other.as_str())),
+    }
+}
+
+/// What an image version's rules need.
+async fn surroundings(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>) -> Result<Surroundings, ArmError> {
+    // A broken name is told before a missing source is.
+    write.id.name_at::<galerie_arm::VersionName>(2)?;
+    let parent = write.id.parent().map(|parent| parent.key().to_owned()).unwrap_or_default();
+    let definition = db::resource::find(tx, &parent).await?.map(|row| row.document).unwrap_or_default();
+    if write.existing.is_none() {
+        let sources = asker.find_all(tx, &storage_profile::wanted(&write.document)?).await?;
+        return Ok(Surroundings { definition, sources, replicas: Vec::new() });
+    }
+    let replicas = db::replica::list_for_version(tx, write.id.key()).await?;
+    let replicas =
+        replicas.into_iter().filter_map(|row| Some((Location::normalise(&row.region)?, row.state))).collect();
+    Ok(Surroundings { definition, sources: Vec::new(), replicas })
+}
+
+/// What a new disk's or snapshot's `creationData` names.
+async fn created_from(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>) -> Result<Option<Source>, ArmError> {
+    if write.existing.is_some() {
+        return Ok(None);
+    }
+    let parameter = write.resource_type.body_parameter();
+    match creation_data::wanted(&write.document, parameter)? {
+        Creation::Empty { .. } | Creation::Upload { .. } => Ok(None),
+        Creation::FromImage { reference, lun } => asker.find_image(tx, &reference, lun).await.map(Some),
+        Creation::Copy { id } => {
+            let target = write.target(creation_data::SOURCE_ID);
+            let wanted = Wanted { id, target, fit: Fit::OneDisk, lun: OS_LUN };
+            asker.find(tx, &wanted).await.map(Some)
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Resolving what a version, managed image, disk or snapshot is made from.
+//!
+//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to read it the
+//! answer is the same whether or not it exists. What is found holds manifests that are durable in the region of what is
+//! being made, so making it moves no bytes.
+
+use galerie_arm::{ArmError, Location, ReplicationState, ResourceId, ResourceType, VersionReference, VersionSelector};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    authz,
+    db::{self, Connection, resource::ResourceRow},
+    image_version::storage_profile::{Fit, Wanted},
+    latest,
+    request::RequestContext,
+    resource::{
+        Verb, action,
+        document::text,
+        plan::{HeldImage, OS_LUN},
+    },
+};
+
+/// Something that a resource can be made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// As the client wrote it.
+    pub(crate) id: String,
+    /// The `uniqueId` of a disk or snapshot.
+    pub(crate) unique_id: Option<Uuid>,
+    /// What it says about itself.
+    pub(crate) facts: SourceFacts,
+    /// Its disks, the OS disk first.
+    pub(crate) disks: Vec<SourceDisk>,
+}
+
+/// What a source says about itself; what it does not know fits anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SourceFacts {
+    /// `Linux`, `Windows`.
+    pub(crate) os_type: Option<String>,
+    /// `Generalized`, `Specialized`.
+    pub(crate) os_state: Option<String>,
+    /// `V1`, `V2`.
+    pub(crate) hyper_v_generation: Option<String>,
+}
+
+/// One disk of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceDisk {
+    /// Its bytes.
+    pub(crate) image: HeldImage,
+    /// `None`, `ReadOnly`, `ReadWrite`, where the source says.
+    pub(crate) host_caching: Option<String>,
+}
+
+/// Who asks, and what for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// The request.
+    pub(crate) context: &'a RequestContext,
+    /// The type of what is being made.
+    pub(crate) making: ResourceType,
+    /// Where it is being made.
+    pub(crate) location: &'a Location,
+}
+
+impl SourceFacts {
+    /// What a disk's, snapshot's or definition's document says.
+    fn of(document: &Value) -> Self {
+        let fact = |name: &str| text(document, &format!("properties.{name}")).map(str::to_owned);
+        Self { os_type: fact("osType"), os_state: fact("osState"), hyper_v_generation: fact("hyperVGeneration") }
+    }
+}
+
+impl Asker<'_> {
+    /// The sources that a body names, in order; each disk under the lun it is wanted as.
+    ///
+    /// # Errors
+    /// See [`Asker::find`].
+    pub(crate) async fn find_all(&self, tx: &mut Connection, wanted: &[Wanted]) -> Result<Vec<Source>, ArmError> {
+        let mut sources = Vec::with_capacity(wanted.len());
+        for one in wanted {
+            sources.push(self.find(tx, one).await?);
+        }
+        Ok(sources)
+    }
+
+    /// The source that a body names.
+    ///
+    /// # Errors
+    /// Not an id, not a type that can be a source here, not readable by the caller, not there, in another region, without
+    /// content yet.
+    pub(crate) async fn find(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
+        let id = parse_id(&wanted.id, &wanted.target)?;
+        self.authorize(tx, &id).await?;
+        match (wanted.fit, id.resource_type()) {
+            (Fit::Whole, Some(ResourceType::ManagedImage)) => self.managed_image(tx, &id, wanted).await,
+            (Fit::Whole, Some(ResourceType::ImageVersion)) => self.image_version(tx, &id, wanted).await,
+            (Fit::Whole, Some(ResourceType::VirtualMachine)) => Err(self.missing(&id, wanted)),
+            (Fit::OneDisk, Some(ResourceType::Disk | ResourceType::Snapshot)) => self.disk(tx, &id, wanted).await,
+            (Fit::Whole, _) => Err(ArmError::invalid_source_type(&wanted.id).with_target(wanted.target.as_str())),
+            (Fit::OneDisk, _) => Err(ArmError::invalid_disk_source_type(&wanted.id, &wanted.target)),
+        }
+    }
+
+    /// The disk of an image version that a reference names; `latest` is that of this region.
+    ///
+    /// # Errors
+    /// `GalleryImageNotFound` for anything that is not replicated here.
+    pub(crate) async fn find_image(
+        &self,
+        tx: &mut Connection,
+        reference: &str,
+        lun: Option<i64>,
+    ) -> Result<Source, ArmError> {
+        let target = "disk.properties.creationData.galleryImageReference.id";
+        let version = find_version(self.context, tx, reference, target, self.location).await?;
+        let lun = lun.unwrap_or(OS_LUN);
+        let Some(image) = held_images(tx, &version.row.key).await?.into_iter().find(|image| image.lun == lun) else {
+            let message = format!("The gallery image version {} has no data disk with the lun {lun}.", version.row.id);
+            return Err(ArmError::invalid_parameter("disk.properties.creationData.galleryImageReference.lun", message));
+        };
+        let facts = if lun == OS_LUN { SourceFacts::of(&version.definition.document) } else { SourceFacts::default() };
+        let disks = vec![SourceDisk { image, host_caching: None }];
+        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks })
+    }
+
+    async fn authorize(&self, tx: &mut Connection, id: &ResourceId) -> Result<(), ArmError> {
+        let Some(resource_type) = id.resource_type() else { return Ok(()) };
+        let (caller, read) = (&self.context.caller, action(resource_type, Verb::Read));
+        authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
+            500.. => error,
+            _ => {
+                let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
+                ArmError::linked_authorization_failed(&client, &principal, read, id.as_str(), id.as_str())
+            }
+        })
+    }
+
+    async fn managed_image(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
+        let row = self.row_here(tx, id, wanted).await?;
+        let profile = &row.document["properties"]["storageProfile"];
+        let caching = |lun: i64| {
+            let disks = profile["dataDisks"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let data_disk = || disks.iter().find(|disk| disk["lun"].as_i64() == Some(lun));
+            let disk = if lun == OS_LUN { profile.get("osDisk") } else { data_disk() };
+            text(disk?, "caching").map(str::to_owned)
+        };
+        let facts = SourceFacts {
+            os_type: text(profile, "osDisk.osType").map(str::to_owned),
+            os_state: text(profile, "osDisk.osState").map(str::to_owned),
+            hyper_v_generation: text(&row.document, "properties.hyperVGeneration").map(str::to_owned),
+        };
+        let images = held_images(tx, &row.key).await?;
+        let disks = images.into_iter().map(|image| SourceDisk { image, host_caching: caching(image.lun) }).collect();
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks })
+    }
+
+    async fn image_version(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
+        let row = db::resource::find(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
+        if !is_replicated(tx, &row.key, self.location).await? {
+            return Err(self.missing(id, wanted));
+        }
+        let definition = match row.parent.as_deref() {
+            Some(parent) => db::resource::find(tx, parent).await?,
+            None => None,
+        };
+        let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
+        let disks = held_images(tx, &row.key).await?.into_iter().map(|image| SourceDisk { image, host_caching: None });
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks: disks.collect() })
+    }
+
+    async fn disk(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
+        let row = self.row_here(tx, id, wanted).await?;
+        let Some(image) = held_images(tx, &row.key).await?.into_iter().next() else {
+            let state = db::disk::find(tx, &row.key).await?.map_or("Creating", |disk| disk.state.as_str());
+            let operation = format!("Create {}", self.making.body_parameter());
+            return Err(ArmError::invalid_disk_state(&operation, id.name(), state).with_target(wanted.target.as_str()));
+        };
+        let image = HeldImage { lun: wanted.lun, ..image };
+        let facts = SourceFacts { os_state: None, ..SourceFacts::of(&row.document) };
+        let disks = vec![SourceDisk { image, host_caching: None }];
+        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks })
+    }
+
+    /// A managed image, disk or snapshot in the region where something is being made.
+    async fn row_here(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<ResourceRow, ArmError> {
+        let row = db::resource::find(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
+        if row.location == self.location.as_str() {
+            return Ok(row);
+        }
+        if self.making == ResourceType::ImageVersion {
+            return Err(self.missing(id, wanted));
+        }
+        let message = format!(
+            "The source {} is in the location '{}'. It must be in the location '{}' of the {} that is made from it.",
+            row.id,
+            row.location,
+            self.location,
+            self.making.body_parameter()
+        );
+        Err(ArmError::invalid_parameter(&wanted.target, message))
+    }
+
+    /// How absence is told: versions have words of their own for it.
+    fn missing(&self, id: &ResourceId, wanted: &Wanted) -> ArmError {
+        match self.making {
+            ResourceType::ImageVersion => ArmError::source_not_found(&wanted.id, &wanted.target),
+            _ => id.not_found().with_target(wanted.target.as_str()),
+        }
+    }
+}
+
+/// An image version that is replicated to a region, with its definition.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundVersion {
+    /// The version.
+    pub(crate) row: ResourceRow,
+    /// Its definition.
+    pub(crate) definition: ResourceRow,
+}
+
+/// The version that a reference means in a region: `latest` is that region's. Authorizes the read of it.
+///
+/// # Errors
+/// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+pub(crate) async fn find_version(
+    context: &RequestContext,
+    tx: &mut Connection,
+    reference: &str,
+    target: &str,
+    region: &Location,
+) -> Result<FoundVersion, ArmError> {
+    let missing = || ArmError::gallery_image_not_found(reference, region.as_str());
+    let VersionReference::Private { subscription, group, gallery, definition, version } =
+        VersionReference::parse(&rooted(reference), target)?
+    else {
+        return Err(missing());
+    };
+    let definition_id = ResourceId::of_definition(subscription, &group, &gallery, &definition);
+    let read = action(ResourceType::ImageVersion, Verb::Read);
+    authz::authorize(tx, &context.caller, read, &definition_id).await?;
+    let definition_row = db::resource::find(tx, definition_id.key()).await?.ok_or_else(missing)?;
+    let key = match &version {
+        VersionSelector::Latest => latest::find(tx, definition_id.key(), region)
+            .await?
+            .ok_or_else(|| ArmError::no_latest_version(&definition_row.id))?,
+        VersionSelector::Exact(name) => {
+            let id = ResourceId::of_version(subscription, &group, &gallery, &definition, name);
+            id.key().to_owned()
+        }
+    };
+    let row = db::resource::find(tx, &key).await?.ok_or_else(missing)?;
+    if !is_replicated(tx, &key, region).await? {
+        return Err(missing());
+    }
+    Ok(FoundVersion { row, definition: definition_row })
+}
+
+/// Whether a version's bytes are in a region.
+async fn is_replicated(tx: &mut Connection, version: &str, region: &Location) -> Result<bool, ArmError> {
+    let replica = db::replica::find(tx, version, region.as_str()).await?;
+    Ok(replica.is_some_and(|replica| replica.state == ReplicationState::Completed))
+}
+
+/// The images that a resource holds, the OS disk first.
+pub(crate) async fn held_images(tx: &mut Connection, key: &str) -> Result<Vec<HeldImage>, ArmError> {
+    let rows = db::disk_image::list_for(tx, key).await?;
+    let mut images: Vec<HeldImage> = rows
+        .into_iter()
+        .map(|row| HeldImage { lun: row.lun, manifest: row.manifest, virtual_size_bytes: row.virtual_size_bytes })
+        .collect();
+    images.sort_by_key(|image| image.lun);
+    Ok(images)
+}
+
+/// An id as bodies have it: the slash at its start may be missing, as in the specification's own examples.
+fn parse_id(text: &str, target: &str) -> Result<ResourceId, ArmError> {
+    ResourceId::parse(&rooted(text), target)
+}
+
+fn rooted(text: &str) -> std::borrow::Cow<'_, str> {
+    let text = text.trim();
+    if text.len() >= 14 && text.is_char_boundary(14) && text[..14].eq_ignore_ascii_case("subscriptions/") {
+        format!("/{text}").into()
+    } else {
+        text.into()
+    }
+}

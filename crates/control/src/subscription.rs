@@ -1,0 +1,116 @@
+//! Tenants, subscriptions and locations, as a caller sees them.
+
+use galerie_arm::{ArmError, ResourceId, SubscriptionId};
+use uuid::Uuid;
+
+use crate::{
+    Control, authz,
+    db::{subscription, tenant},
+    request::Caller,
+};
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it.
+    pub display_name: String,
+    /// Its domain.
+    pub default_domain: String,
+}
+
+/// A subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its id.
+    pub id: Uuid,
+    /// The tenant that it trusts.
+    pub tenant: Uuid,
+    /// What people call it.
+    pub display_name: String,
+}
+
+/// A region that resources can be in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Normalised: `eastus`.
+    pub name: String,
+    /// As people write it: `East US`.
+    pub display_name: String,
+}
+
+impl Control {
+    /// The caller's tenants: its own.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn tenants(&self, caller: &Caller) -> Result<Vec<Tenant>, ArmError> {
+        let found = tenant::find(&mut *self.db().read().await?, caller.tenant).await?;
+        let shown = |row: tenant::TenantRow| Tenant {
+            id: row.id,
+            display_name: row.display_name,
+            default_domain: row.default_domain,
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    /// The subscriptions that the caller can see.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn subscriptions(&self, caller: &Caller) -> Result<Vec<Subscription>, ArmError> {
+        if !caller.administrator {
+            return Ok(Vec::new());
+        }
+        let rows = subscription::list_in_tenant(&mut *self.db().read().await?, caller.tenant).await?;
+        Ok(rows.into_iter().map(shown).collect())
+    }
+
+    /// A subscription.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`.
+    pub async fn subscription(&self, caller: &Caller, id: Uuid) -> Result<Subscription, ArmError> {
+        let mut tx = self.db().read().await?;
+        let scope = ResourceId::of_subscription(SubscriptionId::new(id));
+        authz::authorize(&mut tx, caller, "Microsoft.Resources/subscriptions/read", &scope).await?;
+        let found = subscription::find(&mut tx, id).await?;
+        found.map(shown).ok_or_else(|| ArmError::subscription_not_found(&id.to_string()))
+    }
+
+    /// The domain of a tenant by its id or domain; whoever signs in needs to know whether there is such a tenant.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn find_tenant(&self, text: &str) -> Result<Option<Tenant>, ArmError> {
+        let rows = tenant::list(&mut *self.db().read().await?).await?;
+        let found = rows
+            .into_iter()
+            .find(|row| row.id.to_string().eq_ignore_ascii_case(text) || row.default_domain.eq_ignore_ascii_case(text));
+        Ok(found.map(|row| Tenant { id: row.id, display_name: row.display_name, default_domain: row.default_domain }))
+    }
+
+    /// The tenant that a subscription trusts; for the `WWW-Authenticate` of callers that have no token yet.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn tenant_of(&self, subscription: Uuid) -> Result<Option<Uuid>, ArmError> {
+        let found = subscription::find(&mut *self.db().read().await?, subscription).await?;
+        Ok(found.map(|row| row.tenant))
+    }
+
+    /// The regions.
+    #[must_use]
+    pub fn region_locations(&self) -> Vec<Location> {
+        let shown = |(location, display): (&galerie_arm::Location, &str)| Location {
+            name: location.as_str().to_owned(),
+            display_name: display.to_owned(),
+        };
+        self.locations().iter().map(shown).collect()
+    }
+}
+
+fn shown(row: subscription::SubscriptionRow) -> Subscription {
+    Subscription { id: row.id, tenant: row.tenant, display_name: row.display_name }
+}

@@ -1,0 +1,391 @@
+//! What the tests of this crate share: a catalogue with three regions on temporary directories, a clock that only moves
+//! when told to, and faults on demand.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use galerie_arm::{ApiVersion, ArmError, OperationStatus, ResourceId, etag::Precondition};
+use galerie_region::{
+    ChunkUpload, Error as RegionError, Imported, LocalRegion, LocalRegionOptions, Region, Result as RegionResult,
+    UploadId, UploadRange,
+};
+use galerie_store::{
+    BlobSource, CollectReport, CollectorLedger, CondemnedPacks, CopyProgress, DomainStats, ImageReader, ImportProgress,
+    ManifestId, PackId, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    Caller, Clock, Control, ControlOptions, OperationRef, RequestContext, ServedRegion, StoreIdentities, WorkerTuning,
+};
+
+/// The regions of a [`World`].
+pub(crate) const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
+/// How long a fact is waited for before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// 20 MiB: the least that an upload may be.
+pub(crate) const GUEST_BYTES: u64 = 20 << 20;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub(crate) struct StillClock(AtomicI64);
+
+impl StillClock {
+    pub(crate) fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for StillClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A local region that fails, or waits, when a test says so.
+pub(crate) struct TestRegion {
+    inner: LocalRegion,
+    faults: Mutex<HashMap<&'static str, u64>>,
+    gate: watch::Sender<bool>,
+    /// Copies begun.
+    pub(crate) copies: AtomicU64,
+    /// Copies that were told to stop.
+    pub(crate) stopped: AtomicU64,
+}
+
+impl TestRegion {
+    /// The next `times` calls of `method` fail with a passing error.
+    pub(crate) fn fail(&self, method: &'static str, times: u64) {
+        self.faults.lock().unwrap().insert(method, times);
+    }
+
+    /// Whether copies into this region go on; those that do not wait.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.gate.send_replace(open);
+    }
+
+    fn fault(&self, method: &'static str) -> RegionResult<()> {
+        let mut faults = self.faults.lock().unwrap();
+        match faults.get_mut(method) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                let source = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+                Err(RegionError::Io { action: format!("{method} on request"), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn pass(&self, cancel: &CancellationToken) -> RegionResult<()> {
+        let mut gate = self.gate.subscribe();
+        tokio::select! {
+            _ = gate.wait_for(|open| *open) => Ok(()),
+            () = cancel.cancelled() => {
+                self.stopped.fetch_add(1, Ordering::SeqCst);
+                Err(RegionError::Cancelled)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Region for TestRegion {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn store_id(&self) -> Uuid {
+        self.inner.store_id()
+    }
+    async fn create_upload(&self, upload: UploadId, size_bytes: u64) -> RegionResult<()> {
+        self.inner.create_upload(upload, size_bytes).await
+    }
+    async fn write_pages(&self, upload: UploadId, offset_bytes: u64, bytes: Bytes) -> RegionResult<()> {
+        self.inner.write_pages(upload, offset_bytes, bytes).await
+    }
+    async fn clear_pages(&self, upload: UploadId, range_bytes: UploadRange) -> RegionResult<()> {
+        self.inner.clear_pages(upload, range_bytes).await
+    }
+    async fn read_pages(&self, upload: UploadId, range_bytes: UploadRange) -> RegionResult<Bytes> {
+        self.inner.read_pages(upload, range_bytes).await
+    }
+    async fn upload_ranges(&self, upload: UploadId) -> RegionResult<Vec<UploadRange>> {
+        self.inner.upload_ranges(upload).await
+    }
+    async fn remove_upload(&self, upload: UploadId) -> RegionResult<()> {
+        self.fault("remove_upload")?;
+        self.inner.remove_upload(upload).await
+    }
+    async fn uploads(&self) -> RegionResult<Vec<UploadId>> {
+        self.inner.uploads().await
+    }
+    async fn import_upload(
+        &self,
+        tenant: Uuid,
+        upload: UploadId,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> RegionResult<Imported> {
+        self.fault("import_upload")?;
+        self.pass(&cancel).await?;
+        self.inner.import_upload(tenant, upload, condemned, progress, cancel).await
+    }
+    async fn create_empty(
+        &self,
+        tenant: Uuid,
+        virtual_size_bytes: u64,
+        condemned: &CondemnedPacks,
+    ) -> RegionResult<Imported> {
+        self.fault("create_empty")?;
+        self.inner.create_empty(tenant, virtual_size_bytes, condemned).await
+    }
+    async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> RegionResult<Arc<dyn ChunkUpload>> {
+        self.inner.begin_chunk_upload(tenant, condemned).await
+    }
+    async fn replicate(
+        &self,
+        tenant: Uuid,
+        manifest: ManifestId,
+        source: Arc<dyn BlobSource>,
+        condemned: &CondemnedPacks,
+        progress: Arc<CopyProgress>,
+        cancel: CancellationToken,
+    ) -> RegionResult<Imported> {
+        self.copies.fetch_add(1, Ordering::SeqCst);
+        self.fault("replicate")?;
+        self.pass(&cancel).await?;
+        self.inner.replicate(tenant, manifest, source, condemned, progress, cancel).await
+    }
+    async fn blobs(&self, tenant: Uuid) -> RegionResult<Arc<dyn BlobSource>> {
+        self.inner.blobs(tenant).await
+    }
+    async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> RegionResult<Arc<ImageReader>> {
+        self.inner.open_image(tenant, manifest).await
+    }
+    async fn collect(
+        &self,
+        tenant: Uuid,
+        ledger: &dyn CollectorLedger,
+        now_ms: i64,
+        cancel: CancellationToken,
+    ) -> RegionResult<CollectReport> {
+        self.inner.collect(tenant, ledger, now_ms, cancel).await
+    }
+    async fn verify(
+        &self,
+        tenant: Uuid,
+        roots: Vec<ManifestId>,
+        cancel: CancellationToken,
+    ) -> RegionResult<VerifyReport> {
+        self.inner.verify(tenant, roots, cancel).await
+    }
+    async fn stats(&self, tenant: Uuid) -> RegionResult<DomainStats> {
+        self.inner.stats(tenant).await
+    }
+    async fn inspect_pack(&self, tenant: Uuid, pack: PackId) -> RegionResult<PackTable> {
+        self.inner.inspect_pack(tenant, pack).await
+    }
+    async fn inspect_image(&self, tenant: Uuid, manifest: ManifestId) -> RegionResult<ImageAnatomy> {
+        self.inner.inspect_image(tenant, manifest).await
+    }
+}
+
+/// A catalogue with three regions, its administrator, and nothing running until [`World::start`].
+pub(crate) struct World {
+    pub(crate) control: Control,
+    pub(crate) clock: Arc<StillClock>,
+    pub(crate) regions: HashMap<&'static str, Arc<TestRegion>>,
+    pub(crate) caller: Caller,
+    pub(crate) subscription: Uuid,
+    pub(crate) directory: Arc<tempfile::TempDir>,
+}
+
+impl World {
+    /// A new world.
+    pub(crate) async fn new() -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let clock = Arc::new(StillClock(AtomicI64::new(1_800_000_000_000)));
+        Self::open(directory, clock).await
+    }
+
+    /// The same world as another process would find it.
+    pub(crate) async fn reopen(&self) -> Self {
+        Self::open(self.directory.clone(), self.clock.clone()).await
+    }
+
+    async fn open(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>) -> Self {
+        let database = directory.path().join("catalogue.db");
+        let identities = StoreIdentities::read(&database).await.expect("a catalogue");
+        let mut regions = HashMap::new();
+        for name in REGIONS {
+            regions.insert(name, Arc::new(open_region(&directory, &identities, name).await));
+        }
+        let served = |name: &&str| ServedRegion { region: regions[*name].clone(), display_name: None };
+        let control = Control::open(ControlOptions {
+            database,
+            master_key_file: directory.path().join("master.key"),
+            regions: REGIONS.iter().map(served).collect(),
+            clock: clock.clone(),
+            tuning: WorkerTuning { poll_every: Duration::from_millis(20), ..WorkerTuning::default() },
+        })
+        .await
+        .expect("a catalogue that opens");
+        let bootstrap = control.bootstrap().await.expect("a first start");
+        let app_id = bootstrap.client_id;
+        let mut tx = control.db().read().await.unwrap();
+        let principal = crate::db::service_principal::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
+        drop(tx);
+        let caller = Caller { tenant: bootstrap.tenant, principal: principal.id, app_id, administrator: true };
+        Self { control, clock, regions, caller, subscription: bootstrap.subscription, directory }
+    }
+
+    /// Starts the workers.
+    pub(crate) fn start(&self) -> &Self {
+        self.control.start();
+        self
+    }
+
+    /// A request of the administrator.
+    pub(crate) fn ctx(&self) -> RequestContext {
+        RequestContext {
+            caller: self.caller.clone(),
+            api_version: ApiVersion::stable(2024, 3, 3),
+            preconditions: Precondition::default(),
+            correlation_id: Uuid::new_v4(),
+        }
+    }
+
+    /// An id in the group `rg`: `disks/d`.
+    pub(crate) fn id(&self, below: &str) -> ResourceId {
+        let group = format!("/subscriptions/{}/resourceGroups/rg", self.subscription);
+        let text = if below.is_empty() { group } else { format!("{group}/providers/Microsoft.Compute/{below}") };
+        text.parse().expect("an id")
+    }
+
+    /// Makes the group, a gallery `g` and a definition `i`.
+    pub(crate) async fn furnish(&self) {
+        let body = json!({ "location": "eastus" });
+        self.control.resource_group_put(&self.ctx(), &self.id(""), body.clone()).await.unwrap();
+        self.put("galleries/g", body).await.unwrap();
+        let definition = json!({ "location": "eastus", "properties": { "osType": "Linux", "osState": "Generalized",
+            "identifier": { "publisher": "p", "offer": "o", "sku": "s" } } });
+        self.put("galleries/g/images/i", definition).await.unwrap();
+    }
+
+    pub(crate) async fn put(&self, below: &str, body: Value) -> Result<OperationRef, ArmError> {
+        Ok(self.control.put(&self.ctx(), &self.id(below), body).await?.operation)
+    }
+
+    pub(crate) async fn delete(&self, below: &str) -> Option<OperationRef> {
+        Some(self.control.delete(&self.ctx(), &self.id(below)).await.unwrap()?.operation)
+    }
+
+    pub(crate) async fn get(&self, below: &str) -> Result<Value, ArmError> {
+        Ok(self.control.get(&self.ctx(), &self.id(below), &Default::default()).await?.document)
+    }
+
+    /// A resource's `provisioningState`.
+    pub(crate) async fn state(&self, below: &str) -> String {
+        let document = self.get(below).await.unwrap();
+        document["properties"]["provisioningState"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes the disk `d` in eastus from pages that begin with `first`; its operation. `footer`: whether it is a VHD.
+    pub(crate) async fn upload(&self, first: &[u8], footer: bool) -> OperationRef {
+        let (size, id) = (GUEST_BYTES + 512, self.id("disks/d"));
+        let body = json!({ "location": "eastus",
+            "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": size } } });
+        self.put("disks/d", body).await.unwrap();
+        let grant = json!({ "access": "Write", "durationInSeconds": 3600 });
+        self.control.begin_get_access(&self.ctx(), &id, grant).await.unwrap();
+        let row = crate::db::resource::find(&mut self.control.db().read().await.unwrap(), id.key()).await.unwrap();
+        let (region, upload) = (&self.regions["eastus"], UploadId(row.unwrap().uid));
+        region.create_upload(upload, size).await.unwrap();
+        let mut page = first.to_vec();
+        page.resize(4096, 0);
+        region.write_pages(upload, 0, page.into()).await.unwrap();
+        let last = if footer { vhd_footer(GUEST_BYTES) } else { [0; 512] };
+        region.write_pages(upload, GUEST_BYTES, Bytes::copy_from_slice(&last)).await.unwrap();
+        self.control.end_get_access(&self.ctx(), &id).await.unwrap().operation
+    }
+
+    /// Makes the version `1.0.0` from the disk `d`, with replicas in `regions`; its operation.
+    pub(crate) async fn publish(&self, regions: &[&str]) -> Result<OperationRef, ArmError> {
+        let targets: Vec<_> = regions.iter().map(|name| json!({ "name": name })).collect();
+        let body = json!({ "location": "eastus", "properties": {
+            "storageProfile": { "osDiskImage": { "source": { "id": self.id("disks/d").as_str() } } },
+            "publishingProfile": { "targetRegions": targets } } });
+        self.put("galleries/g/images/i/versions/1.0.0", body).await
+    }
+
+    /// Waits until an operation has ended.
+    pub(crate) async fn ended(&self, operation: &OperationRef) -> (OperationStatus, Option<ArmError>) {
+        let view = self
+            .until("the operation has ended", || async {
+                let ctx = self.ctx();
+                let view = self.control.operation_status(&ctx, operation.subscription, operation.id).await.unwrap();
+                view.document.status.is_terminal().then_some(view)
+            })
+            .await;
+        (view.document.status, view.document.error)
+    }
+
+    /// Waits for a fact.
+    pub(crate) async fn until<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl Fn() -> F) -> T {
+        let waited = async {
+            loop {
+                if let Some(fact) = look().await {
+                    return fact;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    }
+}
+
+async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities, name: &'static str) -> TestRegion {
+    let known = identities.region_stores.get(name);
+    let path = |kind: &str| -> PathBuf { directory.path().join(kind).join(name) };
+    let inner = LocalRegion::open(LocalRegionOptions {
+        name: name.to_owned(),
+        root: path("regions"),
+        catalogue_id: identities.catalogue_id,
+        expected_store_id: known.map(|known| known.store_id),
+        epoch: known.map_or(1, |known| known.epoch),
+        // Two processes do not share an index.
+        index_dir: path("index").join(Uuid::new_v4().to_string()),
+        cache_bytes: 1 << 20,
+    })
+    .await
+    .expect("a region that opens");
+    let (faults, gate) = (Mutex::default(), watch::Sender::new(true));
+    TestRegion { inner, faults, gate, copies: AtomicU64::new(0), stopped: AtomicU64::new(0) }
+}
+
+/// The footer of a fixed VHD (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format").
+pub(crate) fn vhd_footer(size_bytes: u64) -> [u8; 512] {
+    let mut footer = [0; 512];
+    footer[..8].copy_from_slice(b"conectix");
+    footer[8..12].copy_from_slice(&2_u32.to_be_bytes());
+    footer[12..16].copy_from_slice(&0x0001_0000_u32.to_be_bytes());
+    footer[16..24].copy_from_slice(&u64::MAX.to_be_bytes());
+    footer[40..48].copy_from_slice(&size_bytes.to_be_bytes());
+    footer[48..56].copy_from_slice(&size_bytes.to_be_bytes());
+    footer[60..64].copy_from_slice(&2_u32.to_be_bytes());
+    let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+    footer
+}

@@ -1,0 +1,8 @@
+//! The resources against a real catalogue and real regions in a temporary directory.
+
+mod access;
+mod disks;
+mod galleries;
+mod publishing;
+mod support;
+mod versions;
