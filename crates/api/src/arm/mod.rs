@@ -1,0 +1,102 @@
+//! Azure Resource Manager over HTTP: authentication, routing by parsed path, one file per resource.
+//!
+//! Paths are matched segment by segment without regard to case, so ids with doubled or trailing slashes and any spelling
+//! of `resourcegroups` find their handler. A handler takes the request apart, asks the domain one question, and puts the
+//! answer together; rules are in `galerie_control`.
+
+pub(crate) mod accepted;
+pub(crate) mod authentication;
+pub(crate) mod call;
+mod compute;
+mod disk;
+mod feature;
+mod filter;
+mod gallery;
+mod image_definition;
+mod image_version;
+mod managed_image;
+mod operation;
+mod provider;
+mod resource_group;
+mod resources;
+pub(crate) mod response;
+mod route;
+mod snapshot;
+mod store_admin;
+mod subscription;
+mod tracked;
+mod unsupported;
+
+use std::sync::Mutex;
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method},
+    response::Response,
+};
+use galerie_arm::ArmError;
+use uuid::Uuid;
+
+use self::call::{Call, Failure};
+use crate::{
+    hosts::AcceptedHost,
+    middleware::request_ids::RequestIds,
+    query::{Query, segments},
+    state::ApiState,
+};
+
+/// What a handler gives: an answer, or what went wrong.
+pub(crate) type Answer = Result<Response, Failure>;
+
+/// Answers a request to ARM.
+pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHost, ids: RequestIds) -> Response {
+    let (parts, body) = request.into_parts();
+    let raw_path = parts.uri.path().to_owned();
+    let Some(segments) = segments(&raw_path).filter(|segments| route::is_known_root(segments)) else {
+        return response::error(&ArmError::path_not_found(&raw_path));
+    };
+    let caller = authentication::authenticate(state, &parts.headers, subscription_of(&segments)).await;
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.response(&host),
+    };
+    let (method, query) = (parts.method, Query::parse(parts.uri.query()));
+    let state = state.clone();
+    let is_write = !matches!(method, Method::GET | Method::HEAD);
+    let (headers, body) = (parts.headers, Mutex::new(body));
+    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, body };
+    let asked = (call.method.clone(), call.path());
+    let mut response = match route::route(call).await {
+        Ok(response) => response,
+        Err(Failure::Arm(error)) => response::error(&with_correlation(error, ids)),
+        Err(Failure::Method(allowed)) => response::method_not_allowed(&asked.0, &asked.1, allowed),
+    };
+    add_limits(&mut response, is_write);
+    response
+}
+
+fn subscription_of(segments: &[String]) -> Option<Uuid> {
+    match segments {
+        [keyword, id, ..] if keyword.eq_ignore_ascii_case("subscriptions") => Uuid::parse_str(id).ok(),
+        _ => None,
+    }
+}
+
+/// Our own faults name the request that met them.
+fn with_correlation(error: ArmError, ids: RequestIds) -> ArmError {
+    if error.status == 500 && error.code == "InternalServerError" {
+        tracing::error!(correlation = %ids.correlation, %error, "a request failed");
+        return ArmError::internal(&ids.correlation.to_string());
+    }
+    error
+}
+
+/// Nothing is throttled yet; clients that show these numbers get the real service's full budgets.
+fn add_limits(response: &mut Response, is_write: bool) {
+    let (name, value) = if is_write {
+        ("x-ms-ratelimit-remaining-subscription-writes", "1199")
+    } else {
+        ("x-ms-ratelimit-remaining-subscription-reads", "11999")
+    };
+    response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+}

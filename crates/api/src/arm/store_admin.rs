@@ -1,0 +1,38 @@
+//! `POST /galerie/store/{region}/{stats|verify|collect|inspect}`: looking after a region's store. Ours, not Azure's.
+
+use galerie_arm::{ApiVersion, ArmError, etag::Precondition};
+use galerie_control::RequestContext;
+
+use super::{
+    Answer,
+    call::{Call, POST},
+    response,
+};
+
+/// Answers in JSON for people and scripts. `inspect` takes `name` from the query: a pack or a manifest.
+pub(super) async fn act(call: Call, region: &str, action: &str) -> Answer {
+    call.only(&POST)?;
+    let context = context(&call);
+    let control = &call.state.control;
+    let report = match action {
+        "stats" => control.store_stats(&context, region).await?,
+        "verify" => control.store_verify(&context, region).await?,
+        "collect" => control.store_collect(&context, region).await?,
+        "inspect" => {
+            let name = call.query.get("name").ok_or_else(|| ArmError::required_parameter_missing("name"))?;
+            control.store_inspect(&context, region, name).await?
+        }
+        _ => return Err(ArmError::path_not_found(&call.path()).into()),
+    };
+    Ok(response::json(200, &report))
+}
+
+/// Our own routes have one version.
+fn context(call: &Call) -> RequestContext {
+    RequestContext {
+        caller: call.caller.clone(),
+        api_version: ApiVersion::stable(2024, 3, 3),
+        preconditions: Precondition::default(),
+        correlation_id: call.ids.correlation,
+    }
+}

@@ -1,0 +1,135 @@
+//! Image versions' bytes, blob by blob, for `galerie pull` and `galerie nbd`: by token, not by SAS.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /content{version id}?region=&lun=` | `{versionId, region, manifestId, virtualSizeBytes}` |
+//! | `GET .../manifest` | one frame |
+//! | `POST .../segments` | frames, in the order of the ids in the body (32 bytes each) |
+//! | `POST .../segments/{segment id}/chunks` | frames likewise |
+//!
+//! The version may be `latest`. Only what the version lists is given out; the domain checks that.
+
+mod frames;
+
+use axum::{extract::Request, http::Method, response::Response};
+use bytes::Bytes;
+use galerie_arm::{ApiVersion, ArmError, VersionReference, etag::Precondition};
+use galerie_control::{Content, RequestContext};
+use galerie_store::{BlobId, SegmentId};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    arm::{authentication, response},
+    body::{self, BodyError},
+    hosts::AcceptedHost,
+    middleware::request_ids::RequestIds,
+    query::{Query, segments},
+    state::ApiState,
+};
+
+/// Bytes of an id in a body.
+const ID_BYTES: usize = 32;
+/// Largest body: as many ids as may be asked for at once.
+const LARGEST_BODY_BYTES: usize = galerie_control::MOST_BLOBS * ID_BYTES;
+/// Segments of a version's id.
+const ID_SEGMENTS: usize = 12;
+
+/// What is asked about a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Summary,
+    Manifest,
+    Segments,
+    Chunks(SegmentId),
+}
+
+/// Answers a request below `/content`.
+pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
+    let path = request.uri().path().to_owned();
+    let found = segments(&path).unwrap_or_default();
+    let subscription = found.get(2).and_then(|id| Uuid::parse_str(id).ok());
+    let caller = match authentication::authenticate(state, request.headers(), subscription).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.response(host),
+    };
+    let context = RequestContext {
+        caller,
+        api_version: ApiVersion::stable(2024, 3, 3),
+        preconditions: Precondition::default(),
+        correlation_id: ids.correlation,
+    };
+    let Some(wanted) = wanted(&found) else {
+        return response::error(&ArmError::path_not_found(&path));
+    };
+    let allowed = if matches!(wanted, Wanted::Summary | Wanted::Manifest) { Method::GET } else { Method::POST };
+    if request.method() != allowed {
+        return response::method_not_allowed(request.method(), &path, &[allowed]);
+    }
+    let version = format!("/{}", found[1..=ID_SEGMENTS].join("/"));
+    match serve(state, &context, request, &version, wanted).await {
+        Ok(response) => response,
+        Err(error) => response::error(&error),
+    }
+}
+
+/// What the segments after `content` and the version's id ask for.
+fn wanted(found: &[String]) -> Option<Wanted> {
+    let rest: Vec<&str> = found.get(ID_SEGMENTS + 1..)?.iter().map(String::as_str).collect();
+    match rest[..] {
+        [] => Some(Wanted::Summary),
+        ["manifest"] => Some(Wanted::Manifest),
+        ["segments"] => Some(Wanted::Segments),
+        ["segments", segment, "chunks"] => Some(Wanted::Chunks(segment.parse().ok()?)),
+        _ => None,
+    }
+}
+
+async fn serve(
+    state: &ApiState,
+    context: &RequestContext,
+    request: Request,
+    version: &str,
+    wanted: Wanted,
+) -> Result<Response, ArmError> {
+    let version = VersionReference::parse(version, "path")?;
+    let query = Query::parse(request.uri().query());
+    let region = query.get("region").filter(|region| !region.is_empty());
+    let lun = query.get("lun").filter(|lun| !lun.is_empty());
+    let lun = lun.map(|lun| lun.parse().map_err(|_| ArmError::invalid_query("lun", lun))).transpose()?;
+    let content = state.control.open_content(context, &version, region, lun).await?;
+    match wanted {
+        Wanted::Summary => Ok(response::json(200, &summary(&content))),
+        Wanted::Manifest => Ok(frames::whole(&[content.manifest_blob().await?])),
+        Wanted::Segments => {
+            let ids = read_ids(request).await?;
+            frames::stream(content, ids, None).await
+        }
+        Wanted::Chunks(segment) => {
+            let ids = read_ids(request).await?;
+            frames::stream(content, ids, Some(segment)).await
+        }
+    }
+}
+
+fn summary(content: &Content) -> serde_json::Value {
+    json!({
+        "versionId": content.version_id(),
+        "region": content.region().as_str(),
+        "manifestId": content.manifest().to_string(),
+        "virtualSizeBytes": content.virtual_size_bytes()
+    })
+}
+
+async fn read_ids(request: Request) -> Result<Vec<BlobId>, ArmError> {
+    let (parts, body) = request.into_parts();
+    let bytes: Bytes = body::read(&parts.headers, body, LARGEST_BODY_BYTES).await.map_err(|error| match error {
+        BodyError::TooLarge { limit_bytes } => ArmError::request_too_large(limit_bytes),
+        BodyError::Broken => ArmError::invalid_request_content("the body ended early"),
+    })?;
+    let (ids, rest) = bytes.as_chunks::<ID_BYTES>();
+    if !rest.is_empty() || ids.is_empty() {
+        return Err(ArmError::invalid_request_content("the body must be ids of 32 bytes each"));
+    }
+    Ok(ids.iter().map(|id| BlobId(*id)).collect())
+}

@@ -1,0 +1,44 @@
+//! Hands a request to its protocol.
+
+use axum::{
+    extract::{Extension, Request, State},
+    response::Response,
+};
+use galerie_arm::ArmError;
+
+use crate::{
+    arm::{self, response},
+    blob, content, graph, health, home,
+    hosts::AcceptedHost,
+    metadata,
+    middleware::request_ids::RequestIds,
+    oauth,
+    route_class::RouteClass,
+    state::ApiState,
+};
+
+/// Everything that came through the middleware.
+pub(crate) async fn dispatch(
+    State(state): State<ApiState>,
+    Extension(ids): Extension<RequestIds>,
+    host: Option<Extension<AcceptedHost>>,
+    request: Request,
+) -> Response {
+    let class = RouteClass::of(request.uri().path());
+    if class == RouteClass::Health {
+        return health::ready();
+    }
+    let Some(Extension(host)) = host else {
+        return response::error(&ArmError::misdirected_request(""));
+    };
+    match class {
+        RouteClass::Health => health::ready(),
+        RouteClass::Home => home::page(&state.options.version),
+        RouteClass::Metadata => metadata::answer(&request, &host),
+        RouteClass::Arm => arm::answer(&state, request, host, ids).await,
+        RouteClass::OAuth => oauth::answer(&state, request, &host, ids).await,
+        RouteClass::Graph => graph::not_served(request.uri(), ids.correlation),
+        RouteClass::Blob => blob::answer(&state, request, ids).await,
+        RouteClass::Content => content::answer(&state, request, &host, ids).await,
+    }
+}

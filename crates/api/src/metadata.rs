@@ -1,0 +1,104 @@
+//! `GET /metadata/endpoints`: what a client needs to know to use this server as a cloud. No authentication.
+//!
+//! Three shapes: 2015-01-01 (older PowerShell and SDKs), 2019-05-01 (an array: `ARM_CLOUD_METADATA_URL`), 2022-09-01
+//! (`az cloud register`, go-azure-sdk). Clients copy fields into settings that must not be empty, so every field has a
+//! value; where nothing is served yet it is this server's own address.
+
+use axum::{extract::Request, http::Method, response::Response};
+use galerie_arm::{ApiVersion, ArmError};
+use serde_json::{Value, json};
+
+use crate::{
+    arm::response,
+    hosts::AcceptedHost,
+    query::{Query, segments},
+};
+
+/// The cloud's name; what `az cloud register -n` suggests.
+const NAME: &str = "Galerie";
+
+/// Answers a request below `/metadata`.
+pub(crate) fn answer(request: &Request, host: &AcceptedHost) -> Response {
+    let path = request.uri().path();
+    let is_endpoints =
+        segments(path).is_some_and(|found| found.len() == 2 && found[1].eq_ignore_ascii_case("endpoints"));
+    if !is_endpoints {
+        return response::error(&ArmError::path_not_found(path));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return response::method_not_allowed(request.method(), path, &[Method::GET]);
+    }
+    match ApiVersion::from_query(Query::parse(request.uri().query()).get("api-version")) {
+        Ok(version) => response::json(200, &document(host, version)),
+        Err(error) => response::error(&error),
+    }
+}
+
+fn document(host: &AcceptedHost, version: ApiVersion) -> Value {
+    if version < ApiVersion::stable(2018, 1, 1) {
+        oldest(host)
+    } else if version < ApiVersion::stable(2022, 1, 1) {
+        json!([cloud(host)])
+    } else {
+        cloud(host)
+    }
+}
+
+fn oldest(host: &AcceptedHost) -> Value {
+    let url = host.url();
+    json!({
+        "galleryEndpoint": format!("{url}/"),
+        "graphEndpoint": format!("{url}/msgraph"),
+        "portalEndpoint": format!("{url}/"),
+        "authentication": { "loginEndpoint": format!("{url}/"), "audiences": [url] }
+    })
+}
+
+/// Field by field what the public cloud answers, but for `vmImageAliasDoc`: without it az uses its own list. The suffixes
+/// are the host itself: names below it do not exist yet.
+fn cloud(host: &AcceptedHost) -> Value {
+    let url = host.url();
+    let graph = format!("{url}/msgraph");
+    let suffix = host.as_str();
+    json!({
+        "name": NAME,
+        "resourceManager": format!("{url}/"),
+        "portal": format!("{url}/"),
+        "authentication": {
+            "loginEndpoint": format!("{url}/"),
+            "audiences": [url, "https://management.core.windows.net/", "https://management.azure.com/"],
+            "tenant": "common",
+            "identityProvider": "AAD"
+        },
+        "media": url,
+        "graph": graph,
+        "graphAudience": graph,
+        "microsoftGraphResourceId": graph,
+        "batch": url,
+        "gallery": format!("{url}/"),
+        "sqlManagement": url,
+        "activeDirectoryDataLake": url,
+        "appInsightsResourceId": url,
+        "appInsightsTelemetryChannelResourceId": url,
+        "attestationResourceId": url,
+        "synapseAnalyticsResourceId": url,
+        "logAnalyticsResourceId": url,
+        "ossrDbmsResourceId": url,
+        "suffixes": {
+            "storage": suffix,
+            "storageSyncEndpointSuffix": suffix,
+            "keyVaultDns": suffix,
+            "mhsmDns": suffix,
+            "acrLoginServer": suffix,
+            "sqlServerHostname": suffix,
+            "mysqlServerEndpoint": suffix,
+            "postgresqlServerEndpoint": suffix,
+            "mariadbServerEndpoint": suffix,
+            "azureDataLakeStoreFileSystem": suffix,
+            "azureDataLakeAnalyticsCatalogAndJob": suffix,
+            "synapseAnalytics": suffix,
+            "attestationEndpoint": suffix,
+            "azureFrontDoorEndpointSuffix": suffix
+        }
+    })
+}

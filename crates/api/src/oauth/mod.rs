@@ -1,0 +1,91 @@
+//! The identity provider's endpoints, Entra-shaped: discovery, keys, tokens; in AAD style (`/{tenant}/...`) and in ADFS
+//! style (`/adfs/...`, which clients never check against Microsoft's list of clouds).
+//!
+//! Does not: sign users in; only client credentials for now. An alias (`organizations`, `common`) stands for the tenant
+//! of the application that asks, never for "the first one".
+
+mod discovery;
+mod error;
+mod resource;
+mod token;
+
+use axum::{extract::Request, http::Method, response::Response};
+use galerie_control::{Clock, SystemClock};
+
+use self::error::OAuthError;
+use crate::{
+    arm::response, hosts::AcceptedHost, middleware::request_ids::RequestIds, query::segments, state::ApiState,
+};
+
+/// Names that stand for whichever tenant the application is in.
+const TENANT_ALIASES: [&str; 4] = ["organizations", "common", "consumers", "adfs"];
+
+/// A style of endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// `/{tenant}/oauth2/token`: `resource=`, numbers as text.
+    V1,
+    /// `/{tenant}/oauth2/v2.0/token`: `scope=`.
+    V2,
+    /// `/adfs/oauth2/token`: either.
+    Adfs,
+}
+
+/// Answers a request to the identity provider.
+pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
+    match route(state, request, host).await {
+        Ok(response) => response,
+        Err(error) => error.response(ids, SystemClock.now_ms()),
+    }
+}
+
+async fn route(state: &ApiState, request: Request, host: &AcceptedHost) -> Result<Response, OAuthError> {
+    let path = request.uri().path().to_owned();
+    let not_found = || OAuthError::not_found(&path);
+    let segments = segments(&path).ok_or_else(not_found)?;
+    let folded: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+    let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    match folded[..] {
+        ["adfs", "oauth2", "token"] => token::issue(state, request, host, "adfs", Style::Adfs).await,
+        ["adfs", ".well-known", "openid-configuration"] => get(&request, || Ok(discovery::adfs(host))),
+        ["common", "discovery", "instance"] => get(&request, || discovery::instance(state, &request, host)),
+        [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"] => {
+            get(&request, || Ok(state.control.identity().jwks()))
+        }
+        [_, "oauth2", "token"] => token::issue(state, request, host, &segments[0], Style::V1).await,
+        [_, "oauth2", "v2.0", "token"] => token::issue(state, request, host, &segments[0], Style::V2).await,
+        [_, ".well-known", "openid-configuration"] => {
+            let tenant = known_tenant(state, &segments[0]).await?;
+            get(&request, || Ok(discovery::v1(host, &tenant)))
+        }
+        [_, "v2.0", ".well-known", "openid-configuration"] => {
+            let tenant = known_tenant(state, &segments[0]).await?;
+            get(&request, || Ok(discovery::v2(host, &tenant)))
+        }
+        [_, "oauth2", "authorize" | "devicecode"] | [_, "oauth2", "v2.0", "authorize" | "devicecode"] => {
+            Err(OAuthError::unsupported_grant("users' sign-in"))
+        }
+        _ => Err(not_found()),
+    }
+}
+
+/// A document that is only read.
+fn get(
+    request: &Request,
+    document: impl FnOnce() -> Result<serde_json::Value, OAuthError>,
+) -> Result<Response, OAuthError> {
+    match *request.method() {
+        Method::GET | Method::HEAD => Ok(response::json(200, &document()?)),
+        ref other => Err(OAuthError::method_not_allowed(other.as_str())),
+    }
+}
+
+/// The tenant's id for a path segment that is its id or domain; an alias stays what it is.
+async fn known_tenant(state: &ApiState, segment: &str) -> Result<String, OAuthError> {
+    let folded = segment.to_ascii_lowercase();
+    if TENANT_ALIASES.contains(&folded.as_str()) {
+        return Ok(folded);
+    }
+    let found = state.control.find_tenant(segment).await?;
+    found.map(|tenant| tenant.id.to_string()).ok_or_else(|| OAuthError::unknown_tenant(segment))
+}

@@ -1,0 +1,14 @@
+//! Golden wire tests: each line of the compatibility contract is a test, against a whole gallery in process.
+
+mod accepted;
+mod blobs;
+mod content;
+mod documents;
+mod errors;
+mod groups;
+mod hosts;
+mod lists;
+mod metadata;
+mod preflights;
+mod publishing;
+mod tokens;
