@@ -1,0 +1,234 @@
+//! The gallery itself: started, asked, stopped, started again.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, header},
+};
+use galerie_api::ApiOptions;
+use galerie_control::{Clock, Control, ControlOptions, ServedRegion, StoreIdentities, SystemClock, WorkerTuning};
+use galerie_region::{LocalRegion, LocalRegionOptions};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::OnceCell};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::{Answer, VirtualClock};
+
+/// The host of requests in process.
+const HOST: &str = "localhost:8443";
+/// Decoded chunks that a region keeps; tests are small.
+const CACHE_BYTES: u64 = 8 << 20;
+/// How often workers look without being woken.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// How a gallery is started.
+#[derive(Debug, Clone)]
+pub struct GalleryOptions {
+    /// The regions' names.
+    pub regions: Vec<String>,
+    /// Configured hosts.
+    pub hosts: Vec<String>,
+    /// A clock to move; the machine's without one.
+    pub clock: Option<Arc<VirtualClock>>,
+    /// Whether workers run; without them, accepted work stays accepted.
+    pub workers: bool,
+}
+
+impl Default for GalleryOptions {
+    fn default() -> Self {
+        let regions = ["eastus", "westus", "westeurope"].map(str::to_owned).to_vec();
+        Self { regions, hosts: Vec::new(), clock: None, workers: true }
+    }
+}
+
+/// A running gallery.
+pub struct Gallery {
+    /// The domain, for what has no route.
+    pub control: Control,
+    /// The first tenant.
+    pub tenant: Uuid,
+    /// The first subscription.
+    pub subscription: Uuid,
+    /// The administrator's client id.
+    pub client_id: Uuid,
+    client_secret: SecretString,
+    router: Router,
+    token: OnceCell<String>,
+    options: GalleryOptions,
+    directory: TempDir,
+}
+
+impl Gallery {
+    /// Three regions, the machine's clock, workers running.
+    pub async fn start() -> Self {
+        Self::start_with(GalleryOptions::default()).await
+    }
+
+    /// As `options` say, in a new directory.
+    pub async fn start_with(options: GalleryOptions) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let control = open(directory.path(), &options).await;
+        let bootstrap = control.bootstrap().await.expect("a first start");
+        let client_secret = bootstrap.client_secret.expect("a new administrator");
+        let (tenant, subscription, client_id) = (bootstrap.tenant, bootstrap.subscription, bootstrap.client_id);
+        let router = serve(&control, &options);
+        let token = OnceCell::new();
+        Self { control, tenant, subscription, client_id, client_secret, router, token, options, directory }
+    }
+
+    /// Stops the gallery and starts it again on the same directory, workers and all.
+    #[must_use]
+    pub async fn restart(mut self) -> Self {
+        self.control.shutdown().await;
+        self.options.workers = true;
+        let control = open(self.directory.path(), &self.options).await;
+        let router = serve(&control, &self.options);
+        Self { control, router, ..self }
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The administrator's secret.
+    #[must_use]
+    pub fn client_secret(&self) -> &str {
+        self.client_secret.expose_secret()
+    }
+
+    /// `https://HOST` of requests in process.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{HOST}")
+    }
+
+    /// The administrator's token, asked for once.
+    pub async fn token(&self) -> &str {
+        self.token.get_or_init(|| self.ask_token()).await
+    }
+
+    async fn ask_token(&self) -> String {
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://{HOST}/.default",
+            self.client_id,
+            self.client_secret()
+        );
+        let answer = self.form(&format!("/{}/oauth2/v2.0/token", self.tenant), &form).await.expect(200);
+        answer.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Posts a form, without a token.
+    pub async fn form(&self, path: &str, form: &str) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).expect("a request")).await
+    }
+
+    /// Sends a request as it is; a `Host` is added when it has none.
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static(HOST));
+        let response = self.router.clone().oneshot(request).await.expect("a router answers");
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Sends a request with the administrator's token. `{s}` in the path stands for `/subscriptions/{subscription}`, an
+    /// absolute URL is sent to its path.
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.path(path))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token().await));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    /// The path of a shortened path or an absolute URL.
+    #[must_use]
+    pub fn path(&self, path: &str) -> String {
+        let path = path.strip_prefix(&self.url()).unwrap_or(path);
+        path.replace("{s}", &format!("/subscriptions/{}", self.subscription))
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// PUT.
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// PATCH.
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: Option<Value>) -> Answer {
+        self.call(Method::POST, path, body).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// Listens on a loopback port, in plain HTTP, until the test's runtime ends.
+    pub async fn listen(&self) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+}
+
+async fn open(directory: &Path, options: &GalleryOptions) -> Control {
+    let database = directory.join("catalogue.sqlite");
+    let identities = StoreIdentities::read(&database).await.expect("a catalogue");
+    let mut regions = Vec::new();
+    for name in &options.regions {
+        let known = identities.region_stores.get(name);
+        let opened = LocalRegion::open(LocalRegionOptions {
+            name: name.clone(),
+            root: directory.join("regions").join(name),
+            catalogue_id: identities.catalogue_id,
+            expected_store_id: known.map(|identity| identity.store_id),
+            epoch: known.map_or(1, |identity| identity.epoch),
+            index_dir: directory.join("index").join(name),
+            cache_bytes: CACHE_BYTES,
+        });
+        let region = Arc::new(opened.await.expect("a region"));
+        regions.push(ServedRegion { region, display_name: None });
+    }
+    let clock: Arc<dyn Clock> = match &options.clock {
+        Some(clock) => clock.clone(),
+        None => Arc::new(SystemClock),
+    };
+    let tuning = WorkerTuning { poll_every: POLL_EVERY, ..WorkerTuning::default() };
+    let master_key_file = directory.join("master.key");
+    let control = ControlOptions { database, master_key_file, regions, clock, tuning };
+    let control = Control::open(control).await.expect("a control plane");
+    if options.workers {
+        control.start();
+    }
+    control
+}
+
+fn serve(control: &Control, options: &GalleryOptions) -> Router {
+    let listen = "127.0.0.1:8443".parse().expect("an address");
+    let options = ApiOptions { hosts: options.hosts.clone(), listen, version: "test".to_owned() };
+    galerie_api::router(control.clone(), options)
+}
