@@ -1,0 +1,176 @@
+//! `galerie connect`: the lines that point another client at this server.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::{
+    connection::ConnectionArgs,
+    failure::{Failure, Result},
+    output,
+};
+use crate::client::Profile;
+
+/// Print the lines that connect another client
+///
+/// The lines hold the administrator's secret: they are for your own shell or a secret store, not for a log.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  galerie connect az                   read them, then paste them into a shell
+  eval \"$(galerie connect az)\"         or run them at once
+  galerie connect python > demo.py")]
+pub(crate) struct ConnectArgs {
+    /// The client
+    client: ClientKind,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ClientKind {
+    /// The Azure CLI
+    Az,
+    /// azure-mgmt-compute for Python
+    Python,
+    /// @azure/arm-compute for JavaScript
+    Js,
+    /// GALERIE_... variables for galerie itself, on another machine
+    Env,
+}
+
+pub(crate) fn run(args: ConnectArgs) -> Result<()> {
+    let profile = args.connection.profile()?;
+    let text = match args.client {
+        ClientKind::Az => az(&profile),
+        ClientKind::Python => python(&profile),
+        ClientKind::Js => js(&profile),
+        ClientKind::Env => env(&profile),
+    };
+    output::line(text?.trim_end())
+}
+
+fn az(profile: &Profile) -> Result<String> {
+    let trust = match ca_file(profile)? {
+        Some(path) => format!(
+            "export REQUESTS_CA_BUNDLE={}   # trust this server; it replaces the public authorities in this shell\n",
+            quoted(path)
+        ),
+        None => String::new(),
+    };
+    Ok(format!(
+        "export AZURE_CONFIG_DIR=\"$HOME/.azure-galerie\"   # leaves your usual Azure profile alone\n\
+         {trust}\
+         az cloud register -n Galerie --endpoint-resource-manager {endpoint} 2>/dev/null || \
+         az cloud update -n Galerie --endpoint-resource-manager {endpoint}\n\
+         az cloud set -n Galerie\n\
+         az config set core.instance_discovery=false core.login_experience_v2=off core.collect_telemetry=false\n\
+         az login --service-principal -u {client} -p {secret} --tenant {tenant}\n\
+         # Then, for instance: az group create -n myGalleryRG -l eastus && az sig create -g myGalleryRG -r myGallery\n",
+        endpoint = profile.endpoint_text(),
+        client = profile.client_id,
+        secret = quoted(profile.client_secret.expose_secret()),
+        tenant = profile.tenant_id,
+    ))
+}
+
+fn python(profile: &Profile) -> Result<String> {
+    let trust = match ca_file(profile)? {
+        Some(path) => format!("import os\n\nos.environ[\"REQUESTS_CA_BUNDLE\"] = {}\n\n", literal(path)),
+        None => String::new(),
+    };
+    Ok(format!(
+        "# pip install azure-identity azure-mgmt-compute\n\
+         {trust}\
+         from azure.identity import ClientSecretCredential\n\
+         from azure.mgmt.compute import ComputeManagementClient\n\n\
+         endpoint = {endpoint}\n\
+         credential = ClientSecretCredential(\n    {tenant},\n    {client},\n    {secret},\n    \
+         authority=endpoint,\n    disable_instance_discovery=True,\n)\n\
+         compute = ComputeManagementClient(\n    credential,\n    {subscription},\n    \
+         base_url=endpoint,\n    credential_scopes=[endpoint + \"/.default\"],\n)\n\
+         for gallery in compute.galleries.list():\n    print(gallery.name, gallery.location)\n",
+        endpoint = literal(profile.endpoint_text()),
+        tenant = literal(&profile.tenant_id.to_string()),
+        client = literal(&profile.client_id.to_string()),
+        secret = literal(profile.client_secret.expose_secret()),
+        subscription = literal(&profile.subscription_id.to_string()),
+    ))
+}
+
+fn js(profile: &Profile) -> Result<String> {
+    let trust = match ca_file(profile)? {
+        Some(path) => format!("// run it with NODE_EXTRA_CA_CERTS={}\n", quoted(path)),
+        None => String::new(),
+    };
+    Ok(format!(
+        "// npm install @azure/identity @azure/arm-compute\n\
+         {trust}\
+         import {{ ClientSecretCredential }} from \"@azure/identity\";\n\
+         import {{ ComputeManagementClient }} from \"@azure/arm-compute\";\n\n\
+         const endpoint = {endpoint};\n\
+         const credential = new ClientSecretCredential({tenant}, {client}, {secret}, {{\n  \
+         authorityHost: endpoint,\n  disableInstanceDiscovery: true,\n}});\n\
+         const compute = new ComputeManagementClient(credential, {subscription}, {{\n  \
+         endpoint,\n  credentials: {{ scopes: [`${{endpoint}}/.default`] }},\n}});\n\
+         for await (const gallery of compute.galleries.list()) console.log(gallery.name, gallery.location);\n",
+        endpoint = literal(profile.endpoint_text()),
+        tenant = literal(&profile.tenant_id.to_string()),
+        client = literal(&profile.client_id.to_string()),
+        secret = literal(profile.client_secret.expose_secret()),
+        subscription = literal(&profile.subscription_id.to_string()),
+    ))
+}
+
+fn env(profile: &Profile) -> Result<String> {
+    let trust = match ca_file(profile)? {
+        Some(path) => format!("export GALERIE_CA_FILE={}   # copy the file along\n", quoted(path)),
+        None => String::new(),
+    };
+    Ok(format!(
+        "export GALERIE_ENDPOINT={}\n{trust}export GALERIE_TENANT_ID={}\nexport GALERIE_SUBSCRIPTION_ID={}\n\
+         export GALERIE_CLIENT_ID={}\nexport GALERIE_CLIENT_SECRET={}\n",
+        profile.endpoint_text(),
+        profile.tenant_id,
+        profile.subscription_id,
+        profile.client_id,
+        quoted(profile.client_secret.expose_secret()),
+    ))
+}
+
+/// The authority's file, which other clients read themselves: as an absolute path.
+fn ca_file(profile: &Profile) -> Result<Option<&str>> {
+    match profile.ca_file.as_deref().map(Path::to_str) {
+        None => Ok(None),
+        Some(Some(path)) => Ok(Some(path)),
+        Some(None) => Err(Failure::new("the authority's file has a name that is no text")),
+    }
+}
+
+/// As a POSIX shell reads it back.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// As Python and JavaScript read it back: both take JSON's strings.
+fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shells_read_back_what_was_quoted() {
+        assert_eq!(quoted("/srv/galerie/tls/ca.pem"), "/srv/galerie/tls/ca.pem");
+        assert_eq!(quoted("it's here"), r"'it'\''s here'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(literal("a\"b"), r#""a\"b""#);
+    }
+}

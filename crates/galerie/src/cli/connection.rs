@@ -1,0 +1,89 @@
+//! The options of every command that talks to a server.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use galerie_arm::ResourceGroupName;
+use uuid::Uuid;
+
+use super::failure::Result;
+use crate::client::{Client, Overrides, Profile};
+
+/// Where `galerie serve` keeps its data when nobody says otherwise.
+pub(crate) const DEFAULT_DATA_DIR: &str = "galerie-data";
+
+/// Which server, and as whom. Without any of these: the server whose data directory is `./galerie-data`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// The server's data directory, whose admin.json says the rest [default: galerie-data]
+    #[arg(long, env = "GALERIE_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server's URL, such as https://gallery.example.com:8443
+    #[arg(long, env = "GALERIE_ENDPOINT", value_name = "URL")]
+    endpoint: Option<String>,
+    /// The certificate authority to trust (PEM); the system's when the server has a certificate that it knows
+    #[arg(long, env = "GALERIE_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The account's tenant
+    #[arg(long, env = "GALERIE_TENANT_ID", value_name = "UUID")]
+    tenant_id: Option<Uuid>,
+    /// The subscription to work in
+    #[arg(long, env = "GALERIE_SUBSCRIPTION_ID", value_name = "UUID")]
+    subscription_id: Option<Uuid>,
+    /// The account; its secret is only read from GALERIE_CLIENT_SECRET or admin.json
+    #[arg(long, env = "GALERIE_CLIENT_ID", value_name = "UUID")]
+    client_id: Option<Uuid>,
+}
+
+/// The group of a gallery that is given by its name.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GroupArgs {
+    /// The gallery's resource group; looked up by the gallery's name when it is left out
+    #[arg(short = 'g', long, value_name = "GROUP", value_parser = group)]
+    pub(crate) resource_group: Option<ResourceGroupName>,
+}
+
+/// A group's name, with the rule that it breaks as the message.
+pub(crate) fn group(text: &str) -> Result<ResourceGroupName, String> {
+    text.parse().map_err(|error: galerie_arm::ArmError| error.message)
+}
+
+impl ConnectionArgs {
+    /// Which server, and as whom.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(crate) fn profile(self) -> Result<Profile> {
+        let overrides = Overrides {
+            data_dir: self.data_dir,
+            endpoint: self.endpoint,
+            ca_file: self.ca_file,
+            tenant_id: self.tenant_id,
+            subscription_id: self.subscription_id,
+            client_id: self.client_id,
+            client_secret: std::env::var("GALERIE_CLIENT_SECRET").ok().map(Into::into),
+        };
+        Ok(Profile::resolve(overrides, Path::new(DEFAULT_DATA_DIR))?)
+    }
+
+    /// A client of the server.
+    ///
+    /// # Errors
+    /// As [`ConnectionArgs::profile`].
+    pub(crate) fn client(self) -> Result<Arc<Client>> {
+        Ok(Arc::new(Client::new(self.profile()?)?))
+    }
+
+    /// The data directory that was said.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        self.data_dir.clone()
+    }
+
+    /// The authority to trust where only that matters: an explicit one, or that of the server that is known.
+    pub(crate) fn ca_file(self) -> Option<PathBuf> {
+        self.ca_file.clone().or_else(|| self.profile().ok().and_then(|profile| profile.ca_file))
+    }
+}

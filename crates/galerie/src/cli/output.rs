@@ -1,0 +1,116 @@
+//! What commands print: tables for people, JSON for programs. Progress and everything else goes to standard error.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use super::failure::{Failure, Result};
+
+/// Spaces between columns.
+const COLUMN_GAP: u16 = 2;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// The server's documents as they are.
+    Json,
+}
+
+/// `-o`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+/// Prints a line on standard output.
+///
+/// # Errors
+/// When nobody can read it; a closed pipe is no failure.
+pub(crate) fn line(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(format!("print the result: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a line on standard error: what happened, not what was asked for.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints a document.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json(document: &Value) -> Result<()> {
+    line(&serde_json::to_string_pretty(document).expect("JSON becomes text"))
+}
+
+/// Prints rows under a header.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+    let mut table = plain_table();
+    table.set_header(header.iter().copied());
+    table.add_rows(rows);
+    print(table)
+}
+
+/// Prints names and values; those without a value are left out.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn properties(rows: Vec<(&str, Option<String>)>) -> Result<()> {
+    let mut table = plain_table();
+    let filled = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+    table.add_rows(filled.filter(|[_, value]| !value.is_empty()));
+    print(table)
+}
+
+/// Columns without lines between them. What is not read on a terminal is never wrapped, so that `grep` finds it.
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let on_terminal = std::io::stdout().is_terminal();
+    table.set_content_arrangement(if on_terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+    table
+}
+
+fn print(mut table: Table) -> Result<()> {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, COLUMN_GAP));
+    });
+    line(&table.trim_fmt())
+}
+
+/// A size as people say it.
+pub(crate) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// Asks before something is gone for good.
+///
+/// # Errors
+/// When the answer is no, or nobody is there to ask.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("nobody is there to confirm this").advise("Say --yes."));
+    }
+    let mut answer = String::new();
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    std::io::stdin().read_line(&mut answer).map_err(|error| Failure::new(format!("read the answer: {error}")))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::new("nothing was done")),
+    }
+}

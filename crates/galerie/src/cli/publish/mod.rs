@@ -1,0 +1,285 @@
+//! `galerie publish`: from an image file to a replicated version in one step.
+//!
+//! ```text
+//! inspect the file -> find or make group, gallery, definition -> temporary upload disk -> write access
+//!   -> cut, hash, send what the base version does not have -> end access -> PUT the version -> delete the disk
+//!   -> follow the replication
+//! ```
+//!
+//! The disk is deleted whatever happens, short of the client being killed. What an upload that broke off had sent is
+//! collected by the server; a retry sends it again, and the server stores nothing twice.
+
+mod place;
+mod replication;
+mod target_region;
+mod temporary_disk;
+
+use std::{
+    collections::HashSet,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use galerie_arm::{Location, VersionName};
+use galerie_disk::{Format as ImageFormat, OpenImage};
+use galerie_store::{BlobId, ImportOptions, ImportProgress, import};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use self::{place::Place, target_region::TargetRegion, temporary_disk::TemporaryDisk};
+use super::{
+    connection::{ConnectionArgs, GroupArgs},
+    failure::{Failure, Result},
+    image_file,
+    output::{self, Format, OutputArgs, size},
+    progress::{Seen, during},
+    upload::parse_format,
+};
+use crate::client::{self, ChunkUpload, Client, Content, VersionReference};
+
+/// How many of the base's blobs are remembered, about 64 bytes each; of a larger base, some is sent again.
+const KNOWN_BLOBS_MAX: usize = 4 << 20;
+
+/// Publish an image file as an image version
+///
+/// Reads the file (raw, fixed VHD or qcow2), cuts and compresses it on all cores, sends only what the definition's newest
+/// version does not have, makes the version and follows its replication to every target region.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  galerie publish web.qcow2 myGallery/ubuntu-web/1.0.0 --create --target-region eastus
+      the first time: makes resource group, gallery and image definition, too
+  galerie publish web.qcow2 myGallery/ubuntu-web/1.0.1 --target-region eastus=2 --target-region westeurope
+      two replicas in East US, one in West Europe; sends what changed since 1.0.0
+  galerie publish win.vhd myGallery/win/2024.3.9 --create --os-type Windows --os-state Specialized
+  galerie publish web.qcow2 myGallery/ubuntu-web/1.0.2 -o json | jq -r .id
+
+On another machine than the server's, first: eval \"$(ssh server galerie connect env)\", with the CA file copied along.")]
+pub(crate) struct PublishArgs {
+    /// The image file
+    file: PathBuf,
+    /// GALLERY/DEFINITION/VERSION, or an ARM id
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    version: VersionReference,
+    /// A region that gets the version, and how many replicas [default: the gallery's own region]
+    #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]")]
+    target_regions: Vec<TargetRegion>,
+    /// The version's home region: where it is sent to [default: the gallery's, or the first target region]
+    #[arg(short, long, value_name = "REGION", value_parser = location)]
+    location: Option<Location>,
+    #[command(flatten)]
+    group: GroupArgs,
+    /// Make the resource group, the gallery and the image definition where they are missing
+    #[arg(long)]
+    create: bool,
+    #[command(flatten)]
+    definition: NewDefinition,
+    /// A version whose content need not be sent again, by its number; or `none` [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    base: Option<String>,
+    /// What the file is; without it the file is inspected
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    format: Option<ImageFormat>,
+    /// Not to be found as `latest`
+    #[arg(long)]
+    exclude_from_latest: bool,
+    /// When the version should no longer be used (a date); it is only shown
+    #[arg(long, value_name = "DATE")]
+    end_of_life: Option<String>,
+    /// A tag of the version; may be said several times
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// Do not wait for the replication
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What a new image definition says of its images.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "New image definition (with --create)")]
+struct NewDefinition {
+    /// The operating system
+    #[arg(long, value_name = "OS", default_value = "Linux", value_parser = ["Linux", "Windows"], ignore_case = true)]
+    os_type: String,
+    /// Whether machines made from it get an identity of their own
+    #[arg(long, value_name = "STATE", default_value = "Generalized", value_parser = ["Generalized", "Specialized"], ignore_case = true)]
+    os_state: String,
+    /// V2 boots with UEFI, V1 with BIOS
+    #[arg(long, value_name = "GENERATION", default_value = "V2", value_parser = ["V1", "V2"], ignore_case = true)]
+    hyper_v_generation: String,
+    /// The processor
+    #[arg(long, value_name = "ARCHITECTURE", default_value = "x64", value_parser = ["x64", "Arm64"], ignore_case = true)]
+    architecture: String,
+    /// The identifier's first part [default: the gallery's name]
+    #[arg(long, value_name = "NAME")]
+    publisher: Option<String>,
+    /// The identifier's second part [default: the definition's name]
+    #[arg(long, value_name = "NAME")]
+    offer: Option<String>,
+    /// The identifier's third part
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    sku: String,
+}
+
+fn location(text: &str) -> Result<Location, String> {
+    Location::normalise(text).ok_or_else(|| format!("'{text}' is not a region's name"))
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(crate) async fn run(args: PublishArgs) -> Result<()> {
+    let started = Instant::now();
+    let image = image_file::open(&args.file, args.format).await?;
+    let client = args.connection.clone().client()?;
+    let version_name = args
+        .version
+        .version
+        .clone()
+        .ok_or_else(|| Failure::new(format!("{} is not one version: `latest` is found, not made", args.version)))?;
+    let place = Place::find_or_make(&client, &args).await?;
+    let version_path = place.version_path(&version_name);
+    refuse_existing(&client, &version_path, &args.version).await?;
+    let progress = Arc::new(ImportProgress::default());
+    let name = temporary_disk::name();
+    let upload = async {
+        let disk = TemporaryDisk::create(&client, &place, &name, image.guest.virtual_size_bytes()).await?;
+        send(&client, &place, &disk, &image, &args, &progress).await?;
+        disk.end_access(&client).await?;
+        Ok::<_, Failure>(client.put(&version_path, &document(&args, &place, disk.path())).await?)
+    };
+    let uploaded = tokio::select! {
+        uploaded = upload => uploaded,
+        _ = tokio::signal::ctrl_c() => Err(client::Error::Interrupted.into()),
+    };
+    // Also when making it failed or was interrupted half-way: deleting what is not there is fine.
+    if let Err(error) = temporary_disk::delete(&client, &place, &name).await {
+        output::note(&format!("The temporary disk {name} is left behind: {error}"));
+    }
+    uploaded?;
+    if !args.no_wait {
+        tokio::select! {
+            followed = replication::follow(&client, &version_path) => followed?,
+            _ = tokio::signal::ctrl_c() => {
+                let advice = format!("The version is made; the regions go on. `galerie version show {}` shows them.", args.version);
+                return Err(Failure::from(client::Error::Interrupted).advise(advice));
+            }
+        }
+    }
+    report(&client, &args, &version_path, &progress, started).await
+}
+
+/// A version never changes: one that is there is in the way, unless it failed and is tried again.
+async fn refuse_existing(client: &Client, path: &str, version: &VersionReference) -> Result<()> {
+    let Some(existing) = client.find(path, &[]).await? else { return Ok(()) };
+    match super::document::text(&existing, "properties.provisioningState").as_str() {
+        "Failed" => Ok(()),
+        state => Err(Failure::new(format!("{version} exists already ({state})"))
+            .advise("An image version never changes: publish another number, or delete this one first.")),
+    }
+}
+
+/// Sends the image to the disk.
+async fn send(
+    client: &Arc<Client>,
+    place: &Place,
+    disk: &TemporaryDisk,
+    image: &OpenImage,
+    args: &PublishArgs,
+    progress: &Arc<ImportProgress>,
+) -> Result<()> {
+    let base = find_base(client, place, args.base.as_deref()).await?;
+    let upload = ChunkUpload::open(client, disk.sas_url(), client.profile().ca_file.as_deref(), base).await?;
+    let cancel = CancellationToken::new();
+    // The import has threads of its own, which go on when this future is dropped, unless they are told.
+    let _stop = cancel.clone().drop_guard();
+    let work = import(image.guest.clone(), upload.clone(), ImportOptions::default(), Arc::clone(progress), cancel);
+    let look = || Seen { done_bytes: progress.read_bytes.load(Ordering::Relaxed), note: counted(progress) };
+    let imported = during("publishing", image.guest.virtual_size_bytes(), look, work).await;
+    let imported = imported.map_err(|error| match upload.take_failure() {
+        Some(failure) => Failure::from(failure),
+        // What is not the upload's fault is the file's.
+        None => Failure::file(&args.file, &error),
+    })?;
+    Ok(upload.commit(imported.manifest_id).await?)
+}
+
+/// The version that is built upon, and what it has; `None` when there is none, or it is not in the home region.
+async fn find_base(
+    client: &Arc<Client>,
+    place: &Place,
+    base: Option<&str>,
+) -> Result<Option<(String, HashSet<BlobId>)>> {
+    let asked = match base {
+        Some("none") => return Ok(None),
+        None if place.definition_is_new => return Ok(None),
+        Some(version) => {
+            let name: VersionName = version
+                .parse()
+                .map_err(|error: galerie_arm::ArmError| Failure::new(format!("--base: {}", error.message)))?;
+            name.as_str().to_owned()
+        }
+        None => "latest".to_owned(),
+    };
+    let path = format!("{}/versions/{asked}", place.definition);
+    let content = match Content::open(Arc::clone(client), &path, Some(place.home.as_str()), None).await {
+        Ok(content) => content,
+        Err(error) if error.is_not_found() && base.is_none() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let known = content.known_blobs(KNOWN_BLOBS_MAX).await?;
+    Ok(Some((content.version_id().to_owned(), known)))
+}
+
+/// The version's document.
+fn document(args: &PublishArgs, place: &Place, disk: &str) -> Value {
+    let mut profile = Map::new();
+    profile.insert("targetRegions".to_owned(), place.targets.iter().map(TargetRegion::document).collect());
+    if args.exclude_from_latest {
+        profile.insert("excludeFromLatest".to_owned(), Value::Bool(true));
+    }
+    if let Some(date) = &args.end_of_life {
+        profile.insert("endOfLifeDate".to_owned(), Value::from(date.as_str()));
+    }
+    let tags: Map<String, Value> =
+        args.tags.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    json!({
+        "location": place.home.as_str(),
+        "tags": tags,
+        "properties": {
+            "storageProfile": { "osDiskImage": { "source": { "id": disk } } },
+            "publishingProfile": profile,
+        },
+    })
+}
+
+/// How much was new and how much was not.
+fn counted(progress: &ImportProgress) -> String {
+    let of = |counter: &std::sync::atomic::AtomicU64| size(counter.load(Ordering::Relaxed));
+    format!("{} new, {} known, {} sent", of(&progress.new_bytes), of(&progress.known_bytes), of(&progress.stored_bytes))
+}
+
+async fn report(
+    client: &Client,
+    args: &PublishArgs,
+    path: &str,
+    progress: &ImportProgress,
+    started: Instant,
+) -> Result<()> {
+    if args.output.output == Format::Json {
+        return output::json(&client.get(path, &[("$expand", "ReplicationStatus")]).await?);
+    }
+    output::line(&format!(
+        "Published {} in {:.1} s: {}.",
+        args.version,
+        started.elapsed().as_secs_f64(),
+        counted(progress)
+    ))
+}

@@ -1,0 +1,210 @@
+//! `galerie store`: looking after the regions' stores, through the running server or, with `--offline`, without one.
+
+use std::path::PathBuf;
+
+use galerie_control::RequestContext;
+use serde_json::{Map, Value, json};
+
+use super::{
+    connection::{ConnectionArgs, DEFAULT_DATA_DIR},
+    document::text,
+    failure::{Failure, Result},
+    output::{self, Format, OutputArgs},
+};
+use crate::{
+    client::Client,
+    server::{self, DataDirectory, Gallery},
+};
+
+/// Look after the regions' stores
+///
+/// Each command asks the running server. With --offline it takes the directory's lock and does the work itself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  galerie store stats
+  galerie store verify --region westeurope
+  galerie store verify --offline --data-dir /srv/galerie       while the server is stopped
+  galerie store inspect 7b0c... --region eastus                a pack, or an image by its manifest's id")]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum StoreCommand {
+    /// Read everything again and check it against its hashes
+    Verify(CommonArgs),
+    /// Collect garbage now, not only every hour
+    Collect(CommonArgs),
+    /// Say how much is stored
+    Stats(CommonArgs),
+    /// Look into a pack, or into an image by its manifest's id
+    Inspect {
+        /// The pack's name, or the manifest's id (64 hexadecimal digits)
+        name: String,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CommonArgs {
+    /// The region [default: all]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Without a server: the data directory must not be in use
+    #[arg(long)]
+    offline: bool,
+    /// The server's configuration, for --offline
+    #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE", requires = "offline")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What is asked of a store.
+enum Action {
+    Verify,
+    Collect,
+    Stats,
+    Inspect(String),
+}
+
+pub(crate) async fn run(args: StoreArgs) -> Result<()> {
+    let (action, common) = match args.command {
+        StoreCommand::Verify(common) => (Action::Verify, common),
+        StoreCommand::Collect(common) => (Action::Collect, common),
+        StoreCommand::Stats(common) => (Action::Stats, common),
+        StoreCommand::Inspect { name, common } => (Action::Inspect(name), common),
+    };
+    let format = common.output.output;
+    let reports = if common.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
+    show(format, &reports)?;
+    match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
+        (Action::Verify, Some((region, _))) => Err(Failure::new(format!("the store of {region} is damaged"))
+            .advise("Every image that needs what is damaged heals from another region that has it.")),
+        _ => Ok(()),
+    }
+}
+
+/// Each region's answer, through the server.
+async fn ask_server(action: &Action, common: CommonArgs) -> Result<Vec<(String, Value)>> {
+    let client = Client::patient(common.connection.profile()?)?;
+    let regions = match common.region {
+        Some(region) => vec![region],
+        None => {
+            let locations = client.list(&format!("{}/locations", client.subscription_path())).await?;
+            locations.iter().map(|location| text(location, "name")).collect()
+        }
+    };
+    let mut reports = Vec::with_capacity(regions.len());
+    for region in regions {
+        let (verb, query) = match action {
+            Action::Verify => ("verify", None),
+            Action::Collect => ("collect", None),
+            Action::Stats => ("stats", None),
+            Action::Inspect(name) => ("inspect", Some(("name", name.as_str()))),
+        };
+        let report = client.call(&format!("/galerie/store/{region}/{verb}"), query.as_slice()).await;
+        add(&mut reports, action, region, report.map_err(Failure::from))?;
+    }
+    found(action, reports)
+}
+
+/// Each region's answer, from the stores themselves.
+async fn ask_stores(action: &Action, common: CommonArgs) -> Result<Vec<(String, Value)>> {
+    let config = server::read_config(common.config.as_deref())?;
+    let data_dir = common.connection.data_dir().unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+    if !data_dir.exists() {
+        return Err(Failure::new(format!("there is no data directory {}", data_dir.display())));
+    }
+    let directory = DataDirectory::lock(&data_dir)?;
+    let gallery = Gallery::open(&config, &directory).await?;
+    let context = gallery.owner().await?;
+    let regions = common.region.map_or_else(|| gallery.region_names().to_vec(), |region| vec![region]);
+    let mut reports = Vec::with_capacity(regions.len());
+    for region in regions {
+        let report = ask_store(&gallery, &context, action, &region).await;
+        add(&mut reports, action, region, report)?;
+    }
+    gallery.control.shutdown().await;
+    found(action, reports)
+}
+
+async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action, region: &str) -> Result<Value> {
+    let control = &gallery.control;
+    let report = match action {
+        Action::Verify => control.store_verify(context, region).await,
+        Action::Collect => control.store_collect(context, region).await,
+        Action::Stats => control.store_stats(context, region).await,
+        Action::Inspect(name) => control.store_inspect(context, region, name).await,
+    };
+    report.map_err(|error| {
+        crate::client::Error::Refused {
+            status: error.status,
+            code: error.code.into_owned(),
+            message: error.message,
+            correlation_id: None,
+        }
+        .into()
+    })
+}
+
+/// A pack or an image is in some regions only; the others say so, and that is fine.
+fn add(reports: &mut Vec<(String, Value)>, action: &Action, region: String, report: Result<Value>) -> Result<()> {
+    match report {
+        Ok(report) => reports.push((region, report)),
+        Err(failure) if matches!(action, Action::Inspect(_)) && failure.is_not_found() => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+fn found(action: &Action, reports: Vec<(String, Value)>) -> Result<Vec<(String, Value)>> {
+    match action {
+        Action::Inspect(name) if reports.is_empty() => Err(Failure::new(format!("no region has {name}"))),
+        _ => Ok(reports),
+    }
+}
+
+fn show(format: Format, reports: &[(String, Value)]) -> Result<()> {
+    if format == Format::Json {
+        let all: Vec<Value> =
+            reports.iter().map(|(region, report)| json!({ "region": region, "report": report })).collect();
+        return output::json(&Value::Array(all));
+    }
+    for (region, report) in reports {
+        output::line(region)?;
+        let mut rows = Vec::new();
+        flatten("  ", report, &mut rows);
+        output::properties(rows.iter().map(|(name, value)| (name.as_str(), Some(value.clone()))).collect())?;
+    }
+    Ok(())
+}
+
+/// Names and values, lists one line an item.
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    let empty = Map::new();
+    for (name, value) in value.as_object().unwrap_or(&empty) {
+        let label = format!("{prefix}{name}");
+        match value {
+            Value::Object(_) => flatten(&format!("{label}."), value, rows),
+            Value::Array(list) => {
+                rows.push((label, list.len().to_string()));
+                rows.extend(list.iter().map(|item| (String::new(), item.to_string())));
+            }
+            Value::Number(number) if name.ends_with("Bytes") => {
+                rows.push((label, number.as_u64().map_or_else(|| number.to_string(), output::size)));
+            }
+            Value::String(text) => rows.push((label, text.clone())),
+            other => rows.push((label, other.to_string())),
+        }
+    }
+}
+
+fn is_sound(report: &Value) -> bool {
+    report.get("sound").and_then(Value::as_bool) != Some(false)
+}

@@ -1,0 +1,288 @@
+//! `galerie version`.
+
+use std::sync::Arc;
+
+use galerie_arm::{Location, VersionName};
+use serde_json::Value;
+
+use super::{
+    connection::{ConnectionArgs, GroupArgs},
+    document::{at, items, moment, some_text, target_regions, text},
+    failure::{Failure, Result},
+    gallery::delete,
+    output::{self, Format, OutputArgs},
+};
+use crate::client::{Client, Content, DefinitionReference, VersionReference};
+
+/// The parameter that makes a server say how far each region is.
+const WITH_REPLICATION: [(&str, &str); 1] = [("$expand", "ReplicationStatus")];
+
+/// List, show or delete image versions
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionArgs {
+    #[command(subcommand)]
+    command: VersionCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum VersionCommand {
+    /// List an image definition's versions, newest first
+    List {
+        #[command(flatten)]
+        definition: OneDefinition,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Show a version and how far each region is
+    Show {
+        #[command(flatten)]
+        version: OneVersion,
+        /// The region whose `latest` is meant [default: the image definition's own]
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Delete a version
+    Delete {
+        #[command(flatten)]
+        version: OneVersion,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Say which version `latest` means in a region, and why not the others
+    ExplainLatest {
+        #[command(flatten)]
+        definition: OneDefinition,
+        /// The region
+        #[arg(long, value_name = "REGION")]
+        region: String,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct OneDefinition {
+    /// GALLERY/DEFINITION, or an ARM id
+    #[arg(value_name = "GALLERY/DEFINITION")]
+    definition: DefinitionReference,
+    #[command(flatten)]
+    group: GroupArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneVersion {
+    /// GALLERY/DEFINITION/VERSION (to show, VERSION may be `latest`), or an ARM id
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    version: VersionReference,
+    #[command(flatten)]
+    group: GroupArgs,
+}
+
+impl OneVersion {
+    /// The version's id; `latest` is the one that it means in the region.
+    async fn path_or_latest(&self, client: &Arc<Client>, region: Option<&str>) -> Result<String> {
+        if self.version.version.is_some() {
+            return self.path(client).await;
+        }
+        let latest = self.version.resolve(client, self.group.resource_group.as_ref()).await?;
+        Ok(Content::open(Arc::clone(client), &latest, region, None).await?.version_id().to_owned())
+    }
+
+    async fn path(&self, client: &Client) -> Result<String> {
+        Ok(self.version.resolve_named(client, self.group.resource_group.as_ref()).await?.to_string())
+    }
+}
+
+pub(crate) async fn run(args: VersionArgs) -> Result<()> {
+    match args.command {
+        VersionCommand::List { definition, output, connection } => {
+            let client = connection.client()?;
+            list(&newest_first(&client, &definition).await?, output)
+        }
+        VersionCommand::Show { version, region, output, connection } => {
+            let client = connection.client()?;
+            let path = version.path_or_latest(&client, region.as_deref()).await?;
+            show(&client.get(&path, &WITH_REPLICATION).await?, output)
+        }
+        VersionCommand::Delete { version, yes, connection } => {
+            let client = connection.client()?;
+            let path = version.path(&client).await?;
+            delete(&client, "image version", &path, yes).await
+        }
+        VersionCommand::ExplainLatest { definition, region, connection } => {
+            explain_latest(&*connection.client()?, &definition, &region).await
+        }
+    }
+}
+
+async fn newest_first(client: &Client, definition: &OneDefinition) -> Result<Vec<Value>> {
+    let path = definition.definition.resolve(client, definition.group.resource_group.as_ref()).await?;
+    let mut versions = client.list(&format!("{path}/versions")).await?;
+    versions.sort_by_key(|version| std::cmp::Reverse(text(version, "name").parse::<VersionName>().ok()));
+    Ok(versions)
+}
+
+fn list(versions: &[Value], output: OutputArgs) -> Result<()> {
+    if output.output == Format::Json {
+        return output::json(&Value::Array(versions.to_vec()));
+    }
+    // As far as one column can say it: regions that lack the highest have another.
+    let latest = versions.iter().find(|version| !excluded(version) && succeeded(version));
+    let row = |version: &Value| {
+        vec![
+            text(version, "name"),
+            text(version, "properties.provisioningState"),
+            text(version, "location"),
+            target_regions(version),
+            size(version).unwrap_or_default(),
+            moment(version, "properties.publishingProfile.publishedDate"),
+            match excluded(version) {
+                true => "excluded".to_owned(),
+                false if latest.is_some_and(|latest| std::ptr::eq(latest, version)) => "latest".to_owned(),
+                false => String::new(),
+            },
+        ]
+    };
+    let header = ["VERSION", "STATE", "HOME", "TARGET REGIONS", "SIZE", "PUBLISHED", "LATEST"];
+    output::table(&header, versions.iter().map(row).collect())
+}
+
+fn show(version: &Value, output: OutputArgs) -> Result<()> {
+    if output.output == Format::Json {
+        return output::json(version);
+    }
+    output::properties(vec![
+        ("version", some_text(version, "name")),
+        ("state", some_text(version, "properties.provisioningState")),
+        ("home", some_text(version, "location")),
+        ("size", size(version)),
+        ("published", Some(moment(version, "properties.publishingProfile.publishedDate"))),
+        ("end of life", some_text(version, "properties.publishingProfile.endOfLifeDate")),
+        ("latest", excluded(version).then(|| "excluded".to_owned())),
+        ("source", source(version)),
+        ("tags", some_text(version, "tags").filter(|tags| tags != "{}")),
+        ("id", some_text(version, "id")),
+    ])?;
+    let targets = items(version, "properties.publishingProfile.targetRegions");
+    let rows = items(version, "properties.replicationStatus.summary").iter().map(|replica| {
+        let region = text(replica, "region");
+        let target = targets.iter().find(|target| same_region(&text(target, "name"), &region));
+        let target = target.unwrap_or(&Value::Null);
+        vec![
+            region,
+            text(target, "regionalReplicaCount"),
+            text(target, "storageAccountType"),
+            text(replica, "state"),
+            format!("{} %", text(replica, "progress")),
+            text(replica, "details"),
+        ]
+    });
+    output::line("")?;
+    output::table(&["REGION", "REPLICAS", "STORAGE", "STATE", "PROGRESS", "DETAILS"], rows.collect())
+}
+
+/// Azure's rule: the highest version that is not excluded, neither at all nor in the region, and is there.
+async fn explain_latest(client: &Client, definition: &OneDefinition, region: &str) -> Result<()> {
+    if Location::normalise(region).is_none() {
+        return Err(Failure::new(format!("'{region}' is not a region's name")));
+    }
+    let (mut rows, mut found) = (Vec::new(), None);
+    for version in newest_first(client, definition).await? {
+        let version = client.get(&text(&version, "id"), &WITH_REPLICATION).await?;
+        let reason = reason_against(&version, region);
+        if reason.is_none() && found.is_none() {
+            found = Some(text(&version, "name"));
+        }
+        let verdict = match (reason, found.as_deref() == Some(&*text(&version, "name"))) {
+            (Some(reason), _) => reason,
+            (None, true) => format!("latest in {region}"),
+            (None, false) => "lower than latest".to_owned(),
+        };
+        rows.push(vec![text(&version, "name"), verdict]);
+    }
+    output::table(&["VERSION", "WHY"], rows)?;
+    match found {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(format!("no version is `latest` in {region}"))),
+    }
+}
+
+fn reason_against(version: &Value, region: &str) -> Option<String> {
+    if excluded(version) {
+        return Some("excluded from latest".to_owned());
+    }
+    let targets = items(version, "properties.publishingProfile.targetRegions");
+    let Some(target) = targets.iter().find(|target| same_region(&text(target, "name"), region)) else {
+        return Some("the region is no target region".to_owned());
+    };
+    if at(target, "excludeFromLatest").as_bool() == Some(true) {
+        return Some("excluded from latest in this region".to_owned());
+    }
+    let replicas = items(version, "properties.replicationStatus.summary");
+    let replica = replicas.iter().find(|replica| same_region(&text(replica, "region"), region));
+    match replica.map(|replica| text(replica, "state")) {
+        Some(state) if state == "Completed" => None,
+        Some(state) => Some(format!("its replica is {state}")),
+        None => Some("it has no replica there".to_owned()),
+    }
+}
+
+fn same_region(left: &str, right: &str) -> bool {
+    Location::normalise(left).is_some_and(|left| Some(left) == Location::normalise(right))
+}
+
+fn excluded(version: &Value) -> bool {
+    at(version, "properties.publishingProfile.excludeFromLatest").as_bool() == Some(true)
+}
+
+fn succeeded(version: &Value) -> bool {
+    text(version, "properties.provisioningState") == "Succeeded"
+}
+
+fn size(version: &Value) -> Option<String> {
+    let gib = at(version, "properties.storageProfile.osDiskImage.sizeInGB").as_u64()?;
+    Some(format!("{gib} GiB"))
+}
+
+fn source(version: &Value) -> Option<String> {
+    let profile = at(version, "properties.storageProfile");
+    ["source.id", "osDiskImage.source.id"].into_iter().find_map(|path| some_text(profile, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(version: &Value, expected: Option<&str>) {
+        assert_eq!(reason_against(version, "West Europe").as_deref(), expected, "{version}");
+    }
+
+    #[test]
+    fn latest_is_explained_as_it_is_chosen() {
+        let version = |excluded: bool, region: &str, region_excluded: bool, state: &str| {
+            json!({"properties": {
+                "publishingProfile": {
+                    "excludeFromLatest": excluded,
+                    "targetRegions": [{"name": region, "excludeFromLatest": region_excluded}],
+                },
+                "replicationStatus": {"summary": [{"region": region, "state": state}]},
+            }})
+        };
+        check(&version(false, "westeurope", false, "Completed"), None);
+        check(&version(true, "West Europe", false, "Completed"), Some("excluded from latest"));
+        check(&version(false, "eastus", false, "Completed"), Some("the region is no target region"));
+        check(&version(false, "WestEurope", true, "Completed"), Some("excluded from latest in this region"));
+        check(&version(false, "West Europe", false, "Replicating"), Some("its replica is Replicating"));
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong for a client, and what its user does about it.
+
+use std::error::Error as StdError;
+
+use crate::admin_file::AdminFileError;
+
+/// Why a request, or what was made of several, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// No server is known, or what is known of it is incomplete.
+    #[error("{0}")]
+    Profile(String),
+    #[error(transparent)]
+    AdminFile(#[from] AdminFileError),
+    /// No answer came.
+    #[error("no answer from {endpoint}")]
+    Unreachable { endpoint: String, source: reqwest::Error },
+    /// The server refuses the credentials.
+    #[error("signing in at {endpoint} failed: {message}")]
+    SignIn { endpoint: String, message: String },
+    /// The server's own words.
+    #[error("{message} ({code})")]
+    Refused { status: u16, code: String, message: String, correlation_id: Option<String> },
+    /// An operation that was accepted ended badly.
+    #[error("{what} ended as {state}: {message} ({code})")]
+    Ended { what: String, state: String, code: String, message: String },
+    /// The answer is not what the protocol says.
+    #[error("{what}: the server's answer makes no sense: {problem}")]
+    Nonsense { what: String, problem: String },
+    /// What the user asked for cannot be, whatever the server says.
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Store(#[from] galerie_store::Error),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    pub(crate) fn nonsense(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Nonsense { what: what.into(), problem: problem.into() }
+    }
+
+    /// Whether the server says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// What to do next, when there is something to say.
+    pub(crate) fn advice(&self) -> Option<String> {
+        match self {
+            Self::Profile(_) | Self::AdminFile(AdminFileError::Missing(_)) => Some(
+                "Start a server with `galerie serve`, or say where one is: --data-dir DIR on the server's machine, or \
+                 --endpoint and GALERIE_CLIENT_SECRET and the rest (see `galerie publish --help`)."
+                    .to_owned(),
+            ),
+            Self::Unreachable { source, .. } if is_certificate(source) => {
+                Some("Trust the server's authority: --ca-file DIR/tls/ca.pem (or GALERIE_CA_FILE).".to_owned())
+            }
+            Self::Unreachable { source, .. } if source.is_connect() => {
+                Some("Is the server running? `galerie serve` starts one; --endpoint names another.".to_owned())
+            }
+            Self::SignIn { .. } => Some(
+                "`galerie admin reset --data-dir DIR`, on the server's machine while the server is stopped, makes a new \
+                 administrator."
+                    .to_owned(),
+            ),
+            Self::Refused { status: 500.., correlation_id: Some(id), .. } => {
+                Some(format!("The server's log has more under {id}."))
+            }
+            Self::Refused { code, .. } => advice_for(code).map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+fn advice_for(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "ResourceGroupNotFound" => "`galerie publish --create` makes the group; `az group create` does, too.",
+        "LocationNotAvailableForResourceType" => {
+            "The server's regions are in its configuration (docs/configuration.md)."
+        }
+        "SubscriptionNotFound" | "AuthorizationFailed" => {
+            "Check GALERIE_SUBSCRIPTION_ID and GALERIE_CLIENT_ID against the server's admin.json."
+        }
+        "CannotDeleteResource" => "Delete what is inside first.",
+        "AuthenticationFailed" => "The SAS URL has expired, was revoked or was cut short; ask for a new one.",
+        _ => return None,
+    })
+}
+
+fn is_certificate(error: &reqwest::Error) -> bool {
+    let mut next: Option<&dyn StdError> = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+            || error.to_string().contains("invalid peer certificate")
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error and its causes in one line.
+pub(crate) fn in_full(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their cause in their own message.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,28 @@
+//! The client's side: signing in to a server and speaking ARM, SAS and the content protocol with it.
+//!
+//! [`Client`] sends requests; [`arm`] follows long-running operations and lists; [`content`] reads an image version's
+//! blobs; [`chunk_upload`] sends one's. Nothing here prints: that is `cli`'s.
+
+mod arm;
+mod blob_endpoint;
+mod chunk_upload;
+mod content;
+mod error;
+mod page_blob;
+mod profile;
+mod reference;
+mod token;
+mod transport;
+
+pub(crate) use self::{
+    chunk_upload::ChunkUpload,
+    content::Content,
+    error::{Error, in_full},
+    page_blob::{PAGE_BYTES, PAGES_MAX_BYTES, PageBlob},
+    profile::{Overrides, Profile},
+    reference::{DefinitionReference, GalleryReference, VersionReference},
+    transport::Client,
+};
+
+/// The client's result.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,304 @@
+//! The configuration file: TOML, every key optional, unknown keys refused. `docs/configuration.md` explains each.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::Read,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use galerie_arm::Location;
+use serde::Deserialize;
+
+use super::Error;
+
+/// Longer than any configuration.
+const LONGEST_FILE_BYTES: u64 = 1024 * 1024;
+/// Most regions of one server.
+const MOST_REGIONS: usize = 64;
+/// Where metrics are served unless the configuration says otherwise; `docs/metrics.md` names the port too.
+const METRICS_LISTEN: &str = "127.0.0.1:9464";
+/// The regions of a server whose configuration names none.
+const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
+
+/// How a server runs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Names (or addresses) under which clients reach the server, beside loopback and the listen address.
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) regions: Vec<RegionConfig>,
+    /// A certificate chain (PEM) in place of one from the server's own authority.
+    pub(crate) certificate_file: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub(crate) key_file: Option<PathBuf>,
+    /// The authority behind it, for clients; `None` when their systems trust it already.
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,galerie_store=debug`.
+    pub(crate) log_level: String,
+    /// Where metrics are served, or `"off"`.
+    pub(crate) metrics_listen: Option<String>,
+    /// How much decoded image data is kept in memory for readers, all regions together.
+    pub(crate) cache_size_mib: u64,
+    /// How long requests under way may take to end when the server stops.
+    pub(crate) shutdown_timeout_s: u64,
+}
+
+/// One region.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionConfig {
+    pub(crate) name: RegionName,
+    /// What clients see; Azure's display name by default.
+    pub(crate) display_name: Option<String>,
+    /// The store's directory; `DIR/regions/NAME` by default.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A region's normalised name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct RegionName(pub(crate) Location);
+
+/// A name or address of the server, with the port that clients use when it is not the listener's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) port: Option<u16>,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MetricsListen {
+    Off,
+    /// Nobody asked for it: when the port is taken, the server does without.
+    Default(SocketAddr),
+    /// When the port is taken, the server does not start.
+    Asked(SocketAddr),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let region = |name: &str| RegionConfig {
+            name: RegionName(Location::normalise(name).expect("a region's name")),
+            display_name: None,
+            path: None,
+        };
+        Self {
+            hosts: Vec::new(),
+            regions: REGIONS.map(region).to_vec(),
+            certificate_file: None,
+            key_file: None,
+            ca_file: None,
+            log_format: LogFormat::Text,
+            log_level: "info".to_owned(),
+            metrics_listen: None,
+            cache_size_mib: 128,
+            shutdown_timeout_s: 30,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start at the file's own folder.
+    ///
+    /// # Errors
+    /// `Config`, naming the file, the line and what is wrong with it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let invalid = |problem: String| Error::Config(format!("the configuration {}: {problem}", path.display()));
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(LONGEST_FILE_BYTES).read_to_string(&mut text))
+            .map_err(|error| invalid(error.to_string()))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().map_err(|error| invalid(error.to_string()))?;
+        Self::parse(&text, &folder).map_err(invalid)
+    }
+
+    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let mut config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let files = [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file];
+        let paths = files.into_iter().chain(config.regions.iter_mut().map(|region| &mut region.path));
+        for path in paths.flatten() {
+            *path = folder.join(&*path);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.certificate_file.is_some() != self.key_file.is_some() {
+            return Err("certificate_file and key_file come together".to_owned());
+        }
+        if self.ca_file.is_some() && self.certificate_file.is_none() {
+            return Err("ca_file is the authority behind certificate_file, which is missing".to_owned());
+        }
+        if self.regions.is_empty() || self.regions.len() > MOST_REGIONS {
+            return Err(format!("a server has 1 to {MOST_REGIONS} regions, not {}", self.regions.len()));
+        }
+        let mut names = BTreeSet::new();
+        for region in &self.regions {
+            if !names.insert(&region.name.0) {
+                return Err(format!("region '{}' is there twice", region.name.0));
+            }
+        }
+        let mut paths = BTreeSet::new();
+        for path in self.regions.iter().filter_map(|region| region.path.as_ref()) {
+            if !paths.insert(path) {
+                return Err(format!("two regions cannot share the directory {}", path.display()));
+            }
+        }
+        self.metrics_listen().map(|_| ())
+    }
+
+    /// Where metrics are served.
+    ///
+    /// # Errors
+    /// When it is neither an address with a port nor `off`.
+    pub(crate) fn metrics_listen(&self) -> Result<MetricsListen, String> {
+        match self.metrics_listen.as_deref() {
+            None => Ok(MetricsListen::Default(METRICS_LISTEN.parse().expect("an address"))),
+            Some("off") => Ok(MetricsListen::Off),
+            Some(text) => text.parse().map(MetricsListen::Asked).map_err(|_| {
+                format!("metrics_listen is an address such as \"{METRICS_LISTEN}\" or \"off\", not \"{text}\"")
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for RegionName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match Location::normalise(&text) {
+            Some(location) => Ok(Self(location)),
+            None => Err(format!("'{text}' is not a region's name: use letters, digits, '-' and '_'")),
+        }
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let invalid = || format!("'{text}' is not a host: use a DNS name or an IP address, without https://");
+        // An IPv6 address has colons of its own; with a port it wears brackets.
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self { name: address.to_string(), port: None });
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { name: address.ip().to_string(), port: Some(address.port()) });
+        }
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(invalid)?)),
+            None => (text.as_str(), None),
+        };
+        if is_dns_name(name) { Ok(Self { name: name.to_ascii_lowercase(), port }) } else { Err(invalid()) }
+    }
+}
+
+impl Host {
+    /// As URLs and `Host` headers write it: an IPv6 address in brackets, the port if there is one.
+    pub(crate) fn authority(&self) -> String {
+        let name = match self.name.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => self.name.clone(),
+        };
+        self.port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"))
+    }
+}
+
+/// Labels of letters, digits and inner dashes (RFC 1123, section 2.1); no wildcard.
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let found = match Config::parse(text, Path::new("/etc/galerie")) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => error,
+        };
+        assert!(found.contains(expected), "expected '{expected}' in:\n{found}");
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config = Config::parse("", Path::new("/")).unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!(config.regions.iter().map(|region| region.name.0.as_str()).collect::<Vec<_>>(), REGIONS);
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            hosts = ["Gallery.Example.com", "10.0.0.7", "gallery:443", "[fd00::1]:8443"]
+            certificate_file = "server.pem"
+            key_file = "/keys/server.key"
+            ca_file = "ca.pem"
+            log_format = "json"
+            log_level = "debug"
+            metrics_listen = "127.0.0.1:0"
+            cache_size_mib = 512
+            shutdown_timeout_s = 5
+            [[regions]]
+            name = "East US"
+            [[regions]]
+            name = "muc-1"
+            display_name = "Werk München"
+            path = "stores/muc"
+        "#;
+        let config = Config::parse(text, Path::new("/etc/galerie")).unwrap();
+        let hosts: Vec<_> = config.hosts.iter().map(|host| (host.name.as_str(), host.port)).collect();
+        assert_eq!(
+            hosts,
+            [("gallery.example.com", None), ("10.0.0.7", None), ("gallery", Some(443)), ("fd00::1", Some(8443))]
+        );
+        assert_eq!(config.hosts[3].authority(), "[fd00::1]:8443");
+        assert_eq!(config.hosts[1].authority(), "10.0.0.7");
+        assert_eq!(config.certificate_file.as_deref(), Some(Path::new("/etc/galerie/server.pem")));
+        assert_eq!(config.key_file.as_deref(), Some(Path::new("/keys/server.key")));
+        assert_eq!(config.regions[0].name.0.as_str(), "eastus");
+        assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
+        assert_eq!(config.metrics_listen(), Ok(MetricsListen::Asked("127.0.0.1:0".parse().unwrap())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        check("host = ['x']", "unknown field `host`");
+        check("[[regions]]\nname = 'a'\nsize = 1", "unknown field `size`");
+        check("regions = []", "1 to 64 regions");
+        check("[[regions]]\nname = 'East US'\n[[regions]]\nname = 'eastus'", "'eastus' is there twice");
+        check("[[regions]]\nname = 'a'\npath='x'\n[[regions]]\nname = 'b'\npath='x'", "cannot share");
+        check("[[regions]]\nname = 'a/b'", "'a/b' is not a region's name");
+        check("certificate_file = 'x'", "come together");
+        check("ca_file = 'x'", "which is missing");
+        check("metrics_listen = 'here'", "or \"off\"");
+        check("log_format = 'xml'", "unknown variant `xml`");
+        for host in ["https://x", "*.x", "", "a..b", "-a", "x:0", "x:99999", "x y"] {
+            check(&format!("hosts = ['{host}']"), "is not a host");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The gallery behind the listener: the catalogue and the regions' stores, opened in the order that keeps them apart from
+//! other galleries' (a store names its catalogue, the catalogue its stores).
+
+use std::sync::Arc;
+
+use galerie_arm::{ApiVersion, etag::Precondition};
+use galerie_control::{Caller, Control, ControlOptions, RequestContext, ServedRegion, StoreIdentities};
+use galerie_region::{LocalRegion, LocalRegionOptions, Region};
+use uuid::Uuid;
+
+use super::{
+    DataDirectory, Error,
+    config::{Config, RegionConfig},
+};
+
+/// The epoch of a store that is new, or new to its catalogue.
+const FIRST_EPOCH: u64 = 1;
+
+/// Everything below HTTP.
+pub(crate) struct Gallery {
+    pub(crate) control: Control,
+    regions: Vec<String>,
+}
+
+impl Gallery {
+    /// Opens the catalogue and all regions. Nothing runs yet.
+    ///
+    /// # Errors
+    /// `Region`, naming the one that cannot be used; `Control`.
+    pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
+        let identities = StoreIdentities::read(&directory.database()).await?;
+        let cache_bytes = (config.cache_size_mib << 20) / config.regions.len() as u64;
+        let mut served = Vec::with_capacity(config.regions.len());
+        for region in &config.regions {
+            let options = region_options(region, directory, &identities, cache_bytes);
+            let opened = LocalRegion::open(options)
+                .await
+                .map_err(|source| Error::Region { name: region.name.0.to_string(), source })?;
+            let region_plane: Arc<dyn Region> = Arc::new(opened);
+            served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
+        }
+        let options = ControlOptions::new(directory.database(), directory.master_key_file(), served);
+        let control = Control::open(options).await?;
+        Ok(Self { control, regions: config.regions.iter().map(|region| region.name.0.to_string()).collect() })
+    }
+
+    /// The regions, in the configuration's order.
+    pub(crate) fn region_names(&self) -> &[String] {
+        &self.regions
+    }
+
+    /// What the owner of the data directory may do: everything.
+    ///
+    /// # Errors
+    /// `Control`, when the gallery was never started.
+    pub(crate) async fn owner(&self) -> Result<RequestContext, Error> {
+        let known = self.control.bootstrap().await?;
+        let caller =
+            Caller { tenant: known.tenant, principal: Uuid::nil(), app_id: known.client_id, administrator: true };
+        Ok(RequestContext {
+            caller,
+            api_version: ApiVersion::stable(2024, 3, 3),
+            preconditions: Precondition::default(),
+            correlation_id: Uuid::new_v4(),
+        })
+    }
+}
+
+fn region_options(
+    region: &RegionConfig,
+    directory: &DataDirectory,
+    identities: &StoreIdentities,
+    cache_bytes: u64,
+) -> LocalRegionOptions {
+    let name = region.name.0.as_str();
+    let known = identities.region_stores.get(name);
+    LocalRegionOptions {
+        name: name.to_owned(),
+        root: region.path.clone().unwrap_or_else(|| directory.region(name)),
+        catalogue_id: identities.catalogue_id,
+        expected_store_id: known.map(|store| store.store_id),
+        epoch: known.map_or(FIRST_EPOCH, |store| store.epoch),
+        index_dir: directory.index(),
+        cache_bytes,
+    }
+}

@@ -1,0 +1,249 @@
+//! The server: what `galerie serve` runs, in the order in which things are opened, served and put down again.
+//!
+//! ```text
+//! configuration -> log -> lock -> listen -> certificate -> catalogue, stores -> administrator -> workers -> serve
+//! SIGTERM, SIGINT -> take no more connections -> let requests end -> stop workers -> close
+//! ```
+//!
+//! The data directory belongs to one process. Everything that a start changes in it is safe to do again, so that a start
+//! that was killed anywhere is followed by one that works.
+
+pub(crate) mod config;
+mod data_directory;
+mod error;
+mod gallery;
+mod listener;
+pub(crate) mod logging;
+mod metrics;
+mod tls;
+mod welcome;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum_server::Handle;
+use galerie_api::ApiOptions;
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    config::Config,
+    metrics::Metrics,
+    tls::{Names, ServerTls},
+    welcome::Welcome,
+};
+pub(crate) use self::{data_directory::DataDirectory, error::Error, gallery::Gallery};
+use crate::admin_file::{AdminFile, AdminFileError};
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub(crate) struct ServeOptions {
+    pub(crate) data_dir: PathBuf,
+    /// `HOST:PORT`; port 0 for any that is free.
+    pub(crate) listen: String,
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Reads the configuration, or takes the defaults.
+///
+/// # Errors
+/// `Config`.
+pub(crate) fn read_config(path: Option<&Path>) -> Result<Config, Error> {
+    path.map_or_else(|| Ok(Config::default()), Config::read)
+}
+
+/// Serves until the process is told to end.
+///
+/// # Errors
+/// Why it cannot start, or why it stopped by itself.
+pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
+    let config = read_config(options.config.as_deref())?;
+    logging::start(&config)?;
+    let directory = DataDirectory::lock(&options.data_dir)?;
+    let (listener, address) = listener::bind(&options.listen)?;
+    let tls = ServerTls::open(&config, Names::of(&config.hosts, address), &directory.tls())?;
+    let endpoint = endpoint(&config, address);
+    let metrics = Metrics::start(config.metrics_listen().map_err(Error::Config)?).await?;
+    refuse_foreign_admin_file(&directory)?;
+    let gallery = Gallery::open(&config, &directory).await?;
+    let admin_file = update_admin_file(&gallery, &directory, &endpoint, tls.ca_file()).await?;
+    let welcome = Welcome {
+        endpoint: &endpoint,
+        data_dir: &options.data_dir,
+        regions: gallery.region_names(),
+        admin_file: admin_file.as_deref(),
+        ca_file: tls.ca_file(),
+        metrics: metrics.as_ref().and_then(Metrics::address),
+    }
+    .text();
+    let api = ApiOptions {
+        hosts: config.hosts.iter().map(config::Host::authority).collect(),
+        listen: address,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    galerie_api::describe_metrics();
+    let routes = galerie_api::router(gallery.control.clone(), api);
+    let stopping = CancellationToken::new();
+    let handle = Handle::new();
+    let tls_config = tls.config();
+    tokio::spawn(tls.keep_fresh(stopping.clone()));
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.serve(stopping.clone()));
+    }
+    tokio::spawn(stop_on_signal(handle.clone(), Duration::from_secs(config.shutdown_timeout_s)));
+    tokio::spawn(greet(handle.clone(), welcome));
+    // The directory's lock says that whoever held claims before is dead.
+    gallery.control.take_over().await?;
+    gallery.control.start();
+    let served = listener::serve(listener, tls_config, routes, handle).await;
+    stopping.cancel();
+    gallery.control.shutdown().await;
+    tracing::info!("stopped");
+    drop(directory);
+    served
+}
+
+/// Where clients find the server: the first configured host, or this machine.
+fn endpoint(config: &Config, address: SocketAddr) -> String {
+    let authority = match config.hosts.first() {
+        Some(host) if host.port.is_some() => host.authority(),
+        Some(host) => format!("{}:{}", host.authority(), address.port()),
+        None if address.ip().is_loopback() || address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+        None => address.to_string(),
+    };
+    format!("https://{}", authority.strip_suffix(":443").unwrap_or(&authority))
+}
+
+/// A new catalogue makes a new administrator, whose file must not overwrite another's.
+fn refuse_foreign_admin_file(directory: &DataDirectory) -> Result<(), Error> {
+    let path = directory.admin_file();
+    if !directory.database().exists() && path.exists() { Err(AdminFileError::Exists(path).into()) } else { Ok(()) }
+}
+
+/// Makes the administrator and its file, or writes the endpoint of this start into the file there is. `None` when the
+/// file is gone; the server does not need it.
+async fn update_admin_file(
+    gallery: &Gallery,
+    directory: &DataDirectory,
+    endpoint: &str,
+    ca_file: Option<&Path>,
+) -> Result<Option<PathBuf>, Error> {
+    let path = directory.admin_file();
+    let bootstrap = gallery.control.bootstrap().await?;
+    if let Some(secret) = bootstrap.client_secret {
+        let file = AdminFile::new(
+            endpoint.to_owned(),
+            ca_file.map(Path::to_owned),
+            bootstrap.tenant,
+            bootstrap.subscription,
+            bootstrap.client_id,
+            secret.expose_secret().to_owned(),
+        );
+        file.create(&path)?;
+        return Ok(Some(path));
+    }
+    let mut file = match AdminFile::read(&path) {
+        Err(AdminFileError::Missing(_)) => {
+            tracing::warn!(path = %path.display(), "the administrator's file is gone; `galerie admin reset` makes another");
+            return Ok(None);
+        }
+        file => file?,
+    };
+    if file.endpoint != endpoint || file.ca_file.as_deref() != ca_file {
+        file.endpoint = endpoint.to_owned();
+        file.ca_file = ca_file.map(Path::to_owned);
+        file.replace(&path)?;
+    }
+    Ok(Some(path))
+}
+
+/// Makes a new administrator in a data directory that no server uses, and writes its file.
+///
+/// # Errors
+/// `InUse` while a server runs, `Control` when there never was one.
+pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Result<PathBuf, Error> {
+    if !data_dir.join("catalogue.db").exists() {
+        return Err(Error::Config(format!("{} is not the data directory of a server", data_dir.display())));
+    }
+    let directory = DataDirectory::lock(data_dir)?;
+    let path = directory.admin_file();
+    let former = match AdminFile::read(&path) {
+        Ok(file) => Some(file),
+        Err(AdminFileError::Missing(_) | AdminFileError::Invalid { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let gallery = Gallery::open(config, &directory).await?;
+    let reset = gallery.control.reset_administrator().await;
+    gallery.control.shutdown().await;
+    let reset = reset?;
+    let own_ca = config.certificate_file.is_none().then(|| directory.tls().join("ca.pem"));
+    let (endpoint, ca_file) = match former {
+        Some(former) => (former.endpoint, former.ca_file),
+        // The next start writes the right one.
+        None => ("https://localhost:8443".to_owned(), config.ca_file.clone().or(own_ca)),
+    };
+    let secret = reset.client_secret.expose_secret().to_owned();
+    AdminFile::new(endpoint, ca_file, reset.tenant, reset.subscription, reset.client_id, secret).replace(&path)?;
+    Ok(path)
+}
+
+/// Prints where to go next, once connections are taken.
+async fn greet(handle: Handle<SocketAddr>, welcome: String) {
+    use std::io::Write;
+    if handle.listening().await.is_some() {
+        let mut out = std::io::stdout().lock();
+        // Nobody may be reading.
+        let _ = out.write_all(welcome.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn stop_on_signal(handle: Handle<SocketAddr>, drain: Duration) {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "signals are not heard: the server can only be killed");
+            return;
+        }
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("stopping: requests under way may end");
+    handle.graceful_shutdown(Some(drain));
+    next().await;
+    tracing::warn!("stopped at once");
+    std::process::exit(130);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::Host;
+
+    fn check(hosts: &[&str], address: &str, expected: &str) {
+        let hosts = hosts.iter().map(|host| Host::try_from((*host).to_owned()).unwrap()).collect();
+        let config = Config { hosts, ..Config::default() };
+        assert_eq!(endpoint(&config, address.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn the_endpoint_is_what_clients_reach() {
+        check(&[], "127.0.0.1:8443", "https://localhost:8443");
+        check(&[], "[::1]:8443", "https://localhost:8443");
+        check(&[], "0.0.0.0:8443", "https://localhost:8443");
+        check(&[], "10.1.2.3:8443", "https://10.1.2.3:8443");
+        check(&["gallery.example.com", "other"], "0.0.0.0:8443", "https://gallery.example.com:8443");
+        check(&["gallery.example.com:443"], "0.0.0.0:8443", "https://gallery.example.com");
+        check(&["fd00::1"], "0.0.0.0:8443", "https://[fd00::1]:8443");
+    }
+}

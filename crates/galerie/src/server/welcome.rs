@@ -1,0 +1,59 @@
+//! What a started server says to the person who started it.
+
+use std::{
+    fmt::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::cli::DEFAULT_DATA_DIR;
+
+/// What there is to say.
+pub(super) struct Welcome<'a> {
+    pub(super) endpoint: &'a str,
+    /// As the person wrote it.
+    pub(super) data_dir: &'a Path,
+    pub(super) regions: &'a [String],
+    pub(super) admin_file: Option<&'a Path>,
+    pub(super) ca_file: Option<&'a Path>,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+impl Welcome<'_> {
+    /// The whole text.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("Galerie {} is ready at {}\n\n", env!("CARGO_PKG_VERSION"), self.endpoint);
+        let path = |path: &Path| path.display().to_string();
+        let facts = [
+            ("regions", Some(self.regions.join(", "))),
+            ("administrator", self.admin_file.map(path)),
+            ("authority", self.ca_file.map(path)),
+            ("metrics", self.metrics.map(|address| format!("http://{address}/metrics"))),
+        ];
+        for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
+            let _ = writeln!(text, "  {name:<14} {fact}");
+        }
+        // Commands find the default directory by themselves.
+        let data_dir = match self.data_dir == Path::new(DEFAULT_DATA_DIR) {
+            true => String::new(),
+            false => format!(" --data-dir {}", shown(self.data_dir)),
+        };
+        let _ = write!(
+            text,
+            "\nNext, in another terminal:\n\n  \
+             galerie publish web.qcow2 myGallery/ubuntu-web/1.0.0 --create --target-region {region}{data_dir}\n  \
+             galerie connect az{data_dir}        # the lines that connect the Azure CLI\n  \
+             galerie --help\n\nCtrl-C stops the server.\n",
+            region = self.regions.first().map_or("eastus", String::as_str),
+        );
+        text
+    }
+}
+
+/// A path as a shell reads it back, for the usual ones.
+fn shown(path: &Path) -> String {
+    let path: PathBuf = path.to_owned();
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
