@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# run.sh --small | DIR : prints every budget beside what was reached, on the corpus in DIR (made when it is not there), or
+# briefly on small generated images. docs/performance.md says how to read it.
+set -euo pipefail
+repo=$(cd "$(dirname "$0")/.." && pwd)
+[ $# = 1 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+if [ "$1" = --small ]; then
+    images=(--small)
+else
+    "$repo/benches/corpus.sh" "$1" >&2
+    images=(--corpus "$(cd "$1" && pwd)")
+fi
+cd "$repo"
+cargo build --release --quiet --package galerie --package galerie-bench
+exec target/release/galerie-bench "${images[@]}"
