@@ -22,6 +22,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, env = "GALERIE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The server's URL, such as https://gallery.example.com:8443
+    #[allow(rustdoc::bare_urls, reason = "what a person reads in --help")]
     #[arg(long, env = "GALERIE_ENDPOINT", value_name = "URL")]
     endpoint: Option<String>,
     /// The certificate authority to trust (PEM); the system's when the server has a certificate that it knows

@@ -47,7 +47,7 @@ pub(crate) fn note(text: &str) {
 /// Prints a document.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn json(document: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(document).expect("JSON becomes text"))
 }
@@ -55,7 +55,7 @@ pub(crate) fn json(document: &Value) -> Result<()> {
 /// Prints rows under a header.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let mut table = plain_table();
     table.set_header(header.iter().copied());
@@ -66,7 +66,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
 /// Prints names and values; those without a value are left out.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn properties(rows: Vec<(&str, Option<String>)>) -> Result<()> {
     let mut table = plain_table();
     let filled = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
