@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("galerie-api", "galerie-arm"),
     ("galerie-api", "galerie-control"),
     ("galerie-api", "galerie-store"),
+    ("galerie-bench", "galerie-arm"),
     ("galerie-bench", "galerie-disk"),
     ("galerie-bench", "galerie-store"),
     ("galerie-control", "galerie-arm"),
