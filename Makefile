@@ -36,7 +36,7 @@ test-rust: ## every Rust test
 	cargo test --workspace --doc --quiet
 
 test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a started server
-	cargo build --package galerie
+	cargo build --workspace --all-targets
 	$(PYTEST) tests/clients $(PYTEST_ARGS)
 
 bench: ## the budgets beside what was reached (BENCH=target/corpus makes the corpus there; BENCH=--small is quick)
