@@ -158,12 +158,12 @@ impl Shape {
 
     /// What a response in this api-version shows of a document. `etag` beside `id` is always shown.
     #[must_use]
-    pub fn project(&self, document: &Value) -> Value {
-        let mut shown = project::project(self.root, self.view, document);
-        let knows_old_source = self.declares(&["properties", "publishingProfile", "source"]);
-        if self.is_image_version && knows_old_source {
-            image_version_source::to_old(document, &mut shown);
+    pub fn project(&self, document: Value) -> Value {
+        if !self.is_image_version || !self.declares(&["properties", "publishingProfile", "source"]) {
+            return project::project(self.root, self.view, document);
         }
+        let mut shown = project::project(self.root, self.view, document.clone());
+        image_version_source::to_old(&document, &mut shown);
         shown
     }
 

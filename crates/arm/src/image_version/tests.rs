@@ -84,10 +84,10 @@ fn the_source_of_2019_is_read_and_shown() {
     let read = ImageVersion::read(&document).unwrap().source();
     assert!(matches!(read, Ok(Some(Source::Whole(WholeSource::ManagedImage(_))))));
     assert_eq!(
-        old.project(&document).pointer("/properties/publishingProfile"),
+        old.project(document.clone()).pointer("/properties/publishingProfile"),
         body.pointer("/properties/publishingProfile")
     );
-    let new = Shape::of(ResourceType::ImageVersion, ApiVersion::stable(2023, 7, 3)).project(&document);
+    let new = Shape::of(ResourceType::ImageVersion, ApiVersion::stable(2023, 7, 3)).project(document.clone());
     assert_eq!(new.pointer("/properties/storageProfile/source/id"), Some(&json!(id)));
     assert!(new.pointer("/properties/publishingProfile/source").is_none());
 }

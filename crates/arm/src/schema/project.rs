@@ -5,37 +5,42 @@ use serde_json::{Map, Value};
 use super::View;
 use super::table::Kind;
 
-pub(super) fn project(root: &Kind, view: View, document: &Value) -> Value {
+pub(super) fn project(root: &Kind, view: View, mut document: Value) -> Value {
+    let etag = document.get_mut("etag").map(Value::take);
     let mut shown = show(root, view, document);
-    if let (Value::Object(shown), Some(etag)) = (&mut shown, document.get("etag")) {
-        shown.insert("etag".to_owned(), etag.clone());
+    if let (Value::Object(shown), Some(etag)) = (&mut shown, etag) {
+        shown.insert("etag".to_owned(), etag);
     }
     shown
 }
 
-fn show(kind: &Kind, view: View, value: &Value) -> Value {
+/// Takes the value apart and puts together what is shown of it: a page of a list holds a hundred of them.
+fn show(kind: &Kind, view: View, value: Value) -> Value {
     match (kind, value) {
         (Kind::Object { .. }, Value::Object(members)) => Value::Object(show_members(kind, view, members)),
-        (Kind::List(items), Value::Array(entries)) => entries.iter().map(|entry| show(items, view, entry)).collect(),
-        (Kind::Map(items), Value::Object(members)) => {
-            members.iter().map(|(name, member)| (name.clone(), show(items, view, member))).collect()
+        (Kind::List(items), Value::Array(entries)) => {
+            entries.into_iter().map(|entry| show(items, view, entry)).collect()
         }
-        _ => value.clone(),
+        (Kind::Map(items), Value::Object(members)) => {
+            members.into_iter().map(|(name, member)| (name, show(items, view, member))).collect()
+        }
+        (_, value) => value,
     }
 }
 
-fn show_members(kind: &Kind, view: View, members: &Map<String, Value>) -> Map<String, Value> {
+fn show_members(kind: &Kind, view: View, members: Map<String, Value>) -> Map<String, Value> {
     let mut shown = Map::with_capacity(members.len());
     for (name, member) in members {
-        match kind.property(name) {
+        match kind.property(&name) {
             Some((_, property)) if property.is_in(view.index) => {
-                let shown_member = show(&property.kind, view, member);
-                if !is_emptied(member, &shown_member) {
-                    shown.insert(name.clone(), shown_member);
+                let was_stored_empty = is_empty_object(&member);
+                let member = show(&property.kind, view, member);
+                if was_stored_empty || !is_empty_object(&member) {
+                    shown.insert(name, member);
                 }
             }
             None if view.newer => {
-                shown.insert(name.clone(), member.clone());
+                shown.insert(name, member);
             }
             _ => {}
         }
@@ -43,8 +48,8 @@ fn show_members(kind: &Kind, view: View, members: &Map<String, Value>) -> Map<St
     shown
 }
 
-/// Whether an object is empty only because this version cannot show what is in it. Such an object may never have been written
-/// in this version, so it is not shown; one that was stored empty is.
-fn is_emptied(stored: &Value, shown: &Value) -> bool {
-    matches!((stored, shown), (Value::Object(stored), Value::Object(shown)) if shown.is_empty() && !stored.is_empty())
+/// An object that is empty only because this version cannot show what is in it may never have been written in this
+/// version, so it is not shown; one that was stored empty is.
+fn is_empty_object(value: &Value) -> bool {
+    matches!(value, Value::Object(members) if members.is_empty())
 }

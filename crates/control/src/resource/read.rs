@@ -28,7 +28,7 @@ impl Control {
             place::find(&mut tx, id).await?;
             return Err(id.not_found());
         };
-        render::resource(&mut tx, self.locations(), &row, context.api_version, *expand).await
+        render::resource(&mut tx, self.locations(), row, context.api_version, *expand).await
     }
 
     /// A page of a list, in key order; `continuation` is the last page's.
@@ -49,14 +49,14 @@ impl Control {
         rows.truncate(PAGE_ITEMS as usize);
         let last_key = rows.last().map(|row| row.key.clone());
         let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             items.push(match wanted {
                 Some(_) => {
                     let shown =
                         render::resource(&mut tx, self.locations(), row, context.api_version, Expand::default());
                     shown.await?
                 }
-                None => render::generic(row),
+                None => render::generic(&row),
             });
         }
         tracing::trace!(scope = %listed, items = items.len(), "listed");

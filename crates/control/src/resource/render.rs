@@ -20,13 +20,15 @@ use crate::{
 pub(crate) async fn resource(
     tx: &mut Connection,
     locations: &Locations,
-    row: &ResourceRow,
+    mut row: ResourceRow,
     api_version: ApiVersion,
     expand: Expand,
 ) -> Result<Resource, ArmError> {
-    let mut document = head(row);
-    for (name, value) in row.document.as_object().into_iter().flatten() {
-        document.entry(name.as_str()).or_insert_with(|| value.clone());
+    let mut document = head(&row);
+    if let Value::Object(stored) = row.document.take() {
+        for (name, value) in stored {
+            document.entry(name).or_insert(value);
+        }
     }
     let mut document = Value::Object(document);
     set(&mut document, "properties.provisioningState", row.provisioning_state.as_str());
@@ -36,12 +38,12 @@ pub(crate) async fn resource(
                 set(&mut document, "properties.diskState", disk.state.as_str());
             }
         }
-        ResourceType::ImageVersion => show_version(tx, locations, row, expand, &mut document).await?,
+        ResourceType::ImageVersion => show_version(tx, locations, &row, expand, &mut document).await?,
         ResourceType::Gallery => show_gallery(expand, &mut document),
         _ => {}
     }
-    let document = Shape::of(row.resource_type, api_version).project(&document);
-    Ok(Resource { document, etag: row.etag.clone() })
+    let document = Shape::of(row.resource_type, api_version).project(document);
+    Ok(Resource { document, etag: row.etag })
 }
 
 /// A resource without its properties, as lists of all types have it.

@@ -275,7 +275,7 @@ impl Target<'_> {
     ) -> Result<Accepted, ArmError> {
         let row = db::resource::find(tx, self.id.key()).await?.ok_or_else(|| self.id.not_found())?;
         let version = self.context.api_version;
-        let shown = render::resource(tx, control.locations(), &row, version, Expand::default()).await?;
+        let shown = render::resource(tx, control.locations(), row, version, Expand::default()).await?;
         Ok(Accepted { created, resource: Some(shown), operation })
     }
 }
