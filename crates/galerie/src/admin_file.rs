@@ -1,12 +1,11 @@
 //! `admin.json`: how the first administrator, and every script, finds and signs in to a server.
 //!
-//! The file is made once, exclusively and for its owner alone (0600). Each start rewrites the endpoint, atomically; the
+//! The file is made once, exclusively, whole and for its owner alone (0600). Each start rewrites the endpoint, atomically; the
 //! secret is only ever replaced by `galerie admin reset`. Members that this program does not know are kept.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -82,9 +81,7 @@ impl AdminFile {
             ErrorKind::AlreadyExists => AdminFileError::Exists(path.to_owned()),
             _ => AdminFileError::Io { action: "create", path: path.to_owned(), source },
         };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-        file.write_all(self.to_json().as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        durable::sync_folder_of(path).map_err(io)
+        durable::create(path, self.to_json().as_bytes(), 0o600).map_err(io)
     }
 
     /// Puts the file in place of the one there, atomically.

@@ -1,4 +1,5 @@
-//! Durable small files: written beside, synced, renamed into place. After a crash there is the old file or the new one.
+//! Durable small files: written beside, synced, renamed into place. After a crash there is the old file or the new one,
+//! never a part of one.
 
 use std::{
     ffi::OsString,
@@ -8,10 +9,40 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 /// Puts a file in place of the one there, if any, with exactly this mode.
 ///
 /// Only one process may do so at a time: the name of the file beside is fixed.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, content, mode)?;
+    std::fs::rename(&beside, path)?;
+    sync_folder_of(path)
+}
+
+/// Makes a file that must not be there, with exactly this mode. Whoever finds it finds all of it.
+///
+/// Only one process may do so at a time, as with [`replace`].
+///
+/// # Errors
+/// `AlreadyExists`; the file there is left as it is.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, content, mode)?;
+    let created = match renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE) {
+        // File systems without that flag (some network ones) have hard links, which never replace either.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(&beside, path).and_then(|()| std::fs::remove_file(&beside))
+        }
+        other => other.map_err(io::Error::from),
+    };
+    if created.is_err() {
+        // It may hold a secret that is now nobody's.
+        let _ = std::fs::remove_file(&beside);
+    }
+    created.and_then(|()| sync_folder_of(path))
+}
+
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
     let beside = beside(path);
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -22,8 +53,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    sync_folder_of(path)
+    Ok(beside)
 }
 
 /// Makes a rename or a creation in the file's folder survive a power loss.
@@ -52,6 +82,29 @@ mod tests {
         replace(&path, b"two", 0o644).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert!(!beside(&path).exists());
+    }
+
+    /// Regression: a new file was written in its place. Killed between the creation and the write, the program left it
+    /// empty, and refused it at every later start.
+    #[test]
+    fn a_new_file_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(beside(&path), "torn").unwrap();
+        let (reading, content) = (path.clone(), vec![7; 8 << 20]);
+        let reader = std::thread::spawn(move || {
+            loop {
+                if let Ok(found) = std::fs::read(&reading) {
+                    return found;
+                }
+            }
+        });
+        create(&path, &content, 0o600).unwrap();
+        assert!(reader.join().unwrap() == content, "a part of the file was seen");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(create(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(std::fs::read(&path).unwrap() == content, "the file was replaced");
         assert!(!beside(&path).exists());
     }
 }

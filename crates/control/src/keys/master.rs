@@ -1,14 +1,16 @@
 //! The master key file, and wrapping with it.
 
 use std::{
-    fs::OpenOptions,
-    io::{Read, Write},
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -70,9 +72,9 @@ fn aad(id: Uuid, purpose: &str) -> Aad<Vec<u8>> {
 
 fn read(file: &Path) -> Result<Option<Zeroizing<[u8; MASTER_KEY_BYTES]>>, KeyError> {
     let failed = |source| KeyError::Io { action: format!("read the master key {}", file.display()), source };
-    let opened = match std::fs::File::open(file) {
+    let opened = match File::open(file) {
         Ok(opened) => opened,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed(source)),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(MASTER_KEY_BYTES + 1));
@@ -88,13 +90,65 @@ fn read(file: &Path) -> Result<Option<Zeroizing<[u8; MASTER_KEY_BYTES]>>, KeyErr
 /// Makes the file durable before anything is wrapped with it.
 fn create(file: &Path) -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, KeyError> {
     let bytes = random::<MASTER_KEY_BYTES>()?;
-    let written = || -> std::io::Result<()> {
-        let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        created.write_all(bytes.as_slice())?;
-        created.sync_all()?;
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::File::open(parent)?.sync_all()
-    };
-    written().map_err(|source| KeyError::Io { action: format!("make the master key {}", file.display()), source })?;
+    write_new(file, bytes.as_slice())
+        .map_err(|source| KeyError::Io { action: format!("make the master key {}", file.display()), source })?;
     Ok(bytes)
+}
+
+/// Writes the file beside its place and moves it there whole, replacing nothing: an empty or torn key would be refused at
+/// every later start.
+fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(file);
+    match fs::remove_file(&beside) {
+        // What a start that was killed left there never wrapped anything.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    created.write_all(bytes)?;
+    created.sync_all()?;
+    let moved = match renameat_with(CWD, &beside, CWD, file, RenameFlags::NOREPLACE) {
+        // File systems without that flag (some network ones) have hard links, which never replace either.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(&beside, file).and_then(|()| fs::remove_file(&beside))
+        }
+        other => other.map_err(io::Error::from),
+    };
+    if moved.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    moved?;
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(".new");
+    file.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Regression: the key was written in its place. Killed between the creation and the write, the program left an empty
+    /// file, and no start ever succeeded again.
+    #[test]
+    fn a_key_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("master.key");
+        fs::write(beside(&file), "torn").unwrap();
+        let bytes = create(&file).unwrap();
+        assert_eq!(read(&file).unwrap().unwrap().as_slice(), bytes.as_slice());
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!beside(&file).exists());
+        // Another's key is never replaced.
+        assert!(create(&file).is_err());
+        assert_eq!(read(&file).unwrap().unwrap().as_slice(), bytes.as_slice());
+        assert!(!beside(&file).exists());
+    }
 }

@@ -58,7 +58,7 @@ impl Error {
                 Some("Ports below 1024 are the system's. Choose another with --listen HOST:PORT.".to_owned())
             }
             Self::Config(_) => Some("docs/configuration.md explains every option.".to_owned()),
-            Self::AdminFile(AdminFileError::Missing(_)) => {
+            Self::AdminFile(AdminFileError::Missing(_) | AdminFileError::Invalid { .. }) => {
                 Some("`galerie admin reset` makes a new administrator.".to_owned())
             }
             _ => None,
