@@ -27,7 +27,7 @@ use std::{
 use axum_server::Handle;
 use galerie_api::ApiOptions;
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -61,6 +61,8 @@ pub(crate) fn read_config(path: Option<&Path>) -> Result<Config, Error> {
 /// # Errors
 /// Why it cannot start, or why it stopped by itself.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
+    // Before anything is opened: a service manager may change its mind while a large gallery still starts.
+    let mut signals = Signals::hear()?;
     let config = read_config(options.config.as_deref())?;
     logging::start(&config)?;
     let directory = DataDirectory::lock(&options.data_dir)?;
@@ -69,7 +71,14 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let endpoint = endpoint(&config, address);
     let metrics = Metrics::start(config.metrics_listen().map_err(Error::Config)?).await?;
     refuse_foreign_admin_file(&directory)?;
-    let gallery = Gallery::open(&config, &directory).await?;
+    let gallery = tokio::select! {
+        gallery = Gallery::open(&config, &directory) => gallery?,
+        // What was opened is given back by the process's end; a crash at any point is harmless, so this is too.
+        () = signals.next() => {
+            tracing::info!("stopped before it was ready");
+            return Ok(());
+        }
+    };
     let admin_file = update_admin_file(&gallery, &directory, &endpoint, tls.ca_file()).await?;
     let welcome = Welcome {
         endpoint: &endpoint,
@@ -94,7 +103,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     if let Some(metrics) = metrics {
         tokio::spawn(metrics.serve(stopping.clone()));
     }
-    tokio::spawn(stop_on_signal(handle.clone(), Duration::from_secs(config.shutdown_timeout_s)));
+    tokio::spawn(stop_on_signal(signals, handle.clone(), Duration::from_secs(config.shutdown_timeout_s)));
     tokio::spawn(greet(handle.clone(), welcome));
     // The directory's lock says that whoever held claims before is dead.
     gallery.control.take_over().await?;
@@ -201,26 +210,33 @@ async fn greet(handle: Handle<SocketAddr>, welcome: String) {
     }
 }
 
-/// Drains at the first signal, ends at once at the second.
-async fn stop_on_signal(handle: Handle<SocketAddr>, drain: Duration) {
-    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!(%error, "signals are not heard: the server can only be killed");
-            return;
-        }
-    };
-    let mut next = async || {
+/// The signals that ask the process to end. One that comes is kept until it is asked for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process by themselves.
+    fn hear() -> Result<Self, Error> {
+        let heard = |kind| signal(kind).map_err(|source| Error::io("listen for signals", source));
+        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    };
-    next().await;
+    }
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn stop_on_signal(mut signals: Signals, handle: Handle<SocketAddr>, drain: Duration) {
+    signals.next().await;
     tracing::info!("stopping: requests under way may end");
     handle.graceful_shutdown(Some(drain));
-    next().await;
+    signals.next().await;
     tracing::warn!("stopped at once");
     std::process::exit(130);
 }

@@ -1,8 +1,8 @@
 //! Starting, starting again, being alone, stopping; the administrator and its file.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
-use crate::server::{Server, complaint, galerie, get, text};
+use crate::server::{Server, complaint, galerie, get, signal, text};
 
 #[test]
 fn a_first_start_makes_an_administrator_and_a_second_finds_everything() {
@@ -32,6 +32,22 @@ fn a_first_start_makes_an_administrator_and_a_second_finds_everything() {
 fn a_server_that_was_killed_starts_again() {
     let mut server = Server::start();
     server.kill();
+    server.run();
+    server.ok(&["gallery", "list"]);
+}
+
+/// Regression: signals were heard only after the catalogue and the stores had been opened, so that one that came before
+/// killed the process in place of ending it.
+#[test]
+fn a_signal_during_the_start_ends_it_in_order() {
+    let mut server = Server::new("");
+    let mut child = server.serve_command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // The first thing that it makes.
+    while !server.data_dir().join("lock").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     server.run();
     server.ok(&["gallery", "list"]);
 }
