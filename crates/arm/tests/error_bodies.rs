@@ -49,6 +49,7 @@ fn errors() -> Vec<ArmError> {
         ArmError::too_many_requests(),
         ArmError::internal("6478bc96"),
         ArmError::service_unavailable("The region 'eastus' is not served now."),
+        ArmError::insufficient_storage("The file system of the server's catalogue is full."),
         ArmError::required_parameter_missing("hyperVGeneration"),
         ArmError::parameter_not_allowed("osProfile"),
         ArmError::out_of_range("regionalReplicaCount", 101, 1, 100),

@@ -56,8 +56,8 @@ pub enum BlobError {
     /// The state of the disk does not allow it. 409 `InvalidOperation`.
     #[error("{0}")]
     Conflict(String),
-    /// The region's disk is full. 507 `InsufficientStorage`.
-    #[error("The region has no space left. {0}")]
+    /// A disk of the region or of the catalogue is full; the text says which. 507 `InsufficientStorage`.
+    #[error("{0}")]
     Full(String),
     /// Too many uploads at once, or a region that is away. 503 `ServerBusy`.
     #[error("The server is busy. {0}")]
@@ -94,6 +94,7 @@ impl From<db::Error> for BlobError {
     fn from(error: db::Error) -> Self {
         match error {
             db::Error::Busy => Self::Busy("Try again.".to_owned()),
+            passing @ (db::Error::Full(_) | db::Error::Unavailable(_)) => galerie_arm::ArmError::from(passing).into(),
             other => Self::internal("use the catalogue for a blob", &other),
         }
     }
@@ -103,6 +104,7 @@ impl From<galerie_arm::ArmError> for BlobError {
     fn from(error: galerie_arm::ArmError) -> Self {
         match error.status {
             503 => Self::Busy(error.message),
+            507 => Self::Full(error.message),
             500.. => Self::internal("serve a blob", &error),
             403 | 404 => Self::InvalidInput(error.message),
             _ => Self::Conflict(error.message),
@@ -116,7 +118,7 @@ impl From<galerie_region::Error> for BlobError {
             // What was being done names a path, which is the log's business.
             galerie_region::Error::Full(action) => {
                 tracing::warn!(action, "a region has no space left for a blob");
-                Self::Full("Try again when there is room.".to_owned())
+                Self::Full("The region has no space left. Try again when there is room.".to_owned())
             }
             galerie_region::Error::Refused(why) | galerie_region::Error::Invalid(why) => Self::InvalidInput(why),
             galerie_region::Error::NotFound(what) => Self::InvalidInput(what),

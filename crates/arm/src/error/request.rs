@@ -253,4 +253,10 @@ impl ArmError {
     pub fn service_unavailable(reason: &str) -> Self {
         Self::new(503, "ServiceUnavailable", reason)
     }
+
+    /// 507: no room. Unlike a 500 or 503, Azure's clients do not try it again by themselves: somebody must make room first.
+    #[must_use]
+    pub fn insufficient_storage(reason: &str) -> Self {
+        Self::new(507, "InsufficientStorage", reason)
+    }
 }

@@ -12,6 +12,12 @@ pub enum Error {
     /// Another process held the catalogue too long. Passing.
     #[error("the catalogue is busy")]
     Busy,
+    /// The file system of the catalogue has no room. Nothing was written; room mends it.
+    #[error("the catalogue's file system is full")]
+    Full(#[source] sqlx::Error),
+    /// The file cannot be read or written now: read-only, or its disk fails. Whoever looks after the machine can mend it.
+    #[error("the catalogue's file cannot be used")]
+    Unavailable(#[source] sqlx::Error),
     /// A unique key is taken. The plans look first, in the same transaction, so this is a programming error.
     #[error("a unique key is taken: {0}")]
     Taken(String),
@@ -64,22 +70,52 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) if database.is_unique_violation() => {
                 Self::Taken(database.message().to_owned())
             }
-            // SQLITE_BUSY is 5, its extended codes have it in the low byte.
-            sqlx::Error::Database(database)
-                if database.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5) =>
-            {
-                Self::Busy
-            }
+            sqlx::Error::Database(database) => match primary_code(&**database) {
+                Some(SQLITE_BUSY) => Self::Busy,
+                Some(SQLITE_FULL) => Self::Full(error),
+                Some(SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN) => Self::Unavailable(error),
+                _ => Self::Sql(error),
+            },
             _ => Self::Sql(error),
         }
     }
 }
 
+// https://www.sqlite.org/rescode.html
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_READONLY: u32 = 8;
+/// Also what a full file system makes of the log's index, which is memory-mapped.
+const SQLITE_IOERR: u32 = 10;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
+
+/// The low byte: an extended code has more above it.
+fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<u32> {
+    Some(error.code()?.parse::<u32>().ok()? & 0xff)
+}
+
+/// What clients are told of a full catalogue.
+const CATALOGUE_FULL: &str = "The file system of the server's catalogue is full, so nothing can be changed. Make room on it \
+                              (in the data directory, or where it lies), then try again.";
+/// What clients are told of a catalogue whose file cannot be used.
+const CATALOGUE_UNAVAILABLE: &str = "The server's catalogue cannot be read or written: its file system is read-only, full or \
+                                     failing. The server's log has the details. Mend it, then try again.";
+
 impl From<Error> for ArmError {
-    /// The client learns that it is our fault and a number; the log has the rest under that number.
+    /// What whoever looks after the server can mend is named; of the rest the client learns that it is our fault, and a
+    /// number under which the log has more.
     fn from(error: Error) -> Self {
-        if matches!(error, Error::Busy) {
-            return Self::service_unavailable("The catalogue is busy. Try again.");
+        match &error {
+            Error::Busy => return Self::service_unavailable("The catalogue is busy. Try again."),
+            Error::Full(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the catalogue cannot be written");
+                return Self::insufficient_storage(CATALOGUE_FULL);
+            }
+            Error::Unavailable(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the catalogue cannot be used");
+                return Self::service_unavailable(CATALOGUE_UNAVAILABLE);
+            }
+            _ => {}
         }
         let number = Uuid::new_v4();
         tracing::error!(error = &error as &dyn std::error::Error, %number, "catalogue fault");

@@ -72,7 +72,8 @@ impl Db {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer = pool(1).after_release(|connection, _| Box::pin(is_whole(connection)));
+        let writer = writer.connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
         Ok(Self { writer, readers })
     }
@@ -92,6 +93,15 @@ impl Db {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether the connection may be used again. After a full disk or a failed write SQLite rolls back by itself; the ROLLBACK
+/// that follows is an error, the driver goes on counting a transaction that is over, and would refuse to begin another.
+async fn is_whole(connection: &mut Connection) -> sqlx::Result<bool> {
+    use sqlx::Connection as _;
+    // Waits for the rollback of a dropped transaction, which is only queued.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// How the catalogue's file is opened.
@@ -198,6 +208,32 @@ pub(crate) mod tests {
         setting::put(&mut tx, "catalogue", "x").await.unwrap();
         drop(tx);
         assert_eq!(setting::find(&mut db.read().await.unwrap(), "catalogue").await.unwrap(), None);
+    }
+
+    /// Regression: a full disk was an internal error, and no transaction could begin after it until the next start.
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_room_mends_it() {
+        let (_directory, db) = fresh().await;
+        // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&db.writer).await.unwrap();
+        let mut tx = db.write().await.unwrap();
+        let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();
+        assert!(matches!(error, Error::Full(_)), "{error:?}");
+        let told = galerie_arm::ArmError::from(error);
+        assert_eq!((told.status, told.code.as_ref()), (507, "InsufficientStorage"));
+        assert!(told.message.contains("catalogue is full"), "{told}");
+        drop(tx);
+        let mut tx = db.write().await.unwrap();
+        setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_catalogue_that_cannot_be_written_is_503() {
+        let (_directory, db) = fresh().await;
+        let error = setting::put(&mut db.read().await.unwrap(), "catalogue", "x").await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+        assert_eq!(galerie_arm::ArmError::from(error).status, 503);
     }
 
     #[tokio::test]
