@@ -1,8 +1,11 @@
 """What a user or an attacker gets wrong: each is told what is wrong, nothing half-made stays, and a second try works."""
 
+import json
 import os
+import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobClient
@@ -391,6 +394,30 @@ def test_a_full_disk_fails_the_version_and_space_mends_it(tmp_path, small_raw):
         server.stop()
 
 
+def test_publishing_again_over_a_failed_version(tmp_path, small_raw):
+    """Regression: it sent everything again, and was refused because the new temporary disk was another source."""
+    full = tmp_path / "westus"
+    full.mkdir()
+    config = config_with_regions(tmp_path / "galerie.toml", {"eastus": tmp_path / "eastus", "westus": full})
+    server = ServerInNamespace(tmp_path / "data", config=config, mounts={full: "size=1m"}).start()
+    try:
+        targets = ["--create", "--location", "eastus", "--target-region", "eastus", "--target-region", "westus"]
+        failed = server.galerie("publish", small_raw, "fullGallery/web/1.0.0", *targets, check=False)
+        assert failed.returncode != 0 and "replication failed in West US" in failed.stderr, failed.stderr
+        other = patched(shutil.copy(small_raw, tmp_path / "other.raw"), {5 * MIB: b"other"})
+        refused = server.galerie("publish", other, "fullGallery/web/1.0.0", *targets, check=False)
+        assert refused.returncode != 0 and "made from another image" in refused.stderr, refused.stderr
+
+        server.in_namespace("mount", "-o", "remount,size=256m", full)
+        again = server.galerie("publish", small_raw, "fullGallery/web/1.0.0", *targets)
+        assert " 0 B sent" in again.stdout, again.stdout
+        server.galerie("pull", "fullGallery/web/1.0.0", "-o", tmp_path / "west.raw", "--region", "westus")
+        assert disk_images.sha256(tmp_path / "west.raw") == disk_images.sha256(small_raw)
+        assert leftovers(server) == set()
+    finally:
+        server.stop()
+
+
 def test_a_full_disk_while_importing(tmp_path, small_raw):
     full = tmp_path / "eastus"
     full.mkdir()
@@ -404,6 +431,60 @@ def test_a_full_disk_while_importing(tmp_path, small_raw):
         assert leftovers(server) == set()
 
         server.in_namespace("mount", "-o", "remount,size=256m", full)
+        server.galerie(*publish)
+        server.galerie("pull", "fullGallery/web/1.0.0", "-o", tmp_path / "out.raw")
+        assert disk_images.sha256(tmp_path / "out.raw") == disk_images.sha256(small_raw)
+    finally:
+        server.stop()
+
+
+class ServerOnSmallDisk(ServerInNamespace):
+    """A server whose whole data directory is a tmpfs, which is seen from outside through the process."""
+
+    def __init__(self, data_dir, size: str, **options):
+        data_dir.mkdir()
+        super().__init__(data_dir, mounts={data_dir: f"size={size},mode=700"}, **options)
+
+    def seen(self, path) -> Path:
+        return Path(f"/proc/{self._process.pid}/root") / str(path).lstrip("/")
+
+    @property
+    def admin(self) -> dict:
+        return json.loads(self.seen(self.data_dir / "admin.json").read_text())
+
+    @property
+    def ca_file(self) -> str:
+        return str(self.seen(self.admin["caFile"]))
+
+    def client_environment(self) -> dict:
+        return os.environ | {"GALERIE_DATA_DIR": str(self.seen(self.data_dir)), "GALERIE_CA_FILE": self.ca_file}
+
+
+def test_a_full_catalogue_is_told_and_room_mends_it(tmp_path, small_raw):
+    # By default the catalogue and the regions share a file system.
+    config = config_with_regions(tmp_path / "galerie.toml", {"eastus": tmp_path / "data" / "eastus"})
+    server = ServerOnSmallDisk(tmp_path / "data", "256m", config=config).start()
+    try:
+        server.group("before")
+        filler = server.data_dir / "filler"
+        server.in_namespace("sh", "-c", f"cat /dev/zero > '{filler}' 2>/dev/null || true")
+        # The catalogue's log has a little room of its own.
+        tags = {f"name{number}": "x" * 256 for number in range(50)}
+        for number in range(1000):
+            body = {"location": "eastus", "tags": tags}
+            reply = server.request("PUT", f"{server.subscription}/resourceGroups/more{number}", body)
+            if reply.status_code != 201:
+                break
+        assert reply.status_code == 507, reply.text
+        error = reply.json()["error"]
+        assert error["code"] == "InsufficientStorage" and "catalogue is full" in error["message"], error
+        assert server.get(f"{server.subscription}/resourceGroups/before")["name"] == "before"
+        publish = ["publish", small_raw, "fullGallery/web/1.0.0", "--create", "--os-type", "Linux", "--resource-group", "before", "--location", "eastus", "--target-region", "eastus"]
+        failed = server.galerie(*publish, check=False)
+        assert failed.returncode != 0 and "full" in failed.stderr and "internal" not in failed.stderr.lower(), failed.stderr
+
+        server.in_namespace("rm", filler)
+        server.group(f"more{number}")
         server.galerie(*publish)
         server.galerie("pull", "fullGallery/web/1.0.0", "-o", tmp_path / "out.raw")
         assert disk_images.sha256(tmp_path / "out.raw") == disk_images.sha256(small_raw)

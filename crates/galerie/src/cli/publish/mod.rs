@@ -6,11 +6,14 @@
 //!   -> follow the replication
 //! ```
 //!
+//! A version that is there and failed is tried again without the upload; see `retry`.
+//!
 //! The disk is deleted whatever happens, short of the client being killed. What an upload that broke off had sent is
 //! collected by the server; a retry sends it again, and the server stores nothing twice.
 
 mod place;
 mod replication;
+mod retry;
 mod target_region;
 mod temporary_disk;
 
@@ -146,24 +149,11 @@ pub(crate) async fn run(args: PublishArgs) -> Result<()> {
         .ok_or_else(|| Failure::new(format!("{} is not one version: `latest` is found, not made", args.version)))?;
     let place = Place::find_or_make(&client, &args).await?;
     let version_path = place.version_path(&version_name);
-    refuse_existing(&client, &version_path, &args.version).await?;
     let progress = Arc::new(ImportProgress::default());
-    let name = temporary_disk::name();
-    let upload = async {
-        let disk = TemporaryDisk::create(&client, &place, &name, image.guest.virtual_size_bytes()).await?;
-        send(&client, &place, &disk, &image, &args, &progress).await?;
-        disk.end_access(&client).await?;
-        Ok::<_, Failure>(client.put(&version_path, &document(&args, &place, disk.path())).await?)
-    };
-    let uploaded = tokio::select! {
-        uploaded = upload => uploaded,
-        _ = tokio::signal::ctrl_c() => Err(client::Error::Interrupted.into()),
-    };
-    // Also when making it failed or was interrupted half-way: deleting what is not there is fine.
-    if let Err(error) = temporary_disk::delete(&client, &place, &name).await {
-        output::note(&format!("The temporary disk {name} is left behind: {error}"));
+    match find_failed(&client, &version_path, &args.version).await? {
+        Some(failed) => try_again(&client, &place, &version_path, &failed, &image, &args, &progress).await?,
+        None => send_and_make(&client, &place, &version_path, &image, &args, &progress).await?,
     }
-    uploaded?;
     if !args.no_wait {
         tokio::select! {
             followed = replication::follow(&client, &version_path) => followed?,
@@ -176,11 +166,58 @@ pub(crate) async fn run(args: PublishArgs) -> Result<()> {
     report(&client, &args, &version_path, &progress, started).await
 }
 
+/// Sends the image to a temporary disk, and makes the version from it.
+async fn send_and_make(
+    client: &Arc<Client>,
+    place: &Place,
+    version_path: &str,
+    image: &OpenImage,
+    args: &PublishArgs,
+    progress: &Arc<ImportProgress>,
+) -> Result<()> {
+    let name = temporary_disk::name();
+    let upload = async {
+        let disk = TemporaryDisk::create(client, place, &name, image.guest.virtual_size_bytes()).await?;
+        send(client, place, &disk, image, args, progress).await?;
+        disk.end_access(client).await?;
+        let profile = json!({ "osDiskImage": { "source": { "id": disk.path() } } });
+        Ok::<_, Failure>(client.put(version_path, &document(args, place, place.home.as_str(), profile)).await?)
+    };
+    let uploaded = tokio::select! {
+        uploaded = upload => uploaded,
+        _ = tokio::signal::ctrl_c() => Err(client::Error::Interrupted.into()),
+    };
+    // Also when making it failed or was interrupted half-way: deleting what is not there is fine.
+    if let Err(error) = temporary_disk::delete(client, place, &name).await {
+        output::note(&format!("The temporary disk {name} is left behind: {error}"));
+    }
+    uploaded.map(|_| ())
+}
+
+/// Tries a version again that failed, with the image that it has. It stays in its own region, whatever is said now.
+async fn try_again(
+    client: &Arc<Client>,
+    place: &Place,
+    version_path: &str,
+    failed: &Value,
+    image: &OpenImage,
+    args: &PublishArgs,
+    progress: &Arc<ImportProgress>,
+) -> Result<()> {
+    tokio::select! {
+        same = retry::check_same(client, version_path, failed, image, args, progress) => same?,
+        _ = tokio::signal::ctrl_c() => return Err(client::Error::Interrupted.into()),
+    }
+    let home = super::document::text(failed, "location");
+    client.put(version_path, &document(args, place, &home, json!({}))).await?;
+    Ok(())
+}
+
 /// A version never changes: one that is there is in the way, unless it failed and is tried again.
-async fn refuse_existing(client: &Client, path: &str, version: &VersionReference) -> Result<()> {
-    let Some(existing) = client.find(path, &[]).await? else { return Ok(()) };
+async fn find_failed(client: &Client, path: &str, version: &VersionReference) -> Result<Option<Value>> {
+    let Some(existing) = client.find(path, &[]).await? else { return Ok(None) };
     match super::document::text(&existing, "properties.provisioningState").as_str() {
-        "Failed" => Ok(()),
+        "Failed" => Ok(Some(existing)),
         state => Err(Failure::new(format!("{version} exists already ({state})"))
             .advise("An image version never changes: publish another number, or delete this one first.")),
     }
@@ -239,7 +276,7 @@ async fn find_base(
 }
 
 /// The version's document.
-fn document(args: &PublishArgs, place: &Place, disk: &str) -> Value {
+fn document(args: &PublishArgs, place: &Place, home: &str, storage_profile: Value) -> Value {
     let mut profile = Map::new();
     profile.insert("targetRegions".to_owned(), place.targets.iter().map(TargetRegion::document).collect());
     if args.exclude_from_latest {
@@ -251,10 +288,10 @@ fn document(args: &PublishArgs, place: &Place, disk: &str) -> Value {
     let tags: Map<String, Value> =
         args.tags.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     json!({
-        "location": place.home.as_str(),
+        "location": home,
         "tags": tags,
         "properties": {
-            "storageProfile": { "osDiskImage": { "source": { "id": disk } } },
+            "storageProfile": storage_profile,
             "publishingProfile": profile,
         },
     })
