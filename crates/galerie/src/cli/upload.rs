@@ -28,6 +28,8 @@ use crate::client::{PAGE_BYTES, PAGES_MAX_BYTES, PageBlob};
 
 /// Writes under way at once; with their size it bounds what is in memory.
 const WRITES_MAX: usize = 8;
+/// Ranges after which a server tells the rest as one. That one may hold what was never written.
+const RANGES_EXACT_MAX: usize = 65_536;
 
 /// Write an image to the SAS URL of an upload disk
 ///
@@ -220,9 +222,17 @@ fn plan(
         None => Action::Skip,
         Some(data) => {
             let data = start_bytes + data.start as u64..start_bytes + data.end as u64;
-            let covered = written.iter().any(|range| range.start <= data.start && data.end <= range.end);
+            let covered = surely(written).iter().any(|range| range.start <= data.start && data.end <= range.end);
             if resume && covered { Action::Skip } else { Action::Write }
         }
+    }
+}
+
+/// The ranges of a list that were written throughout: not the last of a list that was cut short.
+fn surely(written: &[Range<u64>]) -> &[Range<u64>] {
+    match written.split_last() {
+        Some((_, exact)) if written.len() >= RANGES_EXACT_MAX => exact,
+        _ => written,
     }
 }
 
@@ -257,6 +267,26 @@ mod tests {
         check(None, 4096..8192, false, Action::Skip);
         check(None, 0..8192, false, Action::Clear);
         check(None, 0..8192, true, Action::Skip);
+    }
+
+    /// Regression: after many ranges a server tells the rest as one, to the blob's end. Resuming took it for written, left out
+    /// data and the footer, and could never finish.
+    #[test]
+    fn the_rest_of_a_list_that_was_cut_is_written_again() {
+        let mut written: Vec<Range<u64>> =
+            (0..RANGES_EXACT_MAX as u64).map(|index| index * 1024..index * 1024 + 512).collect();
+        let last_start = written.last().unwrap().start;
+        written.last_mut().unwrap().end = 1 << 40;
+        let check = |start: u64, resume: bool, expected: Action| {
+            assert_eq!(plan(start, Some(&(0..512)), start..start + 1024, &written, resume), expected, "{start}");
+        };
+        check(1024, true, Action::Skip);
+        check(last_start, true, Action::Write);
+        check(last_start + (1 << 30), true, Action::Write);
+        // What it says may hold data, so zeros are still cleared there.
+        assert_eq!(plan(1 << 30, None, 1 << 30..(1 << 30) + 1024, &written, false), Action::Clear);
+        written.pop();
+        assert_eq!(surely(&written).len(), written.len());
     }
 
     #[test]
