@@ -62,8 +62,7 @@ CREATE TABLE resource_groups (
     subscription       TEXT   NOT NULL,
     name               TEXT   NOT NULL,
     location           TEXT   NOT NULL,
-    tags               TEXT   NOT NULL,               -- JSON object, or null
-    managed_by         TEXT,
+    document           TEXT   NOT NULL,               -- accepted body: tags, managedBy, what a newer api-version sent
     provisioning_state TEXT   NOT NULL,               -- 'Succeeded' | 'Deleting'
     generation         BIGINT NOT NULL,
     etag               TEXT   NOT NULL,

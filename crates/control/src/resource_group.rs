@@ -1,8 +1,11 @@
 //! Resource groups: what resources are in, and deleted with.
+//!
+//! A body goes through `arm::schema` as other resources' do, and is kept whole: an api-version newer than our data may send
+//! what we do not know, and gets it back.
 
 use galerie_arm::{
-    ArmError, ETag, Location, Locations, ProvisioningState, ResourceId, ResourceType, SubscriptionId,
-    paging::SkipToken, tags,
+    ApiVersion, ArmError, ETag, Location, Locations, ProvisioningState, ResourceId, ResourceType, SubscriptionId,
+    paging::SkipToken, schema::Shape, tags,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -15,6 +18,7 @@ use crate::{
     },
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, OperationRef, Page, RequestContext, Resource},
+    resource::document::{keep, set, text},
 };
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
@@ -23,8 +27,6 @@ const DELETE: &str = "Microsoft.Resources/subscriptions/resourceGroups/delete";
 
 /// Groups on one page of a list.
 const PAGE: u32 = 100;
-/// Members that a body may have; what is not used is read-only.
-const KNOWN_MEMBERS: &[&str] = &["id", "name", "type", "location", "tags", "managedBy", "properties", "etag"];
 
 impl Control {
     /// A group.
@@ -35,7 +37,7 @@ impl Control {
         let mut tx = self.db().read().await?;
         authz::authorize(&mut tx, &ctx.caller, READ, id).await?;
         let found = resource_group::find(&mut tx, id.key()).await?;
-        found.map(shown).ok_or_else(|| id.not_found())
+        found.map(|row| shown(&row, ctx.api_version)).ok_or_else(|| id.not_found())
     }
 
     /// Whether there is such a group.
@@ -48,7 +50,7 @@ impl Control {
         Ok(resource_group::find(&mut tx, id.key()).await?.is_some())
     }
 
-    /// Creates a group, or changes its tags. The first of the answer: whether it is new.
+    /// Creates a group, or replaces its description. The first of the answer: whether it is new.
     ///
     /// # Errors
     /// A body that is no group's; another location than it has; `ResourceGroupBeingDeleted`.
@@ -58,17 +60,23 @@ impl Control {
         id: &ResourceId,
         body: Value,
     ) -> Result<(bool, Resource), ArmError> {
+        let shape = Shape::of(ResourceType::ResourceGroup, ctx.api_version);
+        // Reading the body needs no state. Its fault is told after the caller's right to be told.
+        let sent = accept(shape, body);
         let mut tx = self.db().write().await?;
         authz::authorize(&mut tx, &ctx.caller, WRITE, id).await?;
         let existing = resource_group::find(&mut tx, id.key()).await?;
         ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
-        let row = plan_put(id, existing.as_ref(), body, self.locations(), self.now_ms())?;
-        let row = self.write_group(&mut tx, ctx, existing.is_none(), row).await?;
+        let row = match &existing {
+            None => plan_new(id, sent?, self.locations(), self.now_ms())?,
+            Some(existing) => plan_change(existing, put(shape, existing, sent?)?, self.locations())?,
+        };
+        self.write_group(&mut tx, ctx, existing.is_none(), &row).await?;
         tx.commit().await?;
-        Ok((existing.is_none(), shown(row)))
+        Ok((existing.is_none(), shown(&row, ctx.api_version)))
     }
 
-    /// Changes a group's tags; they are replaced whole.
+    /// Changes properties of a group; tags are replaced whole.
     ///
     /// # Errors
     /// As [`Control::resource_group_put`]; `ResourceGroupNotFound`.
@@ -78,19 +86,18 @@ impl Control {
         id: &ResourceId,
         body: Value,
     ) -> Result<Resource, ArmError> {
+        let shape = Shape::of(ResourceType::ResourceGroup, ctx.api_version);
+        let sent = accept(shape, body);
         let mut tx = self.db().write().await?;
         authz::authorize(&mut tx, &ctx.caller, WRITE, id).await?;
         let existing = resource_group::find(&mut tx, id.key()).await?;
         ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let existing = existing.ok_or_else(|| id.not_found())?;
-        let mut members = members(body)?;
-        for (name, value) in [("location", Value::from(existing.location.as_str())), ("tags", existing.tags.clone())] {
-            members.entry(name).or_insert(value);
-        }
-        let row = plan_put(id, Some(&existing), Value::Object(members), self.locations(), self.now_ms())?;
-        let row = self.write_group(&mut tx, ctx, false, row).await?;
+        let document = shape.merge_patch(&existing.document, sent?);
+        let row = plan_change(&existing, document, self.locations())?;
+        self.write_group(&mut tx, ctx, false, &row).await?;
         tx.commit().await?;
-        Ok(shown(row))
+        Ok(shown(&row, ctx.api_version))
     }
 
     async fn write_group(
@@ -98,15 +105,15 @@ impl Control {
         tx: &mut Connection,
         ctx: &RequestContext,
         is_new: bool,
-        row: ResourceGroupRow,
-    ) -> Result<ResourceGroupRow, ArmError> {
+        row: &ResourceGroupRow,
+    ) -> Result<(), ArmError> {
         if is_new {
-            resource_group::insert(tx, &row).await?;
+            resource_group::insert(tx, row).await?;
         } else {
-            resource_group::update(tx, &row).await?;
+            resource_group::update(tx, row).await?;
         }
         audit::record(tx, ctx, self.now_ms(), WRITE, &row.id, None).await?;
-        Ok(row)
+        Ok(())
     }
 
     /// Begins to delete a group with everything in it; `None` when there is none. A group that is being deleted answers
@@ -172,7 +179,7 @@ impl Control {
         rows.truncate(PAGE as usize);
         let last_key = rows.last().filter(|_| more).map(|row| row.key.clone());
         let continuation = last_key.map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items: rows.into_iter().map(shown).collect(), continuation })
+        Ok(Page { items: rows.iter().map(|row| shown(row, ctx.api_version)).collect(), continuation })
     }
 }
 
@@ -183,35 +190,39 @@ fn refuse_deleting(row: &ResourceGroupRow) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// Decides about a write to a group.
-fn plan_put(
+/// Reads a body. Resource Manager itself answers for groups, and calls a body that it cannot read by another code than
+/// Compute.
+fn accept(shape: Shape, body: Value) -> Result<Value, ArmError> {
+    let sent = shape.accept(body).map_err(|error| match error.code.as_ref() {
+        "BadRequest" => ArmError::invalid_request_content(&error.message),
+        _ => error,
+    })?;
+    tags::check(&sent)?;
+    Ok(sent)
+}
+
+/// The document after a PUT to a group that is there. Who manages it does not change by being left out.
+fn put(shape: Shape, existing: &ResourceGroupRow, sent: Value) -> Result<Value, ArmError> {
+    if text(&sent, "location").is_none_or(|location| location.trim().is_empty()) {
+        return Err(ArmError::location_required());
+    }
+    let mut document = shape.merge_put(&existing.document, sent);
+    keep(&mut document, &existing.document, "managedBy");
+    Ok(document)
+}
+
+/// Decides about a new group.
+fn plan_new(
     id: &ResourceId,
-    existing: Option<&ResourceGroupRow>,
-    body: Value,
+    mut document: Value,
     locations: &Locations,
     now_ms: i64,
 ) -> Result<ResourceGroupRow, ArmError> {
     let (Some(subscription), Some(name)) = (id.subscription(), id.group()) else { return Err(id.not_found()) };
-    let mut members = members(body)?;
-    let text = |members: &Map<String, Value>, name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-    let wanted = text(&members, "location").filter(|text| !text.trim().is_empty());
+    let wanted = text(&document, "location").filter(|text| !text.trim().is_empty());
     let wanted = wanted.ok_or_else(ArmError::location_required)?;
-    let managed_by = text(&members, "managedBy");
-    let tags = members.remove("tags").filter(|tags| !tags.is_null()).unwrap_or(Value::Null);
-    if !tags.is_null() {
-        tags::check(&Value::Object(Map::from_iter([("tags".to_owned(), tags.clone())])))?;
-    }
-    let etag = Uuid::new_v4().to_string();
-    if let Some(existing) = existing {
-        refuse_deleting(existing)?;
-        let asked = locations.find(&wanted).cloned().or_else(|| Location::normalise(&wanted));
-        if asked.as_ref().map(Location::as_str) != Some(existing.location.as_str()) {
-            return Err(ArmError::invalid_resource_group_location(&existing.name, &existing.location, &wanted));
-        }
-        let managed_by = managed_by.or_else(|| existing.managed_by.clone());
-        return Ok(ResourceGroupRow { tags, managed_by, etag, ..existing.clone() });
-    }
-    let location = locations.require(&wanted, "Microsoft.Resources/resourceGroups")?;
+    let location = locations.require(wanted, "Microsoft.Resources/resourceGroups")?;
+    set(&mut document, "location", location.as_str());
     Ok(ResourceGroupRow {
         key: id.key().to_owned(),
         id: id.as_str().to_owned(),
@@ -219,50 +230,51 @@ fn plan_put(
         subscription: subscription.as_uuid(),
         name: name.as_str().to_owned(),
         location: location.as_str().to_owned(),
-        tags,
-        managed_by,
+        document,
         state: ProvisioningState::Succeeded,
         generation: 1,
-        etag,
+        etag: Uuid::new_v4().to_string(),
         created_ms: now_ms,
     })
 }
 
-/// The members of a body, names in the specification's spelling.
-fn members(body: Value) -> Result<Map<String, Value>, ArmError> {
-    let Value::Object(sent) = body else {
-        return Err(ArmError::invalid_request_content("The body must be a JSON object."));
-    };
-    let mut members = Map::new();
-    for (name, value) in sent {
-        let known = KNOWN_MEMBERS.iter().find(|known| known.eq_ignore_ascii_case(&name));
-        let Some(known) = known else {
-            let text =
-                format!("Could not find member '{name}' on object of type 'ResourceGroupDefinition'. Path '{name}'.");
-            return Err(ArmError::invalid_request_content(&text));
-        };
-        members.insert((*known).to_owned(), value);
+/// Decides about a write to a group that is there; `document` is what it would become.
+fn plan_change(
+    existing: &ResourceGroupRow,
+    mut document: Value,
+    locations: &Locations,
+) -> Result<ResourceGroupRow, ArmError> {
+    refuse_deleting(existing)?;
+    if let Some(wanted) = text(&document, "location") {
+        let asked = locations.find(wanted).cloned().or_else(|| Location::normalise(wanted));
+        if asked.as_ref().map(Location::as_str) != Some(existing.location.as_str()) {
+            return Err(ArmError::invalid_resource_group_location(&existing.name, &existing.location, wanted));
+        }
     }
-    Ok(members)
+    set(&mut document, "location", existing.location.as_str());
+    Ok(ResourceGroupRow { document, etag: Uuid::new_v4().to_string(), ..existing.clone() })
 }
 
 /// The document of an answer, in ARM's order.
-fn shown(row: ResourceGroupRow) -> Resource {
+fn shown(row: &ResourceGroupRow, api_version: ApiVersion) -> Resource {
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
-    put("id", row.id.into());
-    put("name", row.name.into());
+    put("id", row.id.as_str().into());
+    put("name", row.name.as_str().into());
     put("type", ResourceType::ResourceGroup.as_str().into());
-    put("location", row.location.into());
-    if let Some(managed_by) = row.managed_by {
-        put("managedBy", managed_by.into());
+    put("location", row.location.as_str().into());
+    for name in ["managedBy", "tags"] {
+        if let Some(value) = row.document.get(name) {
+            put(name, value.clone());
+        }
     }
-    if !row.tags.is_null() {
-        put("tags", row.tags);
+    for (name, value) in row.document.as_object().into_iter().flatten() {
+        document.entry(name.as_str()).or_insert_with(|| value.clone());
     }
-    let state = ("provisioningState".to_owned(), row.state.as_str().into());
-    put("properties", Value::Object(Map::from_iter([state])));
-    Resource { document: Value::Object(document), etag: row.etag }
+    let mut document = Value::Object(document);
+    set(&mut document, "properties.provisioningState", row.state.as_str());
+    let document = Shape::of(ResourceType::ResourceGroup, api_version).project(&document);
+    Resource { document, etag: row.etag.clone() }
 }
 
 #[cfg(test)]
@@ -272,10 +284,25 @@ mod tests {
     use super::*;
 
     const ID: &str = "/subscriptions/f4662c1d-e072-46af-8700-b8ca2968ccab/resourceGroups/RG";
+    const KNOWN: ApiVersion = ApiVersion::stable(2024, 11, 1);
+    const NEWER: ApiVersion = ApiVersion::stable(2035, 1, 1);
 
     fn plan(existing: Option<&ResourceGroupRow>, body: Value) -> Result<ResourceGroupRow, ArmError> {
-        let east = Location::normalise("eastus").unwrap();
-        plan_put(&ID.parse().unwrap(), existing, body, &Locations::new([(east, None)]), 1)
+        plan_in(KNOWN, existing, body)
+    }
+
+    fn plan_in(
+        version: ApiVersion,
+        existing: Option<&ResourceGroupRow>,
+        body: Value,
+    ) -> Result<ResourceGroupRow, ArmError> {
+        let shape = Shape::of(ResourceType::ResourceGroup, version);
+        let locations = Locations::new([(Location::normalise("eastus").unwrap(), None)]);
+        let sent = accept(shape, body)?;
+        match existing {
+            None => plan_new(&ID.parse().unwrap(), sent, &locations, 1),
+            Some(existing) => plan_change(existing, put(shape, existing, sent)?, &locations),
+        }
     }
 
     #[test]
@@ -285,21 +312,49 @@ mod tests {
             (json!({}), "LocationRequired"),
             (json!({ "location": "" }), "LocationRequired"),
             (json!({ "location": "mars" }), "LocationNotAvailableForResourceType"),
-            (json!({ "location": "eastus", "tags": { "a": 1 } }), "InvalidTags"),
+            (json!({ "location": "eastus", "tags": { "a": {} } }), "InvalidRequestContent"),
+            (json!({ "location": "eastus", "tags": { "a<b": "" } }), "InvalidTagName"),
             (json!({ "location": "eastus", "tag": {} }), "InvalidRequestContent"),
         ] {
             assert_eq!(plan(None, body.clone()).unwrap_err().code, code, "{body}");
         }
     }
 
+    /// Regression: groups had a list of members of their own. What it lacked was refused under every api-version, what
+    /// stood inside `properties` was taken and forgotten, and so was a `managedBy` that is no text.
+    #[test]
+    fn members_are_those_of_the_api_version() {
+        for body in [
+            json!({ "location": "eastus", "surprise": 1 }),
+            json!({ "location": "eastus", "properties": { "surprise": 1 } }),
+            json!({ "location": "eastus", "managedBy": ["x"] }),
+        ] {
+            assert_eq!(plan(None, body.clone()).unwrap_err().code, "InvalidRequestContent", "{body}");
+        }
+        let error = plan(None, json!({ "location": "eastus", "surprise": 1 })).unwrap_err();
+        assert!(error.message.contains("Could not find member 'surprise' on object of type"), "{error}");
+        let body = json!({ "location": "eastus", "surprise": 1, "properties": { "inner": [1] } });
+        let row = plan_in(NEWER, None, body).unwrap();
+        let newer = shown(&row, NEWER).document;
+        assert_eq!((&newer["surprise"], &newer["properties"]["inner"]), (&json!(1), &json!([1])));
+        assert_eq!(newer["properties"]["provisioningState"], "Succeeded");
+        let known = shown(&row, KNOWN).document;
+        assert_eq!((&known["surprise"], &known["properties"]["inner"]), (&Value::Null, &Value::Null));
+        // A write through an older version keeps what that version cannot express.
+        let row = plan(Some(&row), json!({ "location": "eastus", "tags": { "a": "b" } })).unwrap();
+        assert_eq!(shown(&row, NEWER).document["surprise"], 1);
+    }
+
     #[test]
     fn a_group_stays_where_it_is() {
-        let row = plan(None, json!({ "Location": "East US", "tags": { "a": "b" } })).unwrap();
-        assert_eq!((row.location.as_str(), &row.tags), ("eastus", &json!({ "a": "b" })));
+        let row = plan(None, json!({ "Location": "East US", "tags": { "a": "b" }, "managedBy": "m" })).unwrap();
+        assert_eq!((row.location.as_str(), &row.document["tags"]), ("eastus", &json!({ "a": "b" })));
         let again = plan(Some(&row), json!({ "location": "EASTUS" })).unwrap();
-        assert_eq!((again.uid, again.tags), (row.uid, Value::Null));
+        assert_eq!((again.uid, again.document.get("tags")), (row.uid, None));
+        assert_eq!(again.document["managedBy"], "m");
         let error = plan(Some(&row), json!({ "location": "westus" })).unwrap_err();
         assert_eq!((error.status, error.code.as_ref()), (409, "InvalidResourceGroupLocation"));
+        assert_eq!(plan(Some(&row), json!({ "tags": {} })).unwrap_err().code, "LocationRequired");
         let going = ResourceGroupRow { state: ProvisioningState::Deleting, ..row };
         assert_eq!(plan(Some(&going), json!({ "location": "eastus" })).unwrap_err().code, "ResourceGroupBeingDeleted");
     }
@@ -310,6 +365,6 @@ mod tests {
         let expected = format!(
             r#"{{"id":"{ID}","name":"RG","type":"Microsoft.Resources/resourceGroups","location":"eastus","tags":{{}},"properties":{{"provisioningState":"Succeeded"}}}}"#
         );
-        assert_eq!(shown(row).document.to_string(), expected);
+        assert_eq!(shown(&row, KNOWN).document.to_string(), expected);
     }
 }

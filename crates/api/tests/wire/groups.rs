@@ -27,6 +27,29 @@ async fn groups_are_made_changed_and_asked_for() {
     assert_eq!(listed["value"].as_array().map(Vec::len), Some(1));
 }
 
+/// Regression: groups had members of their own, whatever the api-version; see `galerie_control::resource_group`.
+#[tokio::test]
+async fn undeclared_members_are_refused_unless_the_version_is_newer_than_our_data() {
+    let gallery = Gallery::start().await;
+    for body in [
+        json!({ "location": "eastus", "surprise": 1 }),
+        json!({ "location": "eastus", "properties": { "surprise": 1 } }),
+    ] {
+        let refused = gallery.put(GROUP, body.clone()).await.expect(400);
+        assert_eq!(refused.code(), "InvalidRequestContent");
+        let message = refused.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.contains("Could not find member 'surprise' on object of type "), "{message}");
+    }
+    let newer = GROUP.replace("2024-11-01", "2035-01-01");
+    let body = json!({ "location": "eastus", "properties": { "surprise": 1 } });
+    assert_eq!(gallery.put(&newer, body).await.expect(201).json()["properties"]["surprise"], 1);
+    let _ = gallery.patch(GROUP, json!({ "tags": { "a": "b" } })).await.expect(200);
+    assert_eq!(gallery.get(&newer).await.json()["properties"]["surprise"], 1);
+    assert!(gallery.get(GROUP).await.json()["properties"].get("surprise").is_none());
+    let listed = gallery.get("{s}/resourcegroups?api-version=2035-01-01").await.json();
+    assert_eq!(listed["value"][0]["properties"]["surprise"], 1);
+}
+
 #[tokio::test]
 async fn deletion_cascades_and_answers_a_location_only() {
     let gallery = Gallery::start().await;

@@ -12,10 +12,10 @@ use super::{
 
 const FIND: &str = "SELECT * FROM resource_groups WHERE key = $1";
 const INSERT: &str = "INSERT INTO resource_groups \
-     (key, id, uid, subscription, name, location, tags, managed_by, provisioning_state, generation, etag, created_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-const UPDATE: &str = "UPDATE resource_groups SET tags = $3, managed_by = $4, provisioning_state = $5, \
-     generation = generation + 1, etag = $6 WHERE key = $1 AND uid = $2";
+     (key, id, uid, subscription, name, location, document, provisioning_state, generation, etag, created_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const UPDATE: &str = "UPDATE resource_groups SET document = $3, provisioning_state = $4, \
+     generation = generation + 1, etag = $5 WHERE key = $1 AND uid = $2";
 const DELETE: &str = "DELETE FROM resource_groups WHERE key = $1 AND uid = $2";
 const LIST: &str = "SELECT * FROM resource_groups WHERE subscription = $1 AND key > $2 ORDER BY key LIMIT $3";
 
@@ -35,9 +35,8 @@ pub(crate) struct ResourceGroupRow {
     pub(crate) name: String,
     /// Normalised.
     pub(crate) location: String,
-    /// A JSON object, or null when none were ever sent.
-    pub(crate) tags: Value,
-    pub(crate) managed_by: Option<String>,
+    /// The accepted body.
+    pub(crate) document: Value,
     /// `Succeeded` or `Deleting`.
     pub(crate) state: ProvisioningState,
     pub(crate) generation: u64,
@@ -54,8 +53,7 @@ impl Row for ResourceGroupRow {
             subscription: columns.id("subscription")?,
             name: columns.text("name")?,
             location: columns.text("location")?,
-            tags: columns.json("tags")?,
-            managed_by: columns.optional_text("managed_by")?,
+            document: columns.json("document")?,
             state: columns.parsed("provisioning_state")?,
             generation: columns.unsigned("generation")?,
             etag: columns.text("etag")?,
@@ -78,8 +76,7 @@ pub(crate) async fn insert(tx: &mut Connection, group: &ResourceGroupRow) -> Res
         .bind(group.subscription.to_string())
         .bind(&group.name)
         .bind(&group.location)
-        .bind(json(&group.tags))
-        .bind(&group.managed_by)
+        .bind(json(&group.document))
         .bind(group.state.as_str())
         .bind(row::bigint(group.generation))
         .bind(&group.etag)
@@ -93,8 +90,7 @@ pub(crate) async fn update(tx: &mut Connection, group: &ResourceGroupRow) -> Res
     let statement = query(UPDATE)
         .bind(&group.key)
         .bind(group.uid.to_string())
-        .bind(json(&group.tags))
-        .bind(&group.managed_by)
+        .bind(json(&group.document))
         .bind(group.state.as_str())
         .bind(&group.etag);
     Ok(row::run(tx, statement).await? == 1)
