@@ -17,9 +17,13 @@ const COPY: &str = "VACUUM INTO $1";
 
 /// Makes the file (readable by its owner only) when there is none, and migrates it.
 pub(super) async fn prepare(path: &Path) -> Result<()> {
+    migrate(path, &MIGRATIONS).await
+}
+
+async fn migrate(path: &Path, migrations: &Migrator) -> Result<()> {
     create(path)?;
     let mut connection = options(path).connect().await?;
-    let known = newest_known();
+    let known = newest(migrations);
     let found = version(&mut connection).await?;
     if found > known {
         return Err(Error::Newer { path: path.to_owned(), found, known });
@@ -31,7 +35,7 @@ pub(super) async fn prepare(path: &Path) -> Result<()> {
         tracing::info!(from = found, to = known, "migrate the catalogue");
     }
     // Also when nothing is to be done: the checksums of what was done are compared.
-    let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    let migrated = migrations.run_direct(None, &mut connection, false).await;
     migrated.map_err(|source| Error::Migrate { path: path.to_owned(), source })?;
     Ok(sqlx::Connection::close(connection).await?)
 }
@@ -45,8 +49,8 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-fn newest_known() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+fn newest(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The schema of the file; 0 for an empty one.
@@ -79,6 +83,12 @@ async fn copy(connection: &mut SqliteConnection, path: &Path, found: i64) -> Res
 mod tests {
     use super::*;
 
+    use sqlx::{
+        SqlSafeStr,
+        migrate::{Migration, MigrationType},
+    };
+
+    const COUNT: &str = "SELECT COUNT(*) FROM sequences";
     const FORGE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                          VALUES (9999, 'later', 1, x'00', 0)";
     const FORGET: &str = "DELETE FROM _sqlx_migrations WHERE version = 9999";
@@ -91,9 +101,44 @@ mod tests {
         let mut connection = options(&path).connect().await.unwrap();
         sqlx::query(FORGE).execute(&mut connection).await.unwrap();
         let error = prepare(&path).await.unwrap_err().to_string();
-        assert!(error.contains("version 9999") && error.contains(&format!("up to {}", newest_known())), "{error}");
+        assert!(error.contains("version 9999") && error.contains(&format!("up to {}", newest(&MIGRATIONS))), "{error}");
         sqlx::query(FORGET).execute(&mut connection).await.unwrap();
         prepare(&path).await.unwrap();
+    }
+
+    /// The migrations that there are, and one more.
+    fn with_a_later_one(sql: &'static str) -> Migrator {
+        let mut migrations: Vec<Migration> = MIGRATIONS.iter().cloned().collect();
+        let (version, later) = (newest(&MIGRATIONS) + 1, MigrationType::Simple);
+        migrations.push(Migration::new(version, "later".into(), later, sql.into_sql_str(), false));
+        Migrator::with_migrations(migrations)
+    }
+
+    #[tokio::test]
+    async fn the_file_is_copied_before_it_is_migrated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("catalogue.db");
+        let before = newest(&MIGRATIONS);
+        let copied = directory.path().join(format!("catalogue.db.schema-{before}.bak"));
+        prepare(&path).await.unwrap();
+        prepare(&path).await.unwrap();
+        assert!(!copied.exists(), "a file that was not migrated was copied");
+        let failing = with_a_later_one("DELETE FROM nowhere");
+        assert!(matches!(migrate(&path, &failing).await, Err(Error::Migrate { .. })));
+        assert!(copied.exists(), "nothing to go back to after a migration that failed");
+        std::fs::remove_file(&copied).unwrap();
+
+        migrate(&path, &with_a_later_one("DELETE FROM sequences")).await.unwrap();
+        let rows = async |path: &Path| {
+            let mut connection = options(path).connect().await.unwrap();
+            let rows: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.unwrap();
+            (version(&mut connection).await.unwrap(), rows)
+        };
+        assert_eq!(rows(&path).await, (before + 1, 0));
+        // The copy is the file as it was.
+        assert_eq!(rows(&copied).await, (before, 1));
+        // The program before refuses what the later one made.
+        assert!(matches!(prepare(&path).await, Err(Error::Newer { .. })));
     }
 
     #[tokio::test]
@@ -107,7 +152,7 @@ mod tests {
         copy(&mut connection, &path, 1).await.unwrap();
         let copied = directory.path().join("catalogue.db.schema-1.bak");
         let mut connection = options(&copied).connect().await.unwrap();
-        assert_eq!(version(&mut connection).await.unwrap(), newest_known());
+        assert_eq!(version(&mut connection).await.unwrap(), newest(&MIGRATIONS));
         for file in [&path, &copied] {
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }
