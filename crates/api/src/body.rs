@@ -34,19 +34,23 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit_bytes: usize) ->
     if stated.is_some_and(|length| length > limit_bytes as u64) {
         return Err(BodyError::TooLarge { limit_bytes });
     }
-    let expected = stated.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let expected = stated.and_then(|length| usize::try_from(length).ok());
     let mut stream = body.into_data_stream();
-    let mut collected = BytesMut::with_capacity(expected.min(FIRST_RESERVE_BYTES));
+    let mut collected = BytesMut::with_capacity(expected.unwrap_or(0).min(FIRST_RESERVE_BYTES));
     while let Some(piece) = next(&mut stream).await? {
         if collected.len() + piece.len() > limit_bytes {
             return Err(BodyError::TooLarge { limit_bytes });
         }
-        if collected.is_empty() && piece.len() == expected {
+        // A body in one piece, as most are, is not copied.
+        if collected.is_empty() && expected.is_some_and(|expected| piece.len() == expected) {
             return Ok(piece);
         }
         collected.extend_from_slice(&piece);
     }
-    Ok(collected.freeze())
+    match expected {
+        Some(expected) if collected.len() != expected => Err(BodyError::Broken),
+        _ => Ok(collected.freeze()),
+    }
 }
 
 /// The next piece of a body that is taken as it comes.
@@ -87,5 +91,14 @@ mod tests {
         let too_large = Err(BodyError::TooLarge { limit_bytes: 3 });
         assert_eq!(check(&["ab", "cd"], None, 3).await, too_large);
         assert_eq!(check(&[], Some("4"), 3).await, too_large);
+        assert_eq!(check(&["ab"], Some("3"), 3).await, Err(BodyError::Broken));
+    }
+
+    /// Regression: without a stated length, an empty first piece (HTTP/2 clients may send an empty frame) was taken for the
+    /// whole body.
+    #[tokio::test]
+    async fn an_empty_piece_is_not_the_end() {
+        assert_eq!(check(&["", "abc"], None, 3).await.expect("read"), "abc");
+        assert_eq!(check(&["", "ab", "", "c"], Some("3"), 3).await.expect("read"), "abc");
     }
 }
