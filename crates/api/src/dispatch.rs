@@ -7,14 +7,8 @@ use axum::{
 use galerie_arm::ArmError;
 
 use crate::{
-    arm::{self, response},
-    blob, content, graph, health, home,
-    hosts::AcceptedHost,
-    metadata,
-    middleware::request_ids::RequestIds,
-    oauth,
-    route_class::RouteClass,
-    state::ApiState,
+    arm, blob, content, front_door, graph, health, home, hosts::AcceptedHost, metadata,
+    middleware::request_ids::RequestIds, oauth, route_class::RouteClass, state::ApiState,
 };
 
 /// Everything that came through the middleware.
@@ -29,7 +23,7 @@ pub(crate) async fn dispatch(
         return health::ready();
     }
     let Some(Extension(host)) = host else {
-        return response::error(&ArmError::misdirected_request(""));
+        return front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids);
     };
     match class {
         RouteClass::Health => health::ready(),
@@ -38,7 +32,7 @@ pub(crate) async fn dispatch(
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,
         RouteClass::OAuth => oauth::answer(&state, request, &host, ids).await,
         RouteClass::Graph => graph::not_served(request.uri(), ids.correlation),
-        RouteClass::Blob => blob::answer(&state, request, ids).await,
+        RouteClass::Blob => blob::answer(&state, request, &host, ids).await,
         RouteClass::Content => content::answer(&state, request, &host, ids).await,
     }
 }

@@ -10,6 +10,7 @@ mod blob;
 mod body;
 mod content;
 mod dispatch;
+mod front_door;
 mod graph;
 mod health;
 mod home;

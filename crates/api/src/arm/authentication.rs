@@ -59,19 +59,27 @@ impl Refusal {
     /// The answer; a 401 says where tokens come from.
     pub(crate) fn response(&self, host: &AcceptedHost) -> Response {
         let mut response = response::error(&self.error);
-        if self.error.status == 401 {
-            let tenant = self.tenant.map_or_else(|| ANY_TENANT.to_owned(), |tenant| tenant.to_string());
-            let description: String = self.error.message.chars().filter(|c| is_quotable(*c)).collect();
-            let challenge = format!(
-                "Bearer authorization_uri=\"{}/{tenant}\", error=\"invalid_token\", error_description=\"{description}\"",
-                host.url()
-            );
-            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
+        if let Some(challenge) = self.challenge(host) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
+
+    /// What goes with a 401, in any protocol; other refusals have none.
+    pub(crate) fn challenge(&self, host: &AcceptedHost) -> Option<HeaderValue> {
+        if self.error.status != 401 {
+            return None;
+        }
+        let tenant = self.tenant.map_or_else(|| ANY_TENANT.to_owned(), |tenant| tenant.to_string());
+        let description: String = self.error.message.chars().filter(|c| is_quotable(*c)).collect();
+        let bearer = bearer_challenge(host, &tenant);
+        HeaderValue::from_str(&format!("{bearer}, error=\"invalid_token\", error_description=\"{description}\"")).ok()
+    }
+}
+
+/// Where tokens come from, as Entra's services write it. `tenant` is an id, a domain or an alias.
+pub(crate) fn bearer_challenge(host: &AcceptedHost, tenant: &str) -> String {
+    format!("Bearer authorization_uri=\"{}/{tenant}\"", host.url())
 }
 
 /// RFC 6750, section 3: an `error_description` has these characters only.

@@ -16,6 +16,7 @@ use super::error::Refusal;
 use crate::{
     arm::{authentication, response},
     body,
+    hosts::AcceptedHost,
     middleware::request_ids::RequestIds,
     state::ApiState,
 };
@@ -32,11 +33,17 @@ pub(super) async fn allow_bases(
     state: &ApiState,
     blob: &Blob,
     request: Request,
+    host: &AcceptedHost,
     ids: RequestIds,
 ) -> Result<Response, Refusal> {
     let caller = authentication::authenticate(state, request.headers(), None).await;
-    let caller = caller.map_err(|refusal| {
-        Refusal::Protocol(401, "NoAuthenticationInformation", format!("A bearer token is needed: {}", refusal.error))
+    let caller = caller.map_err(|refusal| match refusal.error.status {
+        401 => {
+            let message = format!("A bearer token is needed: {}", refusal.error);
+            Refusal::Unauthenticated(message, refusal.challenge(host))
+        }
+        // A catalogue that is away says nothing about the token.
+        _ => refusal.error.into(),
     })?;
     let versions: Vec<String> = serde_json::from_value(read_json(request).await?)
         .map_err(|_| Refusal::input("The body must be a JSON list of image version ids."))?;

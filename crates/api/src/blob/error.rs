@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     Protocol(u16, &'static str, String),
     /// A method that the URL does not have.
     Method,
+    /// No good token where one is needed; with the challenge that says where they come from.
+    Unauthenticated(String, Option<HeaderValue>),
     /// A range outside the blob, which has this many bytes.
     Range(u64),
 }
@@ -57,6 +59,15 @@ impl Refusal {
         Self::Protocol(412, "ConditionNotMet", message.to_owned())
     }
 
+    /// What ARM would say of a request that no handler has seen, or whose handler failed.
+    pub(super) fn of_the_front_door(error: &ArmError) -> Self {
+        let code = match error.status {
+            421 => "MisdirectedRequest",
+            _ => "InternalError",
+        };
+        Self::Protocol(error.status, code, error.message.clone())
+    }
+
     /// The answer. A HEAD has no body, so its code is in the header alone.
     pub(super) fn response(&self, method: &Method, ids: RequestIds) -> Response {
         let (status, code, message) = match self {
@@ -65,6 +76,7 @@ impl Refusal {
                 (status, code, error.to_string())
             }
             Self::Protocol(status, code, message) => (*status, *code, message.clone()),
+            Self::Unauthenticated(message, _) => (401, "NoAuthenticationInformation", message.clone()),
             Self::Method => {
                 (405, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.".to_owned())
             }
@@ -76,6 +88,9 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(ERROR_CODE, HeaderValue::from_static(code));
         match self {
+            Self::Unauthenticated(_, Some(challenge)) => {
+                headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+            }
             Self::Method => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PUT"))),
             Self::Range(length_bytes) => {
                 if let Ok(value) = HeaderValue::from_str(&format!("bytes */{length_bytes}")) {

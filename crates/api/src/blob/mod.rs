@@ -25,12 +25,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::Response,
 };
-use galerie_arm::timestamp;
+use galerie_arm::{ArmError, timestamp};
 use galerie_control::{Blob, BlobAction, BlobError};
-use time::{OffsetDateTime, macros::format_description};
+use time::{OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use self::{error::Refusal, sas::Presented};
 use crate::{
+    hosts::AcceptedHost,
     middleware::request_ids::RequestIds,
     query::{Query, segments},
     state::ApiState,
@@ -41,13 +42,20 @@ const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 const OWN_VERSION: &str = "2018-03-28";
 
 /// Answers a request to a blob.
-pub(crate) async fn answer(state: &ApiState, request: Request, ids: RequestIds) -> Response {
+pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
     let (method, version) = (request.method().clone(), asked_version(request.headers()));
-    let mut response = match route(state, request, ids).await {
+    let mut response = match route(state, request, host, ids).await {
         Ok(response) => response,
         Err(refusal) => refusal.response(&method, ids),
     };
     response.headers_mut().insert(VERSION, version);
+    response
+}
+
+/// An error that was met before or outside the blob, in storage's words.
+pub(crate) fn error(error: &ArmError, method: &Method, ids: RequestIds) -> Response {
+    let mut response = Refusal::of_the_front_door(error).response(method, ids);
+    response.headers_mut().insert(VERSION, HeaderValue::from_static(OWN_VERSION));
     response
 }
 
@@ -57,7 +65,7 @@ fn asked_version(headers: &HeaderMap) -> HeaderValue {
     headers.get(VERSION).filter(is_date).cloned().unwrap_or(HeaderValue::from_static(OWN_VERSION))
 }
 
-async fn route(state: &ApiState, request: Request, ids: RequestIds) -> Result<Response, Refusal> {
+async fn route(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Result<Response, Refusal> {
     let segments = segments(request.uri().path()).ok_or(BlobError::NotFound)?;
     let query = Query::parse(request.uri().query());
     let presented = Presented::read(&segments, &query)?;
@@ -67,7 +75,7 @@ async fn route(state: &ApiState, request: Request, ids: RequestIds) -> Result<Re
     match (method, comp.as_deref()) {
         (Method::PUT, Some("page")) => pages::write(&blob, request).await,
         (Method::PUT, None) => pages::create(&blob, &request.into_parts().0.headers).await,
-        (Method::PUT, Some("galerie-bases")) => chunks::allow_bases(state, &blob, request, ids).await,
+        (Method::PUT, Some("galerie-bases")) => chunks::allow_bases(state, &blob, request, host, ids).await,
         (Method::PUT, Some("galerie-blobs")) => chunks::put_blobs(&blob, request).await,
         (Method::PUT, Some("galerie-manifest")) => chunks::finish(&blob, request).await,
         (Method::GET | Method::HEAD, None) => read::read(&blob, &request.into_parts().0).await,
@@ -86,11 +94,17 @@ fn describe(response: &mut Response, blob: &Blob) {
 }
 
 /// RFC 9110, section 5.6.7.
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// Seconds since the epoch of a date as HTTP writes it. The two obsolete forms, which nobody sends, are none.
+fn parse_http_date(text: &str) -> Option<i64> {
+    Some(PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok()?.assume_utc().unix_timestamp())
+}
+
 fn http_date(unix_ms: i64) -> String {
-    let format =
-        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     let moment = OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    moment.format(&format).expect("every moment has these parts")
+    moment.format(HTTP_DATE).expect("every moment has these parts")
 }
 
 #[cfg(test)]
@@ -98,5 +112,7 @@ mod tests {
     #[test]
     fn dates_are_http_dates() {
         assert_eq!(super::http_date(784_111_777_999), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(super::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(super::parse_http_date("1994-11-06T08:49:37Z"), None);
     }
 }

@@ -38,7 +38,9 @@ const INERT: [(&str, &str); 3] = [
 /// `GET` and `HEAD` of the blob.
 pub(super) async fn read(blob: &Blob, request: &Parts) -> Result<Response, Refusal> {
     let headers = &request.headers;
-    conditions::check(headers, blob)?;
+    if let Some(unchanged) = conditions::check_read(headers, blob)? {
+        return Ok(unchanged);
+    }
     let length_bytes = blob.length_bytes();
     // Get Blob Properties knows no ranges.
     let is_head = request.method == Method::HEAD;
@@ -85,7 +87,9 @@ async fn digested(blob: &Blob, mut answer: Response, range: std::ops::Range<u64>
 
 /// `GET ?comp=pagelist`.
 pub(super) async fn page_list(blob: &Blob, request: &Parts) -> Result<Response, Refusal> {
-    conditions::check(&request.headers, blob)?;
+    if let Some(unchanged) = conditions::check_read(&request.headers, blob)? {
+        return Ok(unchanged);
+    }
     let query = Query::parse(request.uri.query());
     for name in ["prevsnapshot", "snapshot", "marker"] {
         if query.get(name).is_some_and(|value| !value.is_empty()) {

@@ -8,11 +8,13 @@ use axum::{
 };
 use galerie_arm::ArmError;
 
-use crate::{arm::response, route_class::RouteClass, state::ApiState};
+use super::request_ids::RequestIds;
+use crate::{front_door, route_class::RouteClass, state::ApiState};
 
 /// Puts the accepted host among the request's and the answer's extensions, or answers 421.
 pub(crate) async fn layer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    if RouteClass::of(request.uri().path()) == RouteClass::Health {
+    let class = RouteClass::of(request.uri().path());
+    if class == RouteClass::Health {
         // Probes come by address; the answer holds no URL.
         return next.run(request).await;
     }
@@ -24,7 +26,10 @@ pub(crate) async fn layer(State(state): State<ApiState>, mut request: Request, n
             response.extensions_mut().insert(accepted);
             response
         }
-        None => response::error(&ArmError::misdirected_request(host)),
+        None => {
+            let ids = RequestIds::of(&request);
+            front_door::error(&ArmError::misdirected_request(host), class, request.method(), ids)
+        }
     }
 }
 

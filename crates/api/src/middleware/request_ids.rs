@@ -25,6 +25,14 @@ pub(crate) struct RequestIds {
     pub(crate) correlation: Uuid,
 }
 
+impl RequestIds {
+    /// A request's, or new ones for a request that has none.
+    pub(crate) fn of(request: &Request) -> Self {
+        let given = request.extensions().get::<Self>().copied();
+        given.unwrap_or_else(|| Self { request: Uuid::new_v4(), correlation: Uuid::new_v4() })
+    }
+}
+
 /// Chooses the ids and puts them on the answer.
 pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let ids = RequestIds { request: Uuid::new_v4(), correlation: given_correlation(request.headers()) };

@@ -108,6 +108,14 @@ impl OAuthError {
         Self::new(415, "invalid_request", 900_144, description)
     }
 
+    /// What ARM would say of a request that no endpoint has seen, or whose endpoint failed.
+    pub(super) fn of_the_front_door(error: &galerie_arm::ArmError) -> Self {
+        match error.status {
+            500.. => Self::new(error.status, "server_error", 90_033, error.message.as_str()),
+            _ => Self::new(error.status, "invalid_request", 90_014, error.message.as_str()),
+        }
+    }
+
     fn server_error() -> Self {
         Self::new(500, "server_error", 90_033, "The identity provider failed. Try again.")
     }

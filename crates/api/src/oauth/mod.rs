@@ -9,12 +9,21 @@ mod error;
 mod resource;
 mod token;
 
-use axum::{extract::Request, http::Method, response::Response};
+use axum::{
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use galerie_arm::ArmError;
 use galerie_control::{Clock, SystemClock};
 
 use self::error::OAuthError;
 use crate::{
-    arm::response, hosts::AcceptedHost, middleware::request_ids::RequestIds, query::segments, state::ApiState,
+    arm::{authentication::bearer_challenge, response},
+    hosts::AcceptedHost,
+    middleware::request_ids::RequestIds,
+    query::segments,
+    state::ApiState,
 };
 
 /// Names that stand for whichever tenant the application is in.
@@ -33,10 +42,38 @@ enum Style {
 
 /// Answers a request to the identity provider.
 pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
+    let challenges = challenges(&request, host);
     match route(state, request, host).await {
         Ok(response) => response,
-        Err(error) => error.response(ids, SystemClock.now_ms()),
+        Err(error) => {
+            let mut response = error.response(ids, SystemClock.now_ms());
+            if response.status() == StatusCode::UNAUTHORIZED {
+                for challenge in challenges {
+                    response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+                }
+            }
+            response
+        }
     }
+}
+
+/// An error that was met before or outside the endpoints, in their words.
+pub(crate) fn error(error: &ArmError, ids: RequestIds) -> Response {
+    OAuthError::of_the_front_door(error).response(ids, SystemClock.now_ms())
+}
+
+/// What a 401 (`invalid_client`) is sent with: where tokens come from, and the client's own scheme when it used one (RFC
+/// 6749, section 5.2).
+fn challenges(request: &Request, host: &AcceptedHost) -> Vec<HeaderValue> {
+    let tenant = segments(request.uri().path()).and_then(|found| found.into_iter().next());
+    let is_plain = |tenant: &String| tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let tenant = tenant.filter(is_plain).unwrap_or_else(|| TENANT_ALIASES[0].to_owned());
+    let mut challenges: Vec<HeaderValue> =
+        HeaderValue::from_str(&bearer_challenge(host, &tenant)).into_iter().collect();
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        challenges.push(HeaderValue::from_static("Basic realm=\"token\", charset=\"UTF-8\""));
+    }
+    challenges
 }
 
 async fn route(state: &ApiState, request: Request, host: &AcceptedHost) -> Result<Response, OAuthError> {

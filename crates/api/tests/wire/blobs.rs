@@ -170,6 +170,54 @@ async fn a_sas_that_was_changed_revoked_or_is_over_is_403() {
     expect(&sas, Method::GET, 403, "AuthenticationFailed").await;
 }
 
+/// Regression: a client that had what there is was told 412 where storage says 304, and times were not compared.
+#[tokio::test]
+async fn reads_of_what_the_client_has_are_304() {
+    let gallery = Gallery::start().await;
+    let sas = upload(&gallery).await;
+    let head = gallery.blob(Method::HEAD, &sas, "", &[], Bytes::new()).await.expect(200);
+    let header = |name: &str| head.header(name).unwrap_or_else(|| panic!("no {name}")).to_owned();
+    let (etag, modified) = (header("etag"), header("last-modified"));
+    let (etag, modified) = (etag.as_str(), modified.as_str());
+    let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (name, value, read, write) in [
+        ("if-none-match", etag, 304, 412),
+        ("if-none-match", "\"other\"", 200, 201),
+        ("if-match", etag, 200, 201),
+        ("if-match", "\"other\"", 412, 412),
+        ("if-modified-since", modified, 304, 412),
+        ("if-modified-since", past, 200, 201),
+        ("if-unmodified-since", modified, 200, 201),
+        ("if-unmodified-since", past, 412, 412),
+        ("if-modified-since", "yesterday", 400, 400),
+    ] {
+        for (method, query) in [(Method::GET, ""), (Method::HEAD, ""), (Method::GET, "comp=pagelist")] {
+            let answer = gallery.blob(method.clone(), &sas, query, &[(name, value)], Bytes::new()).await;
+            assert_eq!(answer.status, read, "{method} {query} {name}: {value}");
+            if read == 304 {
+                assert!(answer.body.is_empty() && answer.header("etag") == Some(etag), "{answer}");
+            }
+        }
+        let update = [("x-ms-page-write", "update"), ("x-ms-range", "bytes=0-511"), (name, value)];
+        let answer = gallery.blob(Method::PUT, &sas, "comp=page", &update, page(1, 1)).await;
+        assert_eq!(answer.status, write, "{name}: {value}: {answer}");
+    }
+}
+
+/// Regression: this 401 alone did not say where tokens come from.
+#[tokio::test]
+async fn bases_without_a_token_are_401_with_a_challenge() {
+    let gallery = Gallery::start().await;
+    let sas = upload(&gallery).await;
+    for authorization in [None, Some("Bearer x")] {
+        let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
+        let answer = gallery.blob(Method::PUT, &sas, "comp=galerie-bases", &headers, Bytes::from_static(b"[]")).await;
+        assert_eq!((answer.status, answer.header("x-ms-error-code")), (401, Some("NoAuthenticationInformation")));
+        let challenge = answer.header("www-authenticate").expect("a challenge");
+        assert!(challenge.starts_with("Bearer authorization_uri=\"https://localhost:8443/"), "{challenge}");
+    }
+}
+
 /// The disk's uid in a SAS.
 fn uuid_of(sas: &str) -> String {
     sas.split("/blob/").nth(1).and_then(|rest| rest.split('/').next()).expect("a uid").to_owned()

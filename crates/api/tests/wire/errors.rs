@@ -148,6 +148,33 @@ async fn undeclared_members_are_refused_unless_the_version_is_newer_than_our_dat
     assert_eq!(gallery.get(&newer).await.json()["properties"]["surprise"], 1);
 }
 
+/// Regression: 421 was ARM's JSON on every path.
+#[tokio::test]
+async fn a_strangers_host_is_told_in_the_protocols_own_words() {
+    let gallery = Gallery::start().await;
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("host", "evil.example").body(Body::empty());
+        gallery.send(request.expect("a request")).await.expect(421)
+    };
+    for path in
+        ["/", "/subscriptions?api-version=2022-12-01", "/metadata/endpoints?api-version=2022-09-01", "/content/x"]
+    {
+        assert_eq!(ask(path).await.code(), "MisdirectedRequest", "{path}");
+    }
+    for path in ["/t/oauth2/v2.0/token", "/adfs/oauth2/token", "/t/v2.0/.well-known/openid-configuration"] {
+        let document = ask(path).await.json();
+        assert_eq!(document["error"], "invalid_request", "{path}");
+        assert!(document["error_description"].as_str().is_some_and(|text| text.contains("evil.example")), "{document}");
+    }
+    let graph = ask("/msgraph/v1.0/me").await.json();
+    assert_eq!(graph["error"]["code"], "MisdirectedRequest");
+    assert!(graph["error"]["innerError"]["request-id"].is_string(), "{graph}");
+    let blob = ask("/blob/8c9d1c1e-35d1-4b39-9d0c-5a3a3e3d1b11/d").await;
+    assert_eq!(blob.header("x-ms-error-code"), Some("MisdirectedRequest"));
+    assert_eq!(blob.header("content-type"), Some("application/xml"));
+    assert!(blob.header("x-ms-version").is_some());
+}
+
 #[tokio::test]
 async fn graph_and_storage_have_their_own_forms() {
     let gallery = Gallery::start().await;
