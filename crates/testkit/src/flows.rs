@@ -17,7 +17,8 @@ const POLL_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
 const WRITE_BYTES: usize = 4 << 20;
 
 impl Gallery {
-    /// Polls the operation of an accepted request until it ends; answers its status document.
+    /// Polls the operation of an accepted request until it ends; answers its status document. Every document on the way must
+    /// be 200 and name the pause: clients wait half a minute otherwise.
     ///
     /// # Panics
     /// When the answer has no operation, or it does not end.
@@ -26,6 +27,7 @@ impl Gallery {
             accepted.header("azure-asyncoperation").unwrap_or_else(|| panic!("no operation: {accepted}")).to_owned();
         for _ in 0..MOST_POLLS {
             let answer = self.get(&url).await.expect(200);
+            assert_eq!(answer.header("retry-after"), Some("1"), "{answer}");
             let document = answer.json();
             if document["status"] != "InProgress" {
                 return document;
@@ -46,7 +48,8 @@ impl Gallery {
         document
     }
 
-    /// Polls the `Location` of an accepted request until it is no longer 202.
+    /// Polls the `Location` of an accepted request until it is no longer 202. Every 202 on the way must name the pause and
+    /// where to go on.
     ///
     /// # Panics
     /// When there is none, or it does not end.
@@ -57,6 +60,8 @@ impl Gallery {
             if answer.status != 202 {
                 return answer;
             }
+            assert_eq!(answer.header("retry-after"), Some("1"), "{answer}");
+            assert_eq!(answer.header("location"), Some(url.as_str()), "{answer}");
             tokio::time::sleep(POLL_EVERY).await;
         }
         panic!("{url} does not end");

@@ -46,6 +46,17 @@ impl Default for GalleryOptions {
     }
 }
 
+/// A tenant beside the gallery's first.
+#[derive(Debug)]
+pub struct SecondTenant {
+    /// Its id.
+    pub tenant: Uuid,
+    /// Its subscription.
+    pub subscription: Uuid,
+    /// Its administrator's token for Azure Resource Manager.
+    pub token: String,
+}
+
 /// A running gallery.
 pub struct Gallery {
     /// The domain, for what has no route.
@@ -115,13 +126,22 @@ impl Gallery {
     }
 
     async fn ask_token(&self) -> String {
+        self.token_of(&self.tenant.to_string(), self.client_id, self.client_secret()).await
+    }
+
+    async fn token_of(&self, tenant: &str, client_id: Uuid, secret: &str) -> String {
         let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://{HOST}/.default",
-            self.client_id,
-            self.client_secret()
+            "grant_type=client_credentials&client_id={client_id}&client_secret={secret}&scope=https://{HOST}/.default"
         );
-        let answer = self.form(&format!("/{}/oauth2/v2.0/token", self.tenant), &form).await.expect(200);
+        let answer = self.form(&format!("/{tenant}/oauth2/v2.0/token"), &form).await.expect(200);
         answer.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes a tenant beside the first, with a subscription and an administrator, whose token it asks for.
+    pub async fn second_tenant(&self) -> SecondTenant {
+        let new = self.control.add_tenant("Other").await.expect("a tenant");
+        let token = self.token_of(&new.tenant.to_string(), new.client_id, new.client_secret.expose_secret()).await;
+        SecondTenant { tenant: new.tenant, subscription: new.subscription, token }
     }
 
     /// Posts a form, without a token.

@@ -20,5 +20,5 @@ pub mod vhd;
 pub use self::{
     answer::Answer,
     clock::VirtualClock,
-    gallery::{Gallery, GalleryOptions},
+    gallery::{Gallery, GalleryOptions, SecondTenant},
 };

@@ -3,6 +3,7 @@
 mod accepted;
 mod blobs;
 mod content;
+mod contract;
 mod documents;
 mod errors;
 mod groups;
@@ -11,4 +12,5 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod tenants;
 mod tokens;

@@ -25,7 +25,7 @@ async fn subscriptions(gallery: &Gallery, token: &str) -> Answer {
     gallery.send(request.body(Body::empty()).expect("a request")).await
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let payload = token.split('.').nth(1).expect("three parts");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
@@ -62,7 +62,11 @@ async fn v1_takes_a_resource_and_answers_numbers_as_text() {
     }
     assert_eq!(answer.json()["resource"], "https://management.core.windows.net/");
     let token = access_token(&answer);
-    assert_eq!(claims(&token)["ver"], "1.0");
+    let claims = claims(&token);
+    assert_eq!((&claims["ver"], &claims["idtyp"]), (&"1.0".into(), &"app".into()));
+    assert_eq!(claims["tid"], gallery.tenant.to_string());
+    assert_eq!(claims["appid"], gallery.client_id.to_string());
+    assert!(claims["oid"].is_string(), "{claims}");
     assert_eq!(subscriptions(&gallery, &token).await.status, 200);
 }
 
@@ -71,8 +75,12 @@ async fn adfs_style_works_without_a_tenant() {
     let gallery = Gallery::start().await;
     let discovery = get(&gallery, "/adfs/.well-known/openid-configuration").await.expect(200).json();
     assert_eq!(discovery["token_endpoint"], "https://localhost:8443/adfs/oauth2/token");
-    let answer = ask(&gallery, "/adfs/oauth2/token", "scope=https://localhost:8443/.default").await.expect(200);
-    assert_eq!(subscriptions(&gallery, &access_token(&answer)).await.status, 200);
+    for wanted in ["scope=https://localhost:8443/.default", "resource=https%3A%2F%2Flocalhost%3A8443%2F"] {
+        let answer = ask(&gallery, "/adfs/oauth2/token", wanted).await.expect(200);
+        assert!(answer.json()["expires_in"].is_u64(), "{wanted}");
+        assert_eq!(claims(&access_token(&answer))["iss"], "https://localhost:8443/adfs", "{wanted}");
+        assert_eq!(subscriptions(&gallery, &access_token(&answer)).await.status, 200, "{wanted}");
+    }
 }
 
 #[tokio::test]
@@ -103,6 +111,8 @@ async fn arm_takes_each_of_its_audiences_and_refuses_the_others() {
         ("https://management.azure.com/", 200),
         ("https://management.core.windows.net", 200),
         ("https://graph.microsoft.com", 401),
+        ("https://graph.windows.net/", 401),
+        ("https://managedhsm.azure.net", 401),
         ("https://localhost:8443/msgraph", 401),
         ("https://storage.azure.com/", 401),
         ("https://vault.azure.net", 401),
@@ -193,6 +203,7 @@ async fn faults_at_the_token_endpoint_are_oauths() {
         ("/common/userrealm/somebody".to_owned(), String::new(), 404, "invalid_request"),
     ] {
         let answer = gallery.form(&path, &form).await;
+        assert_eq!(answer.header("www-authenticate").is_some(), status == 401, "{form}");
         let document = answer.json();
         assert_eq!((answer.status, document["error"].as_str()), (status, Some(error)), "{form}: {document}");
         assert!(document["error_description"].as_str().is_some_and(|text| text.starts_with("AADSTS")), "{document}");
@@ -205,9 +216,42 @@ async fn faults_at_the_token_endpoint_are_oauths() {
     }
     let json =
         Request::post(&endpoint).header("content-type", "application/json").body("{}".into()).expect("a request");
-    assert_eq!(gallery.send(json).await.status, 415);
-    assert_eq!(get(&gallery, &endpoint).await.status, 405);
+    let large = Request::post(&endpoint).body(vec![b'a'; 65 * 1024].into()).expect("a request");
+    for (answer, status) in [
+        (gallery.send(json).await, 415),
+        (get(&gallery, &endpoint).await, 405),
+        (gallery.send(large).await, 413),
+        (gallery.form(&format!("/{}/discovery/v2.0/keys", gallery.tenant), "").await, 405),
+    ] {
+        assert_eq!((answer.status, &answer.json()["error"]), (status, &"invalid_request".into()), "{answer}");
+        assert!(answer.json()["error_description"].as_str().is_some_and(|text| text.starts_with("AADSTS")), "{answer}");
+    }
     assert_eq!(get(&gallery, "/none/v2.0/.well-known/openid-configuration").await.status, 400);
+}
+
+/// Regression: the token endpoint's 401 did not say where tokens come from, nor which scheme was refused.
+#[tokio::test]
+async fn invalid_clients_are_challenged() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let gallery = Gallery::start().await;
+    let tenant = gallery.tenant;
+    let wanted = "scope=https://localhost:8443/.default";
+    let form = format!("grant_type=client_credentials&client_id={}&client_secret=no&{wanted}", gallery.client_id);
+    for (path, name) in [
+        (format!("/{tenant}/oauth2/v2.0/token"), tenant.to_string()),
+        ("/organizations/oauth2/v2.0/token".to_owned(), "organizations".to_owned()),
+        ("/adfs/oauth2/token".to_owned(), "adfs".to_owned()),
+    ] {
+        let refused = gallery.form(&path, &form).await.expect(401);
+        let expected = format!("Bearer authorization_uri=\"https://localhost:8443/{name}\"");
+        assert_eq!(refused.header("www-authenticate"), Some(expected.as_str()), "{path}");
+    }
+    let request = Request::post(format!("/{tenant}/oauth2/v2.0/token"))
+        .header("authorization", format!("Basic {}", STANDARD.encode(format!("{}:no", gallery.client_id))))
+        .body(format!("grant_type=client_credentials&{wanted}").into());
+    let refused = gallery.send(request.expect("a request")).await.expect(401);
+    let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
+    assert!(challenges.len() == 2 && challenges[1].as_bytes().starts_with(b"Basic realm="), "{challenges:?}");
 }
 
 #[tokio::test]

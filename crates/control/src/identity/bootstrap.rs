@@ -57,22 +57,26 @@ impl Control {
         if let Some((tenant, subscription, client_id)) = first(&mut tx).await? {
             return Ok(Bootstrap { tenant, subscription, client_id, client_secret: None });
         }
-        let now_ms = self.now_ms();
-        let (tenant, subscription) = (Uuid::new_v4(), Uuid::new_v4());
-        let home = TenantRow {
-            id: tenant,
-            display_name: "Galerie".to_owned(),
-            default_domain: format!("{}.galerie.internal", tenant.simple()),
-            created_ms: now_ms,
-        };
-        tenant::insert(&mut tx, &home).await?;
-        let row = SubscriptionRow { id: subscription, tenant, display_name: "Galerie".to_owned(), created_ms: now_ms };
-        subscription::insert(&mut tx, &row).await?;
-        setting::put(&mut tx, setting::FIRST_TENANT, &tenant.to_string()).await?;
-        setting::put(&mut tx, setting::FIRST_SUBSCRIPTION, &subscription.to_string()).await?;
-        let (client_id, secret) = add_administrator(&mut tx, self.keys(), tenant, now_ms).await?;
+        let new = add_tenant(&mut tx, self.keys(), "Galerie", self.now_ms()).await?;
+        setting::put(&mut tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
+        setting::put(&mut tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
+        setting::put(&mut tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
         tx.commit().await?;
-        Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(secret) })
+        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
+        Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(client_secret) })
+    }
+
+    /// Makes a tenant beside the first, with a subscription and an administrator of its own. No route leads here yet; it is
+    /// how tests see that tenants are kept apart.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn add_tenant(&self, display_name: &str) -> Result<NewAdministrator, Error> {
+        let mut tx = self.db().write().await?;
+        let new = add_tenant(&mut tx, self.keys(), display_name, self.now_ms()).await?;
+        tx.commit().await?;
+        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
+        Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
 
     /// Makes a new administrator. The former ones lose their secrets and their rank, so their tokens are worth nothing.
@@ -83,7 +87,9 @@ impl Control {
         let mut tx = self.db().write().await?;
         let Some((tenant, subscription, _)) = first(&mut tx).await? else { return Err(Error::NotBootstrapped) };
         service_principal::demote_administrators(&mut tx, tenant).await?;
-        let (client_id, client_secret) = add_administrator(&mut tx, self.keys(), tenant, self.now_ms()).await?;
+        let (principal, client_id, client_secret) =
+            add_administrator(&mut tx, self.keys(), tenant, self.now_ms()).await?;
+        setting::put(&mut tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
         tx.commit().await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
@@ -102,12 +108,37 @@ async fn first(tx: &mut Connection) -> Result<Option<(Uuid, Uuid, Uuid)>, Error>
     Ok(Some((tenant, subscription, principal.app_id)))
 }
 
+/// A tenant as it was made.
+struct NewTenant {
+    tenant: Uuid,
+    subscription: Uuid,
+    principal: Uuid,
+    client_id: Uuid,
+    client_secret: SecretString,
+}
+
+async fn add_tenant(tx: &mut Connection, keys: &Keys, display_name: &str, now_ms: i64) -> Result<NewTenant, Error> {
+    let (tenant, subscription) = (Uuid::new_v4(), Uuid::new_v4());
+    let row = TenantRow {
+        id: tenant,
+        display_name: display_name.to_owned(),
+        default_domain: format!("{}.galerie.internal", tenant.simple()),
+        created_ms: now_ms,
+    };
+    tenant::insert(tx, &row).await?;
+    let row = SubscriptionRow { id: subscription, tenant, display_name: display_name.to_owned(), created_ms: now_ms };
+    subscription::insert(tx, &row).await?;
+    let (principal, client_id, client_secret) = add_administrator(tx, keys, tenant, now_ms).await?;
+    Ok(NewTenant { tenant, subscription, principal, client_id, client_secret })
+}
+
+/// Object id, client id and secret of a new administrator.
 async fn add_administrator(
     tx: &mut Connection,
     keys: &Keys,
     tenant: Uuid,
     now_ms: i64,
-) -> Result<(Uuid, SecretString), Error> {
+) -> Result<(Uuid, Uuid, SecretString), Error> {
     let principal = ServicePrincipalRow {
         id: Uuid::new_v4(),
         tenant,
@@ -119,8 +150,7 @@ async fn add_administrator(
     service_principal::insert(tx, &principal).await?;
     let secret = new_secret()?;
     service_principal::insert_secret(tx, principal.id, &keys.secret_hash(&secret), now_ms, None).await?;
-    setting::put(tx, setting::ADMINISTRATOR, &principal.id.to_string()).await?;
-    Ok((principal.app_id, SecretString::from(secret.as_str())))
+    Ok((principal.id, principal.app_id, SecretString::from(secret.as_str())))
 }
 
 /// Hexadecimal digits only: no shell, URL or option parser stumbles over them.

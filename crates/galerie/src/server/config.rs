@@ -236,6 +236,28 @@ fn is_dns_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// What serde says there is, when it meets a key that is not: every key between backquotes, after the first.
+    fn keys(refused: &str) -> BTreeSet<String> {
+        let error = toml::from_str::<Config>(refused).unwrap_err().to_string();
+        let listed = error.split("expected one of").nth(1).expect("a list of keys");
+        listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_key_is_documented_and_nothing_else_is() {
+        let text = include_str!("../../../../docs/configuration.md");
+        let in_file = text.split("## In the file").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a part");
+        let headings = in_file.lines().filter_map(|line| line.strip_prefix("### "));
+        let documented: BTreeSet<String> = headings
+            .flat_map(|line| line.split('`').skip(1).step_by(2))
+            .map(|key| key.trim_matches(['[', ']']).to_owned())
+            .collect();
+        assert_eq!(documented, keys("none = 1"));
+        let region = in_file.split("### ").find(|part| part.starts_with("`[[regions]]`")).expect("a part of its own");
+        let rows = region.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), keys("[[regions]]\nname = 'x'\nnone = 1"));
+    }
+
     fn check(text: &str, expected: &str) {
         let found = match Config::parse(text, Path::new("/etc/galerie")) {
             Ok(config) => format!("{config:?}"),
