@@ -19,7 +19,7 @@ use galerie_store::{
     segment::Segment,
 };
 
-use crate::{Error, Imported, Result, error::store_error, region::ChunkUpload};
+use crate::{Error, Imported, Result, blocking::blocking, error::store_error, region::ChunkUpload};
 
 /// The most blobs that one upload may name: 64 TiB of average chunks would be a billion; this is 4 TiB of them, and
 /// bounds an upload's memory to about 2 GiB in the worst case, 50 MiB for 100 GiB of new data.
@@ -91,7 +91,7 @@ impl ChunkUpload for StoreChunkUpload {
 
     async fn put(&self, blobs: Vec<StoredBlob>) -> Result<()> {
         let (sink, known) = (self.sink.clone(), self.known.clone());
-        blocking(move || blobs.into_iter().try_for_each(|blob| put_blob(&*sink, &known, blob))).await
+        blocking("take blobs", move || blobs.into_iter().try_for_each(|blob| put_blob(&*sink, &known, blob))).await
     }
 
     async fn finish(&self, manifest: ManifestId) -> Result<Imported> {
@@ -99,7 +99,7 @@ impl ChunkUpload for StoreChunkUpload {
         let virtual_size_bytes =
             known.ok_or_else(|| Error::NotFound(format!("the manifest {manifest} was not sent in this upload")))?;
         let sink = self.sink.clone();
-        blocking(move || sink.finish().map_err(store_error("make the upload durable"))).await?;
+        blocking("finish an upload", move || sink.finish().map_err(store_error("make the upload durable"))).await?;
         Ok(Imported { manifest, virtual_size_bytes })
     }
 }
@@ -183,8 +183,4 @@ fn short(id: BlobId) -> ShortId {
 
 fn refused(what: &'static str) -> impl Fn(galerie_store::Error) -> Error {
     move |e| Error::Refused(format!("the {what} was refused: {e}"))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Cancelled))
 }

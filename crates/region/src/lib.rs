@@ -3,6 +3,7 @@
 //! A region is a name and a store root. The control plane above decides *what* should be where and who may read it; a
 //! [`Region`] stages uploads, imports them, copies images from other regions, and reads them. It knows no ARM.
 
+mod blocking;
 mod chunk_upload;
 pub mod error;
 pub mod local;

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, Imported, Result, UploadId, UploadRange,
+    blocking::blocking,
     chunk_upload::StoreChunkUpload,
     error::store_error,
     region::{ChunkUpload, Region},
@@ -162,10 +163,8 @@ impl Region for LocalRegion {
         cancel: CancellationToken,
     ) -> Result<Imported> {
         let (file, _) = self.staging.open_for_import(upload).await?;
-        let image = tokio::task::spawn_blocking(move || formats::open(file, Some(Format::Vhd)))
-            .await
-            .map_err(|_| Error::Cancelled)?
-            .map_err(|e| Error::Refused(format!("the upload is not a fixed VHD: {e}")))?;
+        let open = move || formats::open(file, Some(Format::Vhd)).map_err(not_opened);
+        let image = blocking("open an upload", open).await?;
         self.import(tenant, image.guest, condemned, progress, cancel).await
     }
 
@@ -252,6 +251,15 @@ impl Region for LocalRegion {
     }
 }
 
+/// Only what the file says of itself is final; that it could not be read may pass.
+fn not_opened(error: galerie_disk::Error) -> Error {
+    match error {
+        galerie_disk::Error::Io { action, source } => Error::Io { action, source },
+        galerie_disk::Error::Store(source) => store_error("open an upload")(source),
+        refusal => Error::Refused(format!("the upload is not a fixed VHD: {refusal}")),
+    }
+}
+
 fn staging_directory(root: &Path) -> PathBuf {
     root.join("staging")
 }
@@ -273,5 +281,23 @@ impl GuestBytes for Zeros {
 
     fn next_data(&self, _offset_bytes: u64) -> galerie_store::Result<Option<std::ops::Range<u64>>> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a file that could not be read for the moment was refused for good, as no VHD.
+    #[test]
+    fn only_what_the_file_says_is_final() {
+        let busy = || std::io::Error::from_raw_os_error(24);
+        for (error, passing) in [
+            (galerie_disk::Error::Io { action: "read".to_owned(), source: busy() }, true),
+            (galerie_disk::Error::Store(galerie_store::Error::Unavailable("away".to_owned())), true),
+            (galerie_disk::Error::Invalid("no footer".to_owned()), false),
+        ] {
+            assert_eq!(not_opened(error).is_passing(), passing);
+        }
     }
 }

@@ -3,10 +3,16 @@
 //! A file system's own map of holes is as coarse as its blocks, and cannot tell a page of written zeros from one that was
 //! never written; Azure's Get Page Ranges does both. The bits follow the bytes: a page is marked after it is durable and
 //! unmarked after it is zeros, so a crash in between leaves only what nobody was told.
+//!
+//! Whole bytes are unmarked by making a hole: clearing all of a large upload, which is how clients begin, then neither
+//! writes its map nor leaves it to be read.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
-use rustix::fs::SeekFrom;
+use rustix::{
+    fs::{FallocateFlags, SeekFrom},
+    io::Errno,
+};
 
 /// How much of the map is read or filled at a time.
 const READ_BYTES: u64 = 4096;
@@ -34,7 +40,6 @@ impl PageMap {
             return Ok(());
         }
         let (first, last) = (pages.start / 8, (pages.end - 1) / 8);
-        let fill = if written { 0xff } else { 0 };
         for at in [first, last] {
             let mask = mask(at, pages);
             let mut byte = [0];
@@ -42,12 +47,29 @@ impl PageMap {
             byte[0] = if written { byte[0] | mask } else { byte[0] & !mask };
             self.file.write_all_at(&byte, at)?;
         }
-        let between = usize::try_from(last.saturating_sub(first + 1)).map_err(io::Error::other)?;
+        let between = first + 1..last.max(first + 1);
+        if written { self.fill(between, 0xff) } else { self.punch(between) }
+    }
+
+    /// Whole bytes of zeros, as a hole where the file system can make one.
+    fn punch(&self, bytes: Range<u64>) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, hole, bytes.start, bytes.end - bytes.start) {
+            Err(Errno::OPNOTSUPP) => self.fill(bytes, 0),
+            punched => Ok(punched?),
+        }
+    }
+
+    fn fill(&self, bytes: Range<u64>, fill: u8) -> io::Result<()> {
         let whole = [fill; READ_BYTES as usize];
-        let mut at = first + 1;
-        for length in (0..between).step_by(whole.len()).map(|done| (between - done).min(whole.len())) {
-            self.file.write_all_at(&whole[..length], at)?;
-            at += length as u64;
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let length = (bytes.end - at).min(READ_BYTES);
+            self.file.write_all_at(&whole[..length as usize], at)?;
+            at += length;
         }
         Ok(())
     }
@@ -82,7 +104,7 @@ impl PageMap {
     fn next_data(&self, at: u64) -> io::Result<Option<Range<u64>>> {
         let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
             Ok(start) => start,
-            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            Err(Errno::NXIO) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
         let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start))?;
@@ -146,5 +168,22 @@ mod tests {
             map.set(&(page..page + 1), true).expect("set");
         }
         assert_eq!(map.runs(100, 2).expect("runs"), vec![1..2, 3..100]);
+    }
+
+    /// Regression: clearing all of an upload wrote its whole map, 8 GiB for 32 TiB, and every list of ranges read it.
+    #[test]
+    fn clearing_everything_writes_next_to_nothing() {
+        use std::os::unix::fs::MetadataExt;
+        let pages = (1 << 40) / 512;
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(PageMap::length_bytes(pages)).expect("a length");
+        let map = PageMap::new(file);
+        map.set(&(5..6), true).expect("set");
+        map.set(&(900_000..1_000_000), true).expect("set");
+        map.set(&(0..pages), false).expect("clear");
+        assert_eq!(map.runs(pages, 10).expect("runs"), Vec::<Range<u64>>::new());
+        // Blocks of 512 bytes; the first and the last byte are still written.
+        let blocks = map.file.metadata().expect("metadata").blocks();
+        assert!(blocks <= 1024, "{blocks} blocks");
     }
 }

@@ -4,20 +4,28 @@
 //! pages that were written (`.page-map`). Pages that were never written or were cleared are holes and read as zeros.
 //! Every write is durable before it is acknowledged, because an upload tool does not send an acknowledged page twice.
 //!
+//! An upload is made by whichever request comes first, and clients send their first pages side by side. So making,
+//! marking and removing one are done under its own lock, and what is made never replaces what is there.
+//!
 //! It deliberately knows nothing of what the bytes mean: the import decides that, once, when access ends.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use bytes::{Bytes, BytesMut};
-use rustix::fs::FallocateFlags;
+use rustix::{
+    fs::{CWD, FallocateFlags, RenameFlags, renameat_with},
+    io::Errno,
+};
+use uuid::Uuid;
 
-use crate::{Error, Result, UploadId, UploadRange, page_map::PageMap};
+use crate::{Error, Result, UploadId, UploadRange, blocking::blocking, page_map::PageMap};
 
 /// The unit of page-blob writes (Azure Storage, "Put Page").
 pub const PAGE_SIZE_BYTES: u64 = 512;
@@ -28,16 +36,19 @@ const RANGES_MAX: usize = 65_536;
 
 const EXTENSION: &str = "page-blob";
 const MAP_EXTENSION: &str = "page-map";
-/// An upload's file before it appears.
+/// A file before it appears: `{upload}.{random}.part`.
 const PART_EXTENSION: &str = "part";
 
 /// The staged uploads of one region.
 #[derive(Debug, Clone)]
 pub struct Staging {
     directory: Arc<PathBuf>,
-    /// Held while a page map changes: neighbouring writes share its bytes.
-    maps: Arc<Mutex<()>>,
+    locks: Arc<Locks>,
 }
+
+/// One lock for each upload that is being changed. Held while it is made or removed, and while its page map changes:
+/// neighbouring writes share the map's bytes.
+type Locks = Mutex<HashMap<UploadId, Weak<Mutex<()>>>>;
 
 impl Staging {
     /// Opens (and makes, if need be) the directory of staged uploads.
@@ -46,7 +57,7 @@ impl Staging {
     /// `Io` when it cannot be made.
     pub fn open(directory: PathBuf) -> Result<Self> {
         fs::create_dir_all(&directory).map_err(|e| io_error(format!("create {}", directory.display()), e))?;
-        Ok(Self { directory: Arc::new(directory), maps: Arc::default() })
+        Ok(Self { directory: Arc::new(directory), locks: Arc::default() })
     }
 
     /// Makes room for an upload; does nothing when it exists with that size.
@@ -54,8 +65,13 @@ impl Staging {
     /// # Errors
     /// `Invalid` when it exists with another size, `Io`, `Full`.
     pub async fn create(&self, upload: UploadId, size_bytes: u64) -> Result<()> {
-        let (path, directory) = (self.path(upload), self.directory.clone());
-        blocking(move || create_sparse(&path, &directory, size_bytes)).await
+        let staging = self.clone();
+        blocking("make room for an upload", move || {
+            let lock = staging.lock(upload);
+            let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            create_sparse(&staging.path(upload), &staging.directory, size_bytes)
+        })
+        .await
     }
 
     /// Writes whole pages; durable when it returns.
@@ -64,7 +80,7 @@ impl Staging {
     /// `NotFound`, `Invalid` for a range outside the upload or off page boundaries, `Io`, `Full`.
     pub async fn write(&self, upload: UploadId, offset_bytes: u64, bytes: Bytes) -> Result<()> {
         let staging = self.clone();
-        blocking(move || {
+        blocking("write pages", move || {
             let path = staging.path(upload);
             let file = open(&path, upload)?;
             check_pages(&file, &path, offset_bytes, bytes.len() as u64)?;
@@ -82,7 +98,7 @@ impl Staging {
     /// As [`Staging::write`].
     pub async fn clear(&self, upload: UploadId, range_bytes: UploadRange) -> Result<()> {
         let staging = self.clone();
-        blocking(move || {
+        blocking("clear pages", move || {
             let path = staging.path(upload);
             let file = open(&path, upload)?;
             let length_bytes = range_bytes.end.saturating_sub(range_bytes.start);
@@ -103,7 +119,7 @@ impl Staging {
     /// `NotFound`, `Invalid` for a range outside the upload, `Io`.
     pub async fn read(&self, upload: UploadId, range_bytes: UploadRange) -> Result<Bytes> {
         let path = self.path(upload);
-        blocking(move || {
+        blocking("read pages", move || {
             let file = open(&path, upload)?;
             let size_bytes = size_of(&file, &path)?;
             if range_bytes.start > range_bytes.end || range_bytes.end > size_bytes {
@@ -128,7 +144,7 @@ impl Staging {
     /// `NotFound`, `Io`.
     pub async fn ranges(&self, upload: UploadId) -> Result<Vec<UploadRange>> {
         let staging = self.clone();
-        blocking(move || {
+        blocking("list page ranges", move || {
             let path = staging.path(upload);
             let size_bytes = size_of(&open(&path, upload)?, &path)?;
             let runs = staging.map(upload)?.runs(size_bytes / PAGE_SIZE_BYTES, RANGES_MAX);
@@ -143,11 +159,15 @@ impl Staging {
     /// # Errors
     /// `Io`.
     pub async fn remove(&self, upload: UploadId) -> Result<()> {
-        let path = self.path(upload);
-        blocking(move || {
-            [path.with_extension(MAP_EXTENSION), path.with_extension(PART_EXTENSION), path.clone()]
-                .iter()
-                .try_for_each(|path| remove(path))
+        let staging = self.clone();
+        blocking("remove an upload", move || {
+            let lock = staging.lock(upload);
+            let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let path = staging.path(upload);
+            let files = files(&staging.directory)?;
+            let parts = files.into_iter().filter(|file| file.upload == upload && file.extension == PART_EXTENSION);
+            let parts = parts.map(|file| staging.directory.join(file.name));
+            parts.chain([path.with_extension(MAP_EXTENSION), path]).try_for_each(|path| remove(&path))
         })
         .await
     }
@@ -158,16 +178,8 @@ impl Staging {
     /// `Io`.
     pub async fn list(&self) -> Result<Vec<UploadId>> {
         let directory = self.directory.clone();
-        blocking(move || {
-            let failed = |e| io_error(format!("list {}", directory.display()), e);
-            let mut uploads = Vec::new();
-            for entry in fs::read_dir(&*directory).map_err(failed)? {
-                let name = entry.map_err(failed)?.file_name();
-                let (stem, extension) = name.to_str().and_then(|name| name.rsplit_once('.')).unwrap_or_default();
-                if [EXTENSION, MAP_EXTENSION, PART_EXTENSION].contains(&extension) {
-                    uploads.extend(stem.parse().ok().map(UploadId));
-                }
-            }
+        blocking("list uploads", move || {
+            let mut uploads: Vec<_> = files(&directory)?.into_iter().map(|file| file.upload).collect();
             uploads.sort_unstable();
             uploads.dedup();
             Ok(uploads)
@@ -181,7 +193,7 @@ impl Staging {
     /// `NotFound`, `Io`.
     pub async fn open_for_import(&self, upload: UploadId) -> Result<(File, u64)> {
         let path = self.path(upload);
-        blocking(move || {
+        blocking("open an upload", move || {
             let file = File::open(&path).map_err(|e| open_error(&path, upload, e))?;
             let size_bytes = size_of(&file, &path)?;
             Ok((file, size_bytes))
@@ -193,6 +205,17 @@ impl Staging {
         self.directory.join(format!("{upload}.{EXTENSION}"))
     }
 
+    fn lock(&self, upload: UploadId) -> Arc<Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(&upload).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(Mutex::new(()));
+        locks.insert(upload, Arc::downgrade(&lock));
+        lock
+    }
+
     fn map(&self, upload: UploadId) -> Result<PageMap> {
         Ok(PageMap::new(open(&self.path(upload).with_extension(MAP_EXTENSION), upload)?))
     }
@@ -202,7 +225,8 @@ impl Staging {
         let map = self.map(upload)?;
         let pages = range_bytes.start / PAGE_SIZE_BYTES..range_bytes.end / PAGE_SIZE_BYTES;
         {
-            let _changing = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = self.lock(upload);
+            let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
             map.set(&pages, written).map_err(failed)?;
         }
         map.sync().map_err(failed)
@@ -210,26 +234,75 @@ impl Staging {
 }
 
 /// An upload of `size_bytes` that is all hole, and its empty map. The upload appears last and whole, so that a crash
-/// leaves either nothing that counts or all of it.
+/// leaves either nothing that counts or all of it. What is there already is never replaced: another process may be
+/// making the same upload, and pages may be in it by now.
 fn create_sparse(path: &Path, directory: &Path, size_bytes: u64) -> Result<()> {
-    let failed = |e| io_error(format!("create {}", path.display()), e);
-    match fs::metadata(path) {
-        Ok(found) if found.len() == size_bytes => return Ok(()),
-        Ok(found) => {
-            return Err(Error::Invalid(format!("the upload exists with {} bytes, not {size_bytes}", found.len())));
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(failed(e)),
+    if exists_with(path, size_bytes)? {
+        return Ok(());
     }
-    let part = path.with_extension(PART_EXTENSION);
-    let map = path.with_extension(MAP_EXTENSION);
     let map_bytes = PageMap::length_bytes(size_bytes.div_ceil(PAGE_SIZE_BYTES));
-    for (file, length_bytes) in [(&map, map_bytes), (&part, size_bytes)] {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).map_err(failed)?;
-        file.set_len(length_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    // A map without an upload was left by a crash and is empty.
+    appear(&path.with_extension(MAP_EXTENSION), map_bytes)?;
+    appear(path, size_bytes)?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|e| io_error(format!("create {}", path.display()), e))?;
+    exists_with(path, size_bytes).map(drop)
+}
+
+/// Whether the upload is there.
+fn exists_with(path: &Path, size_bytes: u64) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() == size_bytes => Ok(true),
+        Ok(found) => Err(Error::Invalid(format!("the upload exists with {} bytes, not {size_bytes}", found.len()))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(io_error(format!("stat {}", path.display()), e)),
     }
-    fs::rename(&part, path).map_err(failed)?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+}
+
+/// A file that is all hole, unless there is one already.
+fn appear(path: &Path, length_bytes: u64) -> Result<()> {
+    let failed = |e| io_error(format!("create {}", path.display()), e);
+    let part = path.with_extension(format!("{}.{PART_EXTENSION}", Uuid::new_v4().simple()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+    let made = file.set_len(length_bytes).and_then(|()| file.sync_all()).and_then(|()| rename_new(&part, path));
+    remove(&part).and(made.map_err(failed))
+}
+
+/// Renames without replacing; that something is there already is as good.
+fn rename_new(part: &Path, path: &Path) -> io::Result<()> {
+    let renamed = match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
+        // File systems without that flag (some network ones) have hard links, which never replace either.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(part, path),
+        other => other.map_err(io::Error::from),
+    };
+    match renamed {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// A file of an upload.
+struct StagedFile {
+    name: String,
+    upload: UploadId,
+    extension: String,
+}
+
+/// The files of all uploads, also those of which a crash left a part. Files with other names are left out.
+fn files(directory: &Path) -> Result<Vec<StagedFile>> {
+    let failed = |e| io_error(format!("list {}", directory.display()), e);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let Ok(name) = entry.map_err(failed)?.file_name().into_string() else { continue };
+        let (stem, rest) = name.split_once('.').unwrap_or_default();
+        let extension = rest.rsplit('.').next().unwrap_or_default().to_owned();
+        let Ok(upload) = stem.parse().map(UploadId) else { continue };
+        if [EXTENSION, MAP_EXTENSION, PART_EXTENSION].contains(&extension.as_str()) {
+            files.push(StagedFile { name, upload, extension });
+        }
+    }
+    Ok(files)
 }
 
 fn open(path: &Path, upload: UploadId) -> Result<File> {
@@ -272,11 +345,6 @@ fn io_error(action: String, source: io::Error) -> Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full(action),
         _ => Error::Io { action, source },
     }
-}
-
-/// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Cancelled))
 }
 
 #[cfg(test)]
@@ -342,5 +410,55 @@ mod tests {
         assert_eq!(staging.list().await.expect("list"), vec![]);
         staging.remove(upload).await.expect("remove again");
         assert!(matches!(staging.read(upload, 0..1).await, Err(Error::NotFound(_))));
+    }
+
+    /// Regression: the requests that found no upload each made one. The last to be made replaced the others, with the
+    /// pages that had been acknowledged meanwhile.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn first_writes_side_by_side_all_stay() {
+        const WRITERS: u64 = 32;
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let staging = Staging::open(directory.path().to_owned()).expect("open");
+            let upload = UploadId(Uuid::new_v4());
+            let writes = (0..WRITERS).map(|writer| {
+                // Every other one as another process would do it: by the file system alone.
+                let staging = if writer % 2 == 0 { staging.clone() } else { other_process(&staging) };
+                tokio::spawn(async move {
+                    staging.create(upload, MIB).await?;
+                    let page = Bytes::from(vec![writer as u8 + 1; 512]);
+                    // Far enough apart that no two share a byte of the map, which only one process's lock protects.
+                    staging.write(upload, writer * 4096, page).await
+                })
+            });
+            for written in futures::future::join_all(writes).await {
+                written.expect("no panic").expect("create and write");
+            }
+            let expected: Vec<_> = (0..WRITERS).map(|writer| writer * 4096..writer * 4096 + 512).collect();
+            assert_eq!(staging.ranges(upload).await.expect("ranges"), expected);
+            for writer in 0..WRITERS {
+                let page = staging.read(upload, writer * 4096..writer * 4096 + 512).await.expect("read");
+                assert!(page.iter().all(|byte| *byte == writer as u8 + 1), "the pages of {writer}");
+            }
+            assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 2, "nothing is left over");
+        }
+    }
+
+    fn other_process(staging: &Staging) -> Staging {
+        Staging { directory: staging.directory.clone(), locks: Arc::default() }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_listed_and_removed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let staging = Staging::open(directory.path().to_owned()).expect("open");
+        let upload = UploadId(Uuid::new_v4());
+        let part = staging.path(upload).with_extension("0123.part");
+        fs::write(&part, b"half").expect("write");
+        fs::write(directory.path().join("notes.part"), b"somebody's").expect("write");
+        assert_eq!(staging.list().await.expect("list"), vec![upload]);
+        staging.remove(upload).await.expect("remove");
+        assert!(!part.exists());
+        assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);
     }
 }
