@@ -1,5 +1,7 @@
 //! The crate's error type.
 
+use std::io::ErrorKind;
+
 /// What went wrong in a region.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,9 @@ pub enum Error {
     /// The region's disk is full. Passing: space may be freed.
     #[error("no space left in the region while {0}")]
     Full(String),
+    /// Too much is under way. Passing.
+    #[error("{0}")]
+    Busy(String),
     /// The region's owner stopped the work.
     #[error("cancelled")]
     Cancelled,
@@ -46,12 +51,22 @@ impl Error {
     /// Whether trying the same again later may succeed.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full(_) | Self::Io { .. } => true,
+            Self::Full(_) | Self::Busy(_) | Self::Io { .. } => true,
             Self::Store { source, .. } => {
                 !matches!(source, galerie_store::Error::Invalid(_) | galerie_store::Error::Foreign(_))
             }
             Self::Refused(_) | Self::NotFound(_) | Self::Invalid(_) | Self::Cancelled => false,
         }
+    }
+
+    /// Whether the region cannot be written to: its file system turned read-only, or its owner changed. Somebody must
+    /// mend that.
+    pub fn is_unwritable(&self) -> bool {
+        let (Self::Io { source, .. } | Self::Store { source: galerie_store::Error::Io { source, .. }, .. }) = self
+        else {
+            return false;
+        };
+        matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
     }
 }
 

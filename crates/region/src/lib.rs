@@ -7,10 +7,12 @@ mod blocking;
 mod chunk_upload;
 pub mod error;
 pub mod local;
+mod open_readers;
 mod page_map;
 pub mod region;
 pub mod staging;
 pub mod upload;
+mod upload_memory;
 
 pub use error::{Error, Result};
 pub use local::{LocalRegion, LocalRegionOptions};

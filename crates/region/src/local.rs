@@ -32,8 +32,10 @@ use crate::{
     blocking::blocking,
     chunk_upload::StoreChunkUpload,
     error::store_error,
+    open_readers::OpenReaders,
     region::{ChunkUpload, Region},
     staging::Staging,
+    upload_memory::UploadMemory,
 };
 
 /// Where a region keeps its things, and whose it is.
@@ -61,6 +63,8 @@ pub struct LocalRegion {
     store: Arc<RegionStore>,
     staging: Staging,
     cache: Arc<ChunkCache>,
+    readers: OpenReaders,
+    upload_memory: Arc<UploadMemory>,
     /// One collector for each tenant, and one run of it at a time.
     collectors: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Collector>>>>,
 }
@@ -91,6 +95,8 @@ impl LocalRegion {
             store,
             staging,
             cache: ChunkCache::new(options.cache_bytes),
+            readers: OpenReaders::default(),
+            upload_memory: Arc::default(),
             collectors: Mutex::default(),
         })
     }
@@ -181,7 +187,7 @@ impl Region for LocalRegion {
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>> {
         let domain = self.domain(tenant).await?;
         let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin an upload of chunks"))?;
-        Ok(Arc::new(StoreChunkUpload::new(sink, domain)))
+        Ok(Arc::new(StoreChunkUpload::new(sink, domain, &self.upload_memory)?))
     }
 
     async fn replicate(
@@ -207,10 +213,13 @@ impl Region for LocalRegion {
     }
 
     async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>> {
-        let source = self.blobs(tenant).await?;
-        ImageReader::open(source, manifest, self.cache.clone())
-            .await
-            .map_err(store_error(format!("open {manifest} in {}", self.name)))
+        let open = async {
+            let source = self.blobs(tenant).await?;
+            ImageReader::open(source, manifest, self.cache.clone())
+                .await
+                .map_err(store_error(format!("open {manifest} in {}", self.name)))
+        };
+        self.readers.get_or_open(tenant, manifest, open).await
     }
 
     async fn collect(

@@ -68,6 +68,9 @@ pub trait Region: Send + Sync {
     -> Result<Imported>;
 
     /// Opens an upload of blobs cut by the client. Dropping it abandons the upload.
+    ///
+    /// # Errors
+    /// `Busy` when the open uploads hold as much memory as they may.
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>>;
 
     /// Copies what this region lacks of an image from `source`; verified on arrival, the manifest last. Resumes.
@@ -84,7 +87,8 @@ pub trait Region: Send + Sync {
     /// The region's stored blobs, for another region's `replicate` and for lazy readers.
     async fn blobs(&self, tenant: Uuid) -> Result<Arc<dyn BlobSource>>;
 
-    /// Opens an image for reading. The caller holds a pin that names the manifest.
+    /// Opens an image for reading. What keeps its bytes is the caller's: a resource's row, or a pin that names the
+    /// manifest. When they go meanwhile, reading on fails; it never answers other bytes.
     async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>>;
 
     /// One run of the tenant's garbage collector; `ledger` is the catalogue's part, `now_ms` its clock.
@@ -112,9 +116,14 @@ pub trait Region: Send + Sync {
 /// when it is listed by one of the base images: a hash alone never buys bytes.
 #[async_trait]
 pub trait ChunkUpload: Send + Sync {
-    /// Lets the client refer to what these images list, without sending it. The caller has checked that it may read them.
+    /// Lets the client refer to what these images list, without sending it. The caller has checked that the client may
+    /// read them, and holds pins that name them until the image that is finished is named by a row. What the upload takes
+    /// over and is not kept (in a condemned pack, or damaged) is put again.
     async fn allow_bases(&self, bases: &[ManifestId]) -> Result<()>;
     /// Takes verified blobs. A segment or manifest is refused when it names a blob that was neither sent nor allowed.
+    ///
+    /// # Errors
+    /// `NotFound` for what must be sent, `Refused`, `Busy`, `Full`.
     async fn put(&self, blobs: Vec<StoredBlob>) -> Result<()>;
     /// Makes everything durable and returns the image that `manifest` names.
     ///

@@ -1,6 +1,10 @@
 //! Two regions on real directories: upload, import, copy, read, and what each must refuse.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -10,7 +14,7 @@ use galerie_disk::{
 };
 use galerie_region::{ChunkUpload, Error, LocalRegion, LocalRegionOptions, Region, UploadId};
 use galerie_store::{
-    BlobId, BlobKind, BlobSink, ChunkId, CondemnedPacks, GuestBytes, ImportOptions, ManifestId, MemoryGuest,
+    BlobId, BlobKind, BlobSink, ChunkId, CondemnedPacks, GuestBytes, ImportOptions, ManifestId, MemoryGuest, PackId,
     StoredBlob, import::import_blocking, manifest::Manifest, segment::Segment,
 };
 use tokio_util::sync::CancellationToken;
@@ -202,6 +206,86 @@ async fn a_hash_buys_no_bytes() {
     reader.allow_bases(&[manifest]).await.expect("allow");
     reader.put(listing).await.expect("put");
     reader.finish(manifest).await.expect("finish");
+}
+
+/// The region's packs, by the names of their files.
+fn packs(root: &Path) -> Vec<(PackId, PathBuf)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_dir() {
+            found.extend(packs(&entry.path()));
+        } else if let Ok(pack) = entry.file_name().to_string_lossy().parse() {
+            found.push((pack, entry.path()));
+        }
+    }
+    found
+}
+
+/// Regression: what a base lists was taken over as it was. When the base's packs were condemned already, the collector
+/// deleted them after the base, and the image that was built upon it lacked chunks. `sent`: what the client sends.
+async fn taken_over_from_condemned_packs(sent: impl Fn(&StoredBlob) -> bool) {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let disk = disk(5, 7);
+    let (manifest, blobs) = cut(&disk);
+    let owner = chunk_upload(&east).await;
+    owner.put(blobs.clone()).await.expect("put");
+    owner.finish(manifest).await.expect("finish");
+
+    let condemned = packs(&root.path().join("eastus"));
+    let names: CondemnedPacks = condemned.iter().map(|(pack, _)| *pack).collect();
+    let upload = east.begin_chunk_upload(TENANT, &names).await.expect("begin");
+    upload.allow_bases(&[manifest]).await.expect("allow");
+    upload.put(blobs.into_iter().filter(sent).collect()).await.expect("put");
+    upload.finish(manifest).await.expect("finish");
+    drop((owner, upload, east));
+
+    condemned.iter().for_each(|(_, path)| std::fs::remove_file(path).expect("collect"));
+    let east = region(root.path(), "eastus").await;
+    assert!(read_all(&east, manifest).await == disk);
+}
+
+#[tokio::test]
+async fn chunks_are_taken_over_from_condemned_packs() {
+    taken_over_from_condemned_packs(|blob| blob.kind != BlobKind::Chunk).await;
+}
+
+#[tokio::test]
+async fn segments_are_taken_over_from_condemned_packs_whole() {
+    taken_over_from_condemned_packs(|blob| blob.kind == BlobKind::Manifest).await;
+}
+
+/// Regression: a damaged chunk of the base was taken over, too.
+#[tokio::test]
+async fn a_damaged_chunk_of_a_base_must_be_sent() {
+    let root = tempfile::tempdir().expect("a directory");
+    let east = region(root.path(), "eastus").await;
+    let disk = disk(5, 8);
+    let (manifest, blobs) = cut(&disk);
+    let owner = chunk_upload(&east).await;
+    owner.put(blobs.clone()).await.expect("put");
+    owner.finish(manifest).await.expect("finish");
+    for (_, path) in packs(&root.path().join("eastus")) {
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[20_000] ^= 1;
+        std::fs::write(&path, bytes).expect("damage");
+    }
+    let report = east.verify(TENANT, vec![manifest], CancellationToken::new()).await.expect("verify");
+    assert_eq!(east.stats(TENANT).await.expect("stats").quarantined, 1, "{report:?}");
+
+    for kept in [BlobKind::Segment, BlobKind::Manifest] {
+        let upload = chunk_upload(&east).await;
+        upload.allow_bases(&[manifest]).await.expect("allow");
+        let named = blobs.iter().filter(|blob| blob.kind as u8 >= kept as u8).cloned().collect();
+        let put = upload.put(named).await;
+        assert!(matches!(&put, Err(Error::NotFound(why)) if why.contains("send it")), "{put:?}");
+    }
+    let upload = chunk_upload(&east).await;
+    upload.allow_bases(&[manifest]).await.expect("allow");
+    upload.put(blobs).await.expect("put");
+    upload.finish(manifest).await.expect("finish");
+    assert!(read_all(&east, manifest).await == disk);
 }
 
 /// Regression: a chunk that holds the bytes of a segment once stood for that segment, and what it lists was then read
