@@ -59,6 +59,9 @@ pub enum BlobError {
     /// A disk of the region or of the catalogue is full; the text says which. 507 `InsufficientStorage`.
     #[error("{0}")]
     Full(String),
+    /// The region's file system takes no writes now; somebody must mend that. 503 `ServerBusy`.
+    #[error("The region '{0}' cannot be written to.")]
+    Unwritable(String),
     /// Too many uploads at once, or a region that is away. 503 `ServerBusy`.
     #[error("The server is busy. {0}")]
     Busy(String),
@@ -78,7 +81,7 @@ impl BlobError {
             Self::InvalidInput(_) => (400, "InvalidInput"),
             Self::Conflict(_) => (409, "InvalidOperation"),
             Self::Full(_) => (507, "InsufficientStorage"),
-            Self::Busy(_) => (503, "ServerBusy"),
+            Self::Unwritable(_) | Self::Busy(_) => (503, "ServerBusy"),
             Self::Internal(_) => (500, "InternalError"),
         }
     }
@@ -87,6 +90,15 @@ impl BlobError {
         let number = Uuid::new_v4();
         tracing::error!(error, %number, "{action}");
         Self::Internal(number)
+    }
+
+    /// What a region's failure to take bytes means.
+    pub(crate) fn in_region(region: &str, error: galerie_region::Error) -> Self {
+        if error.is_unwritable() {
+            tracing::error!(region, error = &error as &dyn std::error::Error, "a region cannot be written to");
+            return Self::Unwritable(region.to_owned());
+        }
+        error.into()
     }
 }
 
@@ -122,6 +134,7 @@ impl From<galerie_region::Error> for BlobError {
             }
             galerie_region::Error::Refused(why) | galerie_region::Error::Invalid(why) => Self::InvalidInput(why),
             galerie_region::Error::NotFound(what) => Self::InvalidInput(what),
+            galerie_region::Error::Busy(why) => Self::Busy(format!("Try again: {why}.")),
             other => Self::internal("use a region for a blob", &other),
         }
     }
@@ -209,7 +222,8 @@ impl Control {
         let content = match (grant.permission, disk.upload_bytes, images.first()) {
             (Permission::Write, Some(length_bytes), _) => {
                 let upload = UploadId(row.uid);
-                region.create_upload(upload, length_bytes).await?;
+                let made = region.create_upload(upload, length_bytes).await;
+                made.map_err(|error| BlobError::in_region(&row.location, error))?;
                 BlobContent::Upload { upload, length_bytes }
             }
             (Permission::Read, _, Some(image)) => {
@@ -255,8 +269,9 @@ impl Blob {
     pub async fn write_pages(&self, offset_bytes: u64, bytes: Bytes) -> Result<(), BlobError> {
         let (upload, length_bytes) = self.staged()?;
         check_pages(offset_bytes, bytes.len() as u64, length_bytes)?;
-        self.check_grant().await?;
-        self.region.write_pages(upload, offset_bytes, bytes).await?;
+        self.begin_pages().await?;
+        let written = self.region.write_pages(upload, offset_bytes, bytes).await;
+        written.map_err(|error| BlobError::in_region(&self.row.location, error))?;
         self.check_grant().await
     }
 
@@ -267,8 +282,9 @@ impl Blob {
     pub async fn clear_pages(&self, range_bytes: Range<u64>) -> Result<(), BlobError> {
         let (upload, length_bytes) = self.staged()?;
         check_pages(range_bytes.start, range_bytes.end.saturating_sub(range_bytes.start), length_bytes)?;
-        self.check_grant().await?;
-        self.region.clear_pages(upload, range_bytes).await?;
+        self.begin_pages().await?;
+        let cleared = self.region.clear_pages(upload, range_bytes).await;
+        cleared.map_err(|error| BlobError::in_region(&self.row.location, error))?;
         self.check_grant().await
     }
 
@@ -306,6 +322,25 @@ impl Blob {
         };
         let within = |range: Range<u64>| range.start.max(range_bytes.start)..range.end.min(range_bytes.end);
         Ok(all.into_iter().map(within).filter(|range| !range.is_empty()).collect())
+    }
+
+    /// Pages take the place of what an upload of chunks committed: whoever comes last says what the disk is to be. That is
+    /// durable before the first page is.
+    async fn begin_pages(&self) -> Result<(), BlobError> {
+        if !self.is_committed(&mut *self.control.db().read().await?).await? {
+            return Ok(());
+        }
+        let mut tx = self.control.db().write().await?;
+        if self.is_committed(&mut tx).await? {
+            db::disk::set_staged_manifest(&mut tx, &self.row.key, None).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether chunks were committed to the disk; refused when the access has ended.
+    async fn is_committed(&self, tx: &mut Connection) -> Result<bool, BlobError> {
+        find_grant(tx, self.grant.id, self.control.now_ms()).await?;
+        Ok(db::disk::find(tx, &self.row.key).await?.is_some_and(|disk| disk.staged_manifest.is_some()))
     }
 
     async fn check_grant(&self) -> Result<(), BlobError> {
@@ -444,6 +479,25 @@ mod tests {
         let error = BlobError::from(galerie_region::Error::Full("write pages to /srv/secret/x.page-blob".to_owned()));
         assert_eq!(error.status_and_code(), (507, "InsufficientStorage"));
         assert!(!error.to_string().contains("/srv"), "{error}");
+    }
+
+    /// Regression: a region that turned read-only while it was served was an internal error with a number.
+    #[test]
+    fn a_region_that_takes_no_writes_says_so() {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        for kind in [ReadOnlyFilesystem, PermissionDenied] {
+            let io = || std::io::Error::from(kind);
+            let action = || "write pages to /srv/secret/x".to_owned();
+            let stored = galerie_store::Error::Io { action: action(), source: io() };
+            for error in [
+                galerie_region::Error::Io { action: action(), source: io() },
+                galerie_region::Error::Store { action: action(), source: stored },
+            ] {
+                let error = BlobError::in_region("eastus", error);
+                assert_eq!(error.status_and_code(), (503, "ServerBusy"));
+                assert_eq!(error.to_string(), "The region 'eastus' cannot be written to.");
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Uploads of chunks that the client cut itself (`galerie publish`), on the same grant as page writes.
 //!
 //! An upload lives in the memory of the process that serves the region, keyed by its grant, and is pinned while it does.
-//! After a crash the client starts over; what became durable is not sent or stored twice. Committing writes the manifest
-//! into the disk's row; `endGetAccess` makes it the disk's content.
+//! So is every base image that it may refer to, as a root, from the transaction that authorized it until the manifest is
+//! committed: what the base holds stays, whatever becomes of the base. After a crash the client starts over; what became
+//! durable is not sent or stored twice. Committing writes the manifest into the disk's row; `endGetAccess` makes it the
+//! disk's content.
+//!
+//! A client that reads much that it need not send says now and then that it is still there; an upload that nobody asks
+//! for is given up, because its pin holds up the collector.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -22,7 +27,7 @@ use crate::{
     authz,
     blob::{Blob, BlobError},
     control::Control,
-    db,
+    db::{self, Connection},
     pins::Pinned,
     request::RequestContext,
     resource::{Verb, action},
@@ -31,8 +36,10 @@ use crate::{
 
 /// Uploads that may be open at once.
 const MOST_OPEN: usize = 64;
-/// Base images that one upload may name.
+/// Base images that one request may name.
 const MOST_BASES: usize = 16;
+/// Disks of base images that one upload may refer to. Each is a pin, which is renewed while the upload lives.
+const MOST_BASE_DISKS: usize = 64;
 /// How long an upload may rest before it is given up.
 const IDLE_MS: i64 = 15 * 60 * 1000;
 /// How often resting uploads are looked for.
@@ -41,51 +48,92 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// The open uploads of this process.
 #[derive(Default)]
 pub(crate) struct ChunkUploads {
-    open: Mutex<HashMap<Uuid, Arc<OpenUpload>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<Uuid, Arc<OpenUpload>>,
+    /// Whether somebody looks for resting uploads. Changes only together with `open`: whoever stops looking has found
+    /// none in the same breath.
+    is_swept: bool,
 }
 
 struct OpenUpload {
     upload: Arc<dyn ChunkUpload>,
     pinned: Pinned,
+    /// The images that may be referred to, with what keeps them.
+    bases: Mutex<Vec<(ManifestId, Arc<Pinned>)>>,
     last_used_ms: AtomicI64,
 }
 
+impl OpenUpload {
+    fn new(upload: Arc<dyn ChunkUpload>, pinned: Pinned, now_ms: i64) -> Self {
+        Self { upload, pinned, bases: Mutex::default(), last_used_ms: AtomicI64::new(now_ms) }
+    }
+
+    /// Whether a pin could not be kept: what it protected must not be relied on any more.
+    fn is_lost(&self) -> bool {
+        let is_lost = |pinned: &Pinned| pinned.lost().is_cancelled();
+        is_lost(&self.pinned) || self.bases().iter().any(|(_, pinned)| is_lost(pinned))
+    }
+
+    /// Whether every pin is still there, in the transaction that names what was written.
+    async fn check_pins(&self, tx: &mut Connection) -> db::Result<bool> {
+        let bases: Vec<Arc<Pinned>> = self.bases().iter().map(|(_, pinned)| Arc::clone(pinned)).collect();
+        for pinned in bases {
+            if !pinned.check(tx).await? {
+                return Ok(false);
+            }
+        }
+        self.pinned.check(tx).await
+    }
+
+    fn bases(&self) -> MutexGuard<'_, Vec<(ManifestId, Arc<Pinned>)>> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl ChunkUploads {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn find(&self, grant: Uuid, now_ms: i64) -> Option<Arc<OpenUpload>> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = open.get(&grant).filter(|upload| !upload.pinned.lost().is_cancelled()).cloned()?;
+        let found = self.state().open.get(&grant).filter(|upload| !upload.is_lost()).cloned()?;
         found.last_used_ms.store(now_ms, Ordering::Relaxed);
         Some(found)
     }
 
-    /// Keeps `upload` unless another request was faster; answers the one that is kept.
-    fn keep(&self, grant: Uuid, upload: OpenUpload) -> Result<Arc<OpenUpload>, BlobError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(other) = open.get(&grant).filter(|other| !other.pinned.lost().is_cancelled()) {
-            return Ok(Arc::clone(other));
+    /// Keeps `upload` unless another request was faster; answers the one that is kept, and whether the caller must have
+    /// resting uploads looked for from now on.
+    fn keep(&self, grant: Uuid, upload: OpenUpload) -> Result<(Arc<OpenUpload>, bool), BlobError> {
+        let mut state = self.state();
+        if let Some(other) = state.open.get(&grant).filter(|other| !other.is_lost()) {
+            return Ok((Arc::clone(other), false));
         }
-        if open.len() >= MOST_OPEN {
+        if state.open.len() >= MOST_OPEN {
             return Err(BlobError::Busy(format!("{MOST_OPEN} uploads are open. Try again.")));
         }
         let upload = Arc::new(upload);
-        open.insert(grant, Arc::clone(&upload));
-        Ok(upload)
+        state.open.insert(grant, Arc::clone(&upload));
+        let was_swept = std::mem::replace(&mut state.is_swept, true);
+        Ok((upload, !was_swept))
     }
 
     /// Forgets an upload; what it stored and nobody names is the collector's.
     pub(crate) fn close(&self, grant: Uuid) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant);
+        self.state().open.remove(&grant);
     }
 
-    /// Forgets what has rested too long; whether something is left.
+    /// Forgets what has rested too long or lost its pin; whether something is left. When nothing is, the next upload that
+    /// is kept has itself looked for.
     fn sweep(&self, now_ms: i64) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, upload| now_ms - upload.last_used_ms.load(Ordering::Relaxed) < IDLE_MS);
-        !open.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        let mut state = self.state();
+        let rests = |upload: &OpenUpload| now_ms - upload.last_used_ms.load(Ordering::Relaxed) >= IDLE_MS;
+        state.open.retain(|_, upload| !rests(upload) && !upload.is_lost());
+        state.is_swept = !state.open.is_empty();
+        state.is_swept
     }
 }
 
@@ -99,22 +147,51 @@ impl Blob {
         if versions.len() > MOST_BASES {
             return Err(BlobError::InvalidInput(format!("An upload has at most {MOST_BASES} base images.")));
         }
-        let location = galerie_arm::Location::normalise(&self.row.location).ok_or(BlobError::NotFound)?;
-        let mut manifests = Vec::new();
+        let (manifests, pinned) = self.pin_bases(context, versions).await?;
+        let open = self.chunks().await?;
         {
-            let mut tx = self.control.db().read().await?;
-            for version in versions {
-                let bytes = action(galerie_arm::ResourceType::ImageVersion, Verb::BeginGetAccess);
-                authz::authorize(&mut tx, &context.caller, bytes, version).await?;
-                let found = source::find_version(context, &mut tx, version.as_str(), "base", &location).await?;
-                if found.row.tenant != self.row.tenant {
-                    return Err(BlobError::InvalidInput(format!("{version} belongs to another tenant.")));
-                }
-                let images = source::held_images(&mut tx, &found.row.key).await?;
-                manifests.extend(images.iter().map(|image| image.manifest));
+            let mut bases = open.bases();
+            let new: Vec<ManifestId> =
+                manifests.iter().filter(|new| bases.iter().all(|(held, _)| held != *new)).copied().collect();
+            if bases.len() + new.len() > MOST_BASE_DISKS {
+                let message = format!("An upload may refer to at most {MOST_BASE_DISKS} disks of base images.");
+                return Err(BlobError::InvalidInput(message));
             }
+            bases.extend(new.into_iter().map(|manifest| (manifest, Arc::clone(&pinned))));
         }
-        Ok(self.chunks().await?.upload.allow_bases(&manifests).await?)
+        let allowed = open.upload.allow_bases(&manifests).await;
+        allowed.map_err(|error| BlobError::in_region(&self.row.location, error))
+    }
+
+    /// The images of versions, pinned as roots in the transaction that finds the caller's right to them.
+    async fn pin_bases(
+        &self,
+        context: &RequestContext,
+        versions: &[ResourceId],
+    ) -> Result<(Vec<ManifestId>, Arc<Pinned>), BlobError> {
+        let (region, tenant) = (self.row.location.as_str(), self.row.tenant);
+        let location = galerie_arm::Location::normalise(region).ok_or(BlobError::NotFound)?;
+        let mut manifests = Vec::new();
+        let mut tx = self.control.db().write().await?;
+        for version in versions {
+            let bytes = action(galerie_arm::ResourceType::ImageVersion, Verb::BeginGetAccess);
+            authz::authorize(&mut tx, &context.caller, bytes, version).await?;
+            let found = source::find_version(context, &mut tx, version.as_str(), "base", &location).await?;
+            if found.row.tenant != tenant {
+                return Err(BlobError::InvalidInput(format!("{version} belongs to another tenant.")));
+            }
+            let images = source::held_images(&mut tx, &found.row.key).await?;
+            manifests.extend(images.iter().map(|image| image.manifest));
+        }
+        manifests.sort_unstable();
+        manifests.dedup();
+        if manifests.len() > MOST_BASE_DISKS {
+            let message = format!("An upload may refer to at most {MOST_BASE_DISKS} disks of base images.");
+            return Err(BlobError::InvalidInput(message));
+        }
+        let taken = self.control.take_pins(&mut tx, region, tenant, &manifests, "chunk-upload-base").await?;
+        tx.commit().await?;
+        Ok((manifests, Arc::new(self.control.hold_pins(taken))))
     }
 
     /// Takes blobs, each checked against its id and against what may be referred to.
@@ -122,7 +199,13 @@ impl Blob {
     /// # Errors
     /// `InvalidInput` for a blob that is not what it says or names what is not there; `Full`.
     pub async fn put_blobs(&self, blobs: Vec<StoredBlob>) -> Result<(), BlobError> {
-        Ok(self.chunks().await?.upload.put(blobs).await?)
+        let put = self.chunks().await?.upload.put(blobs).await;
+        put.map_err(|error| BlobError::in_region(&self.row.location, error))
+    }
+
+    /// Says that the client is still there, though it has nothing to send. Fine when no upload is open.
+    pub fn keep_chunks_open(&self) {
+        self.control.chunk_uploads().find(self.grant.id, self.control.now_ms());
     }
 
     /// Commits the upload: the image is durable, and becomes the disk's content when the access is ended.
@@ -134,12 +217,13 @@ impl Blob {
             return Ok(imported);
         }
         let open = self.chunks().await?;
-        let imported = open.upload.finish(manifest).await?;
+        let imported = open.upload.finish(manifest).await;
+        let imported = imported.map_err(|error| BlobError::in_region(&self.row.location, error))?;
         let mut tx = self.control.db().write().await?;
         let now_ms = self.control.now_ms();
         let grant = db::grant::find(&mut tx, self.grant.id).await?.filter(|grant| grant.expires_ms > now_ms);
         let state = db::disk::find(&mut tx, &self.row.key).await?.map(|disk| disk.state);
-        if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.pinned.check(&mut tx).await? {
+        if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.check_pins(&mut tx).await? {
             return Err(BlobError::Conflict("The access to the disk ended during the upload.".to_owned()));
         }
         db::disk::set_staged_manifest(&mut tx, &self.row.key, Some(imported.manifest)).await?;
@@ -171,11 +255,11 @@ impl Blob {
         // The pin first: what is condemned after it is not deleted while it lives.
         let pinned = control.pin(region, tenant, &[], "chunk-upload").await?;
         let condemned = control.condemned(region, tenant).await?;
-        let upload = self.region.begin_chunk_upload(tenant, &condemned).await?;
-        let was_empty = uploads.is_empty();
-        let last_used_ms = AtomicI64::new(control.now_ms());
-        let kept = uploads.keep(self.grant.id, OpenUpload { upload, pinned, last_used_ms })?;
-        if was_empty {
+        let upload = self.region.begin_chunk_upload(tenant, &condemned).await;
+        let upload = upload.map_err(|error| BlobError::in_region(region, error))?;
+        let opened = OpenUpload::new(upload, pinned, control.now_ms());
+        let (kept, must_sweep) = uploads.keep(self.grant.id, opened)?;
+        if must_sweep {
             spawn_sweeper(control);
         }
         Ok(kept)
@@ -194,4 +278,109 @@ fn spawn_sweeper(control: &Control) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use galerie_region::Region;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        BlobAction, OperationResult, Sas,
+        testing::{World, upload_body},
+    };
+
+    struct Nothing;
+
+    #[async_trait]
+    impl ChunkUpload for Nothing {
+        async fn allow_bases(&self, _: &[ManifestId]) -> galerie_region::Result<()> {
+            Ok(())
+        }
+        async fn put(&self, _: Vec<StoredBlob>) -> galerie_region::Result<()> {
+            Ok(())
+        }
+        async fn finish(&self, _: ManifestId) -> galerie_region::Result<Imported> {
+            Err(galerie_region::Error::Cancelled)
+        }
+    }
+
+    async fn opened(world: &World) -> OpenUpload {
+        let pinned = world.control.pin("eastus", world.caller.tenant, &[], "test").await.unwrap();
+        OpenUpload::new(Arc::new(Nothing), pinned, world.control.now_ms())
+    }
+
+    /// Regression: whether somebody looks for resting uploads was asked before the upload was kept. When the last other
+    /// one went in between, nobody looked any more, and the new one's pin was renewed for ever.
+    #[tokio::test]
+    async fn every_upload_is_looked_for() {
+        let world = World::new().await;
+        let (uploads, now_ms) = (ChunkUploads::default(), world.control.now_ms());
+        let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
+        assert!(uploads.keep(one, opened(&world).await).unwrap().1, "the first has itself looked for");
+        assert!(!uploads.keep(two, opened(&world).await).unwrap().1);
+        uploads.close(one);
+        uploads.close(two);
+        assert!(!uploads.keep(one, opened(&world).await).unwrap().1, "who looked has not stopped yet");
+        assert!(uploads.sweep(now_ms + IDLE_MS - 1));
+        // Whoever says that he is there need send nothing else.
+        uploads.find(one, now_ms + 1).unwrap();
+        assert!(uploads.sweep(now_ms + IDLE_MS));
+        assert!(!uploads.sweep(now_ms + IDLE_MS + 1), "it has rested too long, and now he stops");
+        assert!(uploads.keep(two, opened(&world).await).unwrap().1);
+        world.control.shutdown().await;
+    }
+
+    /// Begins to write the disk `u`.
+    async fn write(world: &World) -> Blob {
+        let id = world.id("disks/u");
+        world.put("disks/u", upload_body()).await.unwrap();
+        let body = json!({ "access": "Write", "durationInSeconds": 3600 });
+        let granted = world.control.begin_get_access(&world.ctx(), &id, body).await.unwrap().operation;
+        let result = world.control.operation_result(&world.ctx(), granted.subscription, granted.id).await.unwrap();
+        let OperationResult::Access(grant) = result else { panic!("{result:?}") };
+        let signature = world.control.sign_sas(&grant).0;
+        let (resource_uid, grant_id) = (grant.resource_uid, grant.grant_id);
+        let sas = Sas { resource_uid, grant_id, permission: "rw", expires_ms: grant.expires_ms, signature: &signature };
+        world.control.open_blob(&sas, BlobAction::Write).await.unwrap()
+    }
+
+    async fn roots(world: &World) -> Vec<ManifestId> {
+        let mut tx = world.control.db().read().await.unwrap();
+        db::disk_image::roots(&mut tx, "eastus", world.caller.tenant).await.unwrap()
+    }
+
+    /// Regression: a base image was read once and then forgotten. When it was deleted during the upload, what the upload
+    /// had taken over from it was collected.
+    #[tokio::test]
+    async fn a_base_stays_until_the_upload_is_committed() {
+        let world = World::new().await;
+        world.start().furnish().await;
+        let (version, tenant) = (world.id("galleries/g/images/i/versions/1.0.0"), world.caller.tenant);
+        for is_lost in [true, false] {
+            world.ended(&world.upload(b"guest bytes", true).await).await;
+            world.ended(&world.publish(&["eastus"]).await.unwrap()).await;
+            let [base] = roots(&world).await[..] else { panic!("one image") };
+            let blob = write(&world).await;
+            blob.allow_bases(&world.ctx(), std::slice::from_ref(&version)).await.unwrap();
+            world.delete("galleries/g/images/i/versions/1.0.0").await;
+            world.delete("disks/d").await;
+            assert_eq!(roots(&world).await, [base], "the pin's");
+            let source = world.regions["eastus"].blobs(tenant).await.unwrap();
+            blob.put_blobs(source.fetch_verified(&[base.0], None).await.unwrap()).await.unwrap();
+            if is_lost {
+                let mut tx = world.control.db().write().await.unwrap();
+                sqlx::query("DELETE FROM pins WHERE manifest IS NOT NULL").execute(&mut *tx).await.unwrap();
+                tx.commit().await.unwrap();
+                assert!(matches!(blob.finish_chunks(base).await, Err(BlobError::Conflict(_))));
+            } else {
+                blob.finish_chunks(base).await.unwrap();
+                assert_eq!(roots(&world).await, [base], "the disk's");
+            }
+            world.delete("disks/u").await;
+        }
+        world.control.shutdown().await;
+    }
 }

@@ -3,12 +3,18 @@
 //! Whoever turns a version into bytes needs the right to its bytes, not merely to its description. Only blobs that the
 //! version itself lists are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
 //! hash buys nothing.
+//!
+//! Nothing is pinned: each request finds the version's row, which keeps its bytes. Of a version that is deleted meanwhile the
+//! next request finds nothing, and a read that is under way fails.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use galerie_arm::{ArmError, Location, ResourceId, ResourceType, VersionReference, VersionSelector};
 use galerie_store::{BlobId, BlobSource, ChunkId, Manifest, ManifestId, Segment, SegmentId, StoredBlob};
-use quick_cache::sync::Cache;
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use crate::{
     access::region_away,
@@ -22,17 +28,51 @@ use crate::{
 
 /// Blobs that one request may ask for.
 pub const MOST_BLOBS: usize = 4096;
-/// Manifests and segments whose lists are kept: about 64 KiB each.
-const LISTS_KEPT: usize = 512;
+/// What the lists that are kept may take: a segment's has about 32 KiB, the largest manifest's 32 MiB.
+const LISTS_MAX_BYTES: u64 = 128 << 20;
+/// What a list takes beside its ids.
+const LIST_BYTES: u64 = 128;
+const TYPICAL_LISTS: usize = 4096;
+
+/// What a blob lists: sorted.
+type List = Arc<[BlobId]>;
 
 /// What blobs list, decoded once.
 pub(crate) struct Lists {
-    cache: Cache<BlobId, Arc<HashSet<BlobId>>>,
+    cache: Cache<BlobId, List, ListWeight>,
+}
+
+#[derive(Debug, Clone)]
+struct ListWeight;
+
+impl Weighter<BlobId, List> for ListWeight {
+    fn weight(&self, _: &BlobId, list: &List) -> u64 {
+        LIST_BYTES + size_of_val(&**list) as u64
+    }
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { cache: Cache::new(LISTS_KEPT) }
+        // One shard: a shard keeps nothing that is larger than its own share.
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(TYPICAL_LISTS)
+            .weight_capacity(LISTS_MAX_BYTES)
+            .build()
+            .expect("both capacities are given");
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { cache: Cache::with_options(options, ListWeight, hasher, lifecycle) }
+    }
+}
+
+impl Lists {
+    fn keep(&self, id: BlobId, listed: impl Iterator<Item = BlobId>) -> List {
+        let mut listed: Vec<BlobId> = listed.collect();
+        listed.sort_unstable();
+        listed.dedup();
+        let list = List::from(listed);
+        self.cache.insert(id, Arc::clone(&list));
+        list
     }
 }
 
@@ -162,19 +202,19 @@ impl Content {
     /// As [`Content::segments`].
     pub async fn chunks(&self, segment: SegmentId, chunks: &[ChunkId]) -> Result<Vec<StoredBlob>, ArmError> {
         let ids: Vec<BlobId> = chunks.iter().map(|chunk| chunk.0).collect();
-        if !self.listed_by_manifest().await?.contains(&segment.0) {
+        if self.listed_by_manifest().await?.binary_search(&segment.0).is_err() {
             return Err(not_listed(segment.0));
         }
         let listed = self.listed_by_segment(segment).await?;
         self.fetch(&ids, &listed, segment.0).await
     }
 
-    async fn fetch(&self, ids: &[BlobId], listed: &HashSet<BlobId>, by: BlobId) -> Result<Vec<StoredBlob>, ArmError> {
+    async fn fetch(&self, ids: &[BlobId], listed: &[BlobId], by: BlobId) -> Result<Vec<StoredBlob>, ArmError> {
         if ids.len() > MOST_BLOBS {
             let message = format!("At most {MOST_BLOBS} blobs may be asked for at once, not {}.", ids.len());
             return Err(ArmError::invalid_parameter("ids", message));
         }
-        if let Some(stranger) = ids.iter().find(|id| !listed.contains(id)) {
+        if let Some(stranger) = ids.iter().find(|id| listed.binary_search(id).is_err()) {
             return Err(not_listed(*stranger));
         }
         self.source.fetch(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
@@ -186,27 +226,24 @@ impl Content {
         blobs.into_iter().next().ok_or_else(|| not_listed(id))
     }
 
-    async fn listed_by_manifest(&self) -> Result<Arc<HashSet<BlobId>>, ArmError> {
+    async fn listed_by_manifest(&self) -> Result<List, ArmError> {
         let id = self.manifest.0;
         if let Some(listed) = self.lists.cache.get(&id) {
             return Ok(listed);
         }
         let bytes = decode(&self.fetch_one(id, None).await?)?;
         let manifest = Manifest::decode(&bytes).map_err(|error| unreadable("decode a manifest", &error))?;
-        let listed = Arc::new(manifest.segments().iter().map(|(_, segment)| segment.0).collect());
-        self.lists.cache.insert(id, Arc::clone(&listed));
-        Ok(listed)
+        Ok(self.lists.keep(id, manifest.segments().iter().map(|(_, segment)| segment.0)))
     }
 
-    async fn listed_by_segment(&self, segment: SegmentId) -> Result<Arc<HashSet<BlobId>>, ArmError> {
+    async fn listed_by_segment(&self, segment: SegmentId) -> Result<List, ArmError> {
         if let Some(listed) = self.lists.cache.get(&segment.0) {
             return Ok(listed);
         }
         let bytes = decode(&self.fetch_one(segment.0, Some(self.manifest.0)).await?)?;
         let decoded = Segment::decode(&bytes).map_err(|error| unreadable("decode a segment", &error))?;
-        let listed = Arc::new(decoded.entries().iter().filter_map(|entry| entry.chunk).map(|chunk| chunk.0).collect());
-        self.lists.cache.insert(segment.0, Arc::clone(&listed));
-        Ok(listed)
+        let chunks = decoded.entries().iter().filter_map(|entry| entry.chunk).map(|chunk| chunk.0);
+        Ok(self.lists.keep(segment.0, chunks))
     }
 }
 

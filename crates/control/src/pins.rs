@@ -28,6 +28,11 @@ pub(crate) struct Pinned {
     _let_go: DropGuard,
 }
 
+/// Pins that were taken in a transaction. When it is not committed there are none; else nobody renews them before they
+/// are held.
+#[derive(Debug)]
+pub(crate) struct TakenPins(Vec<u64>);
+
 impl Pinned {
     /// Cancelled when the pins could not be kept: what they protected must not be relied on any more.
     pub(crate) fn lost(&self) -> CancellationToken {
@@ -66,20 +71,39 @@ impl Control {
         manifests: &[ManifestId],
         owner: &str,
     ) -> db::Result<Pinned> {
+        let mut tx = self.db().write().await?;
+        let taken = self.take_pins(&mut tx, region, tenant, manifests, owner).await?;
+        tx.commit().await?;
+        Ok(self.hold_pins(taken))
+    }
+
+    /// Takes pins in a transaction: what is a root in it stays one. [`Control::hold_pins`] when it is committed.
+    pub(crate) async fn take_pins(
+        &self,
+        tx: &mut Connection,
+        region: &str,
+        tenant: Uuid,
+        manifests: &[ManifestId],
+        owner: &str,
+    ) -> db::Result<TakenPins> {
         let owner = format!("{}/{owner}", self.owner());
         let expires_ms = self.now_ms().saturating_add(PIN_LEASE_MS);
         let mut sequences = Vec::with_capacity(manifests.len().max(1));
-        let mut tx = self.db().write().await?;
         if manifests.is_empty() {
-            sequences.push(pin::take(&mut tx, region, tenant, None, &owner, expires_ms).await?);
+            sequences.push(pin::take(tx, region, tenant, None, &owner, expires_ms).await?);
         }
         for manifest in manifests {
-            sequences.push(pin::take(&mut tx, region, tenant, Some(*manifest), &owner, expires_ms).await?);
+            sequences.push(pin::take(tx, region, tenant, Some(*manifest), &owner, expires_ms).await?);
         }
-        tx.commit().await?;
+        Ok(TakenPins(sequences))
+    }
+
+    /// Holds pins whose transaction is committed.
+    pub(crate) fn hold_pins(&self, taken: TakenPins) -> Pinned {
+        let TakenPins(sequences) = taken;
         let (lost, let_go) = (CancellationToken::new(), CancellationToken::new());
         self.track(keep(self.clone(), sequences.clone(), lost.clone(), let_go.clone()));
-        Ok(Pinned { sequences, lost, _let_go: let_go.drop_guard() })
+        Pinned { sequences, lost, _let_go: let_go.drop_guard() }
     }
 
     /// The packs that nothing may be deduplicated against; to be loaded after the pin is taken.

@@ -58,9 +58,12 @@ impl Clock for StillClock {
 pub(crate) struct TestRegion {
     inner: LocalRegion,
     faults: Mutex<HashMap<&'static str, u64>>,
+    panics: AtomicU64,
     gate: watch::Sender<bool>,
     /// Copies begun.
     pub(crate) copies: AtomicU64,
+    /// Collections begun.
+    pub(crate) collections: AtomicU64,
     /// Copies that were told to stop.
     pub(crate) stopped: AtomicU64,
 }
@@ -69,6 +72,11 @@ impl TestRegion {
     /// The next `times` calls of `method` fail with a passing error.
     pub(crate) fn fail(&self, method: &'static str, times: u64) {
         self.faults.lock().unwrap().insert(method, times);
+    }
+
+    /// The next `times` collections panic.
+    pub(crate) fn panic_collecting(&self, times: u64) {
+        self.panics.store(times, Ordering::SeqCst);
     }
 
     /// Whether copies into this region go on; those that do not wait.
@@ -181,6 +189,9 @@ impl Region for TestRegion {
         now_ms: i64,
         cancel: CancellationToken,
     ) -> RegionResult<CollectReport> {
+        self.collections.fetch_add(1, Ordering::SeqCst);
+        let left = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "on request");
         self.inner.collect(tenant, ledger, now_ms, cancel).await
     }
     async fn verify(
@@ -304,12 +315,21 @@ impl World {
 
     /// Makes the disk `d` in eastus from pages that begin with `first`; its operation. `footer`: whether it is a VHD.
     pub(crate) async fn upload(&self, first: &[u8], footer: bool) -> OperationRef {
-        let (size, id) = (GUEST_BYTES + 512, self.id("disks/d"));
-        let body = json!({ "location": "eastus",
-            "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": size } } });
-        self.put("disks/d", body).await.unwrap();
+        self.grant_upload().await;
+        self.stage(first, footer).await;
+        self.control.end_get_access(&self.ctx(), &self.id("disks/d")).await.unwrap().operation
+    }
+
+    /// Makes the disk `d` in eastus and grants writing to it for an hour.
+    pub(crate) async fn grant_upload(&self) {
+        self.put("disks/d", upload_body()).await.unwrap();
         let grant = json!({ "access": "Write", "durationInSeconds": 3600 });
-        self.control.begin_get_access(&self.ctx(), &id, grant).await.unwrap();
+        self.control.begin_get_access(&self.ctx(), &self.id("disks/d"), grant).await.unwrap();
+    }
+
+    /// Writes pages to the disk `d`.
+    pub(crate) async fn stage(&self, first: &[u8], footer: bool) {
+        let (size, id) = (GUEST_BYTES + 512, self.id("disks/d"));
         let row = crate::db::resource::find(&mut self.control.db().read().await.unwrap(), id.key()).await.unwrap();
         let (region, upload) = (&self.regions["eastus"], UploadId(row.unwrap().uid));
         region.create_upload(upload, size).await.unwrap();
@@ -318,7 +338,6 @@ impl World {
         region.write_pages(upload, 0, page.into()).await.unwrap();
         let last = if footer { vhd_footer(GUEST_BYTES) } else { [0; 512] };
         region.write_pages(upload, GUEST_BYTES, Bytes::copy_from_slice(&last)).await.unwrap();
-        self.control.end_get_access(&self.ctx(), &id).await.unwrap().operation
     }
 
     /// Makes the version `1.0.0` from the disk `d`, with replicas in `regions`; its operation.
@@ -356,6 +375,12 @@ impl World {
     }
 }
 
+/// A disk in eastus that is to be uploaded to.
+pub(crate) fn upload_body() -> Value {
+    json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": GUEST_BYTES + 512 } } })
+}
+
 async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities, name: &'static str) -> TestRegion {
     let known = identities.region_stores.get(name);
     let path = |kind: &str| -> PathBuf { directory.path().join(kind).join(name) };
@@ -371,8 +396,9 @@ async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities
     })
     .await
     .expect("a region that opens");
-    let (faults, gate) = (Mutex::default(), watch::Sender::new(true));
-    TestRegion { inner, faults, gate, copies: AtomicU64::new(0), stopped: AtomicU64::new(0) }
+    let (faults, panics, gate) = (Mutex::default(), AtomicU64::new(0), watch::Sender::new(true));
+    let [copies, collections, stopped] = [const { AtomicU64::new(0) }; 3];
+    TestRegion { inner, faults, panics, gate, copies, collections, stopped }
 }
 
 /// The footer of a fixed VHD (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format").

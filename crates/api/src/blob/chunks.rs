@@ -59,7 +59,7 @@ pub(super) async fn allow_bases(
     Ok(response::empty(201))
 }
 
-/// `PUT ?comp=galerie-blobs`.
+/// `PUT ?comp=galerie-blobs`. One without blobs says that the client is still there.
 pub(super) async fn put_blobs(blob: &Blob, request: Request) -> Result<Response, Refusal> {
     let mut stream = request.into_body().into_data_stream();
     let mut decoder = FrameDecoder::new();
@@ -80,6 +80,9 @@ pub(super) async fn put_blobs(blob: &Blob, request: Request) -> Result<Response,
         }
     }
     decoder.finish().map_err(bad_frame)?;
+    if body_bytes == 0 {
+        blob.keep_chunks_open();
+    }
     hand_over(blob, &mut batch).await?;
     Ok(response::empty(201))
 }

@@ -11,7 +11,7 @@ use galerie_store::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Gallery, disk_bytes, upload_body, version_body};
+use crate::support::{Gallery, disk_bytes, upload_body, version_body, vhd, write};
 
 const ONE: &str = "galleries/g/images/web/versions/1.0.0";
 
@@ -69,6 +69,27 @@ async fn published_chunks_become_a_disk_at_once() {
         (&json!(5 << 20), &json!("Unattached"))
     );
     assert!(gallery.download("disks/d").await[..5 << 20] == bytes[..]);
+}
+
+/// Regression: chunks that an earlier, broken upload had committed won over the pages that were uploaded after them, and
+/// the pages were deleted.
+#[tokio::test]
+async fn pages_that_come_after_committed_chunks_are_the_content() {
+    let gallery = Gallery::start().await;
+    let (manifest, blobs) = cut(disk_bytes(9)).await;
+    let pages = vhd(4).await;
+    gallery.make("disks/d", upload_body(pages.len())).await;
+    let grant = gallery.grant("disks/d", "Write").await.unwrap();
+    let blob = gallery.open(&grant, BlobAction::Write).await.unwrap();
+    blob.put_blobs(blobs).await.unwrap();
+    blob.finish_chunks(manifest).await.unwrap();
+    gallery.clock.advance_ms(3_601_000);
+
+    let grant = gallery.grant("disks/d", "Write").await.unwrap();
+    let blob = gallery.open(&grant, BlobAction::Write).await.unwrap();
+    write(&blob, &pages).await;
+    gallery.revoke("disks/d").await.unwrap();
+    assert!(gallery.download("disks/d").await[..20 << 20] == disk_bytes(4)[..]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::timeout,
 };
 
 use super::{Client, Error, Result, blob_endpoint::BlobEndpoint};
@@ -29,6 +31,9 @@ const BATCH_BLOBS: usize = 512;
 const IN_FLIGHT_MAX: usize = 4;
 /// Batches that wait to be sent; then the import waits.
 const QUEUE_MAX: usize = 2;
+/// How long nothing may be sent before we say that we are still there. The server gives an upload up after 15 minutes, and
+/// reading what is unchanged, and need not be sent, can take hours.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// An upload to one disk.
 pub(crate) struct ChunkUpload {
@@ -164,7 +169,12 @@ impl BlobSink for ChunkUpload {
 /// Sends what is queued until the queue or the luck ends.
 async fn send_all(endpoint: Arc<BlobEndpoint>, mut work: mpsc::Receiver<Work>, failure: Arc<Mutex<Option<Error>>>) {
     let mut under_way = JoinSet::new();
-    while let Some(next) = work.recv().await {
+    loop {
+        let next = match timeout(SILENCE_MAX, work.recv()).await {
+            Ok(Some(next)) => next,
+            Ok(None) => return,
+            Err(_) => Work::Chunks(Bytes::new()),
+        };
         if let Err(error) = send_next(&endpoint, next, &mut under_way).await {
             lock(&failure).get_or_insert(error);
             return;
