@@ -175,6 +175,7 @@ CREATE TABLE operations (
     resource_uid    TEXT   NOT NULL,
     resource_generation BIGINT NOT NULL,
     initiator       TEXT   NOT NULL,
+    correlation_id  TEXT   NOT NULL,                  -- of the request that began it
     api_version     TEXT   NOT NULL,
     status          TEXT   NOT NULL,                  -- 'InProgress' | 'Succeeded' | 'Failed' | 'Canceled'
     input           TEXT   NOT NULL,                  -- JSON, by kind

@@ -7,6 +7,9 @@
 //! A SAS names a grant row and dies with it. It is signed when its operation's result is read, by who asked for it, and is
 //! never stored. Ending an upload imports its pages, or, when the client cut and committed chunks, makes their manifest
 //! the disk's content in the same transaction.
+//!
+//! Time ends the SAS and nothing else: what was uploaded stays, and `endGetAccess` makes it the content whenever it comes.
+//! It therefore means the same before and after the reconciler has found the grant expired.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use galerie_arm::{
@@ -129,6 +132,15 @@ fn ended(state: DiskState) -> DiskState {
     }
 }
 
+/// What was uploaded to a disk and is not its content yet.
+#[derive(Debug, Default)]
+struct Uploaded {
+    /// The image that chunks were committed as, with the size that its guest will see.
+    committed: Option<(ManifestId, u64)>,
+    /// Whether pages were written, where no chunks were committed.
+    has_pages: bool,
+}
+
 impl Control {
     /// Grants access to a disk's or snapshot's bytes. The operation's result is the grant.
     ///
@@ -190,17 +202,18 @@ impl Control {
     /// Ends access: every SAS is dead when this returns. What was uploaded becomes the disk's content.
     ///
     /// # Errors
-    /// Not there, or not allowed. Ending what was not begun is fine.
+    /// Not there, not allowed, or another operation in progress. Ending what was not begun is fine, and does nothing
+    /// unless something was uploaded.
     pub async fn end_get_access(&self, context: &RequestContext, id: &ResourceId) -> Result<Accepted, ArmError> {
         let resource_type = accessible_type(context, id)?;
-        // Reading the size of what was committed is not the accepting transaction's work.
-        let staged = self.staged_image(context, id, resource_type).await?;
+        // Looking at bytes is not the accepting transaction's work.
+        let uploaded = self.uploaded(context, id, resource_type).await?;
         let mut tx = self.db().write().await?;
         authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::EndGetAccess), id).await?;
         let row = find(&mut tx, id).await?;
         let upload = UploadId(row.uid);
         let region = self.region(&row.location);
-        let (operation, is_promoted) = self.end(&mut tx, context, id, row, staged).await?;
+        let (operation, is_promoted) = self.end(&mut tx, context, id, row, uploaded).await?;
         tx.commit().await?;
         self.wake();
         if let (true, Some(region)) = (is_promoted, region)
@@ -219,34 +232,47 @@ impl Control {
         context: &RequestContext,
         id: &ResourceId,
         mut row: ResourceRow,
-        staged: Option<(ManifestId, u64)>,
+        uploaded: Uploaded,
     ) -> Result<(OperationRef, bool), ArmError> {
         let now_ms = self.now_ms();
         if let Some(running) = db::operation::unfinished(tx, &row.key, row.uid).await?.pop() {
-            // A repeated request joins the import that the first one began.
-            let reference =
-                OperationRef { id: running.id, subscription: running.subscription, location: running.location };
-            return Ok((reference, false));
+            // A repeated request joins the import that the first one began; nothing else answers as it does.
+            if running.kind != OperationKind::ImportUpload {
+                return Err(operations::in_progress(&row.name));
+            }
+            return Ok((running.reference(), false));
+        }
+        if let Some(grant) = db::grant::find_for_resource(tx, &row.key).await?
+            && grant.expires_ms <= now_ms
+        {
+            expire(tx, &grant, now_ms).await?;
         }
         let disk = db::disk::find(tx, &row.key).await?;
         let grant = db::grant::find_for_resource(tx, &row.key).await?;
-        let is_upload = disk.as_ref().is_some_and(|disk| disk.state == DiskState::ActiveUpload);
-        let (Some(disk), Some(grant)) = (disk, grant) else {
-            let new = operation(&row, id, Verb::EndGetAccess, Answer::Empty);
-            return Ok((operations::accept(tx, context, now_ms, new).await?, false));
+        if let Some(grant) = &grant {
+            db::grant::delete(tx, grant.id).await?;
+            self.chunk_uploads().close(grant.id);
+        }
+        let nothing_left = operation(&row, id, Verb::EndGetAccess, Answer::Empty);
+        let Some(disk) = disk else {
+            return Ok((operations::accept(tx, context, now_ms, nothing_left).await?, false));
         };
-        db::grant::delete(tx, grant.id).await?;
-        self.chunk_uploads().close(grant.id);
+        let staged = uploaded.committed.filter(|(manifest, _)| disk.staged_manifest == Some(*manifest));
+        let is_upload = match disk.state {
+            DiskState::ActiveUpload => true,
+            // The access ended before, by time or by an import that failed.
+            DiskState::ReadyToUpload => staged.is_some() || uploaded.has_pages,
+            _ => false,
+        };
         if !is_upload {
             db::disk::set_state(tx, &row.key, ended(disk.state)).await?;
-            let new = operation(&row, id, Verb::EndGetAccess, Answer::Empty);
-            return Ok((operations::accept(tx, context, now_ms, new).await?, false));
+            return Ok((operations::accept(tx, context, now_ms, nothing_left).await?, false));
         }
         let previous = row.generation;
         row.generation += 1;
         row.updated_ms = now_ms;
         let mut kind = OperationKind::Immediate;
-        match staged.filter(|(manifest, _)| disk.staged_manifest == Some(*manifest)) {
+        match staged {
             Some((manifest, virtual_size_bytes)) => {
                 hold(tx, &row, manifest, virtual_size_bytes).await?;
                 disk::content_arrived(&mut row.document, virtual_size_bytes);
@@ -254,6 +280,7 @@ impl Control {
                 db::disk::set_state(tx, &row.key, DiskState::Unattached).await?;
             }
             None => {
+                db::disk::set_state(tx, &row.key, DiskState::ActiveUpload).await?;
                 row.provisioning_state = ProvisioningState::Updating;
                 kind = OperationKind::ImportUpload;
             }
@@ -266,27 +293,37 @@ impl Control {
         Ok((accepted, finished))
     }
 
-    /// What a chunked upload has committed, with the size that its guest will see.
-    async fn staged_image(
+    /// What was uploaded to a disk and is not its content yet.
+    async fn uploaded(
         &self,
         context: &RequestContext,
         id: &ResourceId,
         resource_type: ResourceType,
-    ) -> Result<Option<(ManifestId, u64)>, ArmError> {
-        let (row, manifest) = {
+    ) -> Result<Uploaded, ArmError> {
+        let (row, disk) = {
             let mut tx = self.db().read().await?;
             authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::EndGetAccess), id).await?;
             let row = find(&mut tx, id).await?;
-            let staged = db::disk::find(&mut tx, &row.key).await?.and_then(|disk| disk.staged_manifest);
-            let Some(manifest) = staged else { return Ok(None) };
-            (row, manifest)
+            let disk = db::disk::find(&mut tx, &row.key).await?;
+            (row, disk)
         };
+        let waits = |state| matches!(state, DiskState::ReadyToUpload | DiskState::ActiveUpload);
+        let Some(disk) = disk.filter(|disk| waits(disk.state)) else { return Ok(Uploaded::default()) };
         let region = self.region(&row.location).ok_or_else(|| region_away(&row.location))?;
-        let image = region.open_image(row.tenant, manifest).await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, %manifest, "open a committed upload");
-            ArmError::service_unavailable("The upload that was committed cannot be read now. Try again.")
-        })?;
-        Ok(Some((manifest, image.virtual_size_bytes())))
+        let unreadable = |error: galerie_region::Error| {
+            tracing::error!(error = &error as &dyn std::error::Error, disk = %row.id, "look at what was uploaded");
+            ArmError::service_unavailable("What was uploaded cannot be read now. Try again.")
+        };
+        if let Some(manifest) = disk.staged_manifest {
+            let image = region.open_image(row.tenant, manifest).await.map_err(unreadable)?;
+            return Ok(Uploaded { committed: Some((manifest, image.virtual_size_bytes())), has_pages: false });
+        }
+        let has_pages = match region.upload_ranges(UploadId(row.uid)).await {
+            Ok(ranges) => !ranges.is_empty(),
+            Err(galerie_region::Error::NotFound(_)) => false,
+            Err(error) => return Err(unreadable(error)),
+        };
+        Ok(Uploaded { committed: None, has_pages })
     }
 
     /// Signs a grant: what makes its URL a shared access signature.

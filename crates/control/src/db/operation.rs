@@ -9,13 +9,16 @@ use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint, json},
 };
-use crate::operations::{Answer, OperationKind};
+use crate::{
+    OperationRef,
+    operations::{Answer, OperationKind},
+};
 
 const FIND: &str = "SELECT * FROM operations WHERE id = $1";
 const INSERT: &str = "INSERT INTO operations (id, kind, tenant, subscription, location, region, resource, resource_uid, \
-     resource_generation, initiator, api_version, status, input, result, error, percent, attempts, next_attempt_ms, \
-     lease_owner, lease_until_ms, generation, created_ms, ended_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+     resource_generation, initiator, correlation_id, api_version, status, input, result, error, percent, attempts, \
+     next_attempt_ms, lease_owner, lease_until_ms, generation, created_ms, ended_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 const UNFINISHED: &str =
     "SELECT * FROM operations WHERE resource = $1 AND status = 'InProgress' AND resource_uid = $2 ORDER BY created_ms";
 const CLAIM: &str = "UPDATE operations SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
@@ -74,6 +77,8 @@ pub(crate) struct OperationRow {
     pub(crate) resource_generation: u64,
     /// The object id of who asked.
     pub(crate) initiator: Uuid,
+    /// Of the request that began it; what is logged about it names it.
+    pub(crate) correlation_id: Uuid,
     pub(crate) api_version: String,
     pub(crate) status: OperationStatus,
     /// By kind.
@@ -105,6 +110,7 @@ impl Row for OperationRow {
             resource_uid: columns.id("resource_uid")?,
             resource_generation: columns.unsigned("resource_generation")?,
             initiator: columns.id("initiator")?,
+            correlation_id: columns.id("correlation_id")?,
             api_version: columns.text("api_version")?,
             status: columns.parsed("status")?,
             input: columns.json("input")?,
@@ -136,6 +142,11 @@ impl OperationRow {
     pub(crate) fn lease(&self) -> OperationLease {
         OperationLease { id: self.id, generation: self.generation }
     }
+
+    /// Its name, for the status URL.
+    pub(crate) fn reference(&self) -> OperationRef {
+        OperationRef { id: self.id, subscription: self.subscription, location: self.location.clone() }
+    }
 }
 
 /// An operation.
@@ -156,6 +167,7 @@ pub(crate) async fn insert(tx: &mut Connection, operation: &OperationRow) -> Res
         .bind(operation.resource_uid.to_string())
         .bind(bigint(operation.resource_generation))
         .bind(operation.initiator.to_string())
+        .bind(operation.correlation_id.to_string())
         .bind(&operation.api_version)
         .bind(operation.status.as_str())
         .bind(json(&operation.input))
@@ -246,7 +258,8 @@ pub(crate) async fn relinquish(tx: &mut Connection, lease: OperationLease) -> Re
     Ok(row::run(tx, statement).await? == 1)
 }
 
-/// Ends every claim, whoever holds it; how many. Its attempt counts: work that kills its process is not tried for ever.
+/// Ends every claim, whoever holds it; how many. Its attempt counts: work that kills its process is claimed once more than
+/// it may be tried, and given up then.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
 }

@@ -302,7 +302,8 @@ pub(crate) async fn relinquish(tx: &mut Connection, lease: ReplicaLease) -> Resu
     Ok(row::run(tx, statement).await? == 1)
 }
 
-/// Ends every claim, whoever holds it; how many. Its attempt counts, as with operations.
+/// Ends every claim, whoever holds it; how many. Its attempt counts, as with operations: a copy that kills its process
+/// fails, and is tried again when the reconciler's time comes.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
 }

@@ -22,6 +22,8 @@ const DATA_IMAGES: &str = "properties.storageProfile.dataDiskImages";
 
 /// Highest lun.
 const MOST_LUN: i64 = 63;
+/// Most data disks: one for each lun.
+const MOST_DATA_DISKS: usize = 64;
 
 /// What may stand at one place of a storage profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,7 @@ fn wanted_disks(document: &Value) -> Result<Vec<Wanted>, ArmError> {
     if let Some(image) = document::at(document, OS_IMAGE) {
         wanted.extend(wanted_disk(image, &format!("galleryImageVersion.{OS_IMAGE}"), OS_LUN)?);
     }
+    check_count(document)?;
     let mut luns = Vec::new();
     for (index, image) in list(document, DATA_IMAGES).iter().enumerate() {
         let lun = document::integer(image, "lun").ok_or_else(|| ArmError::required_parameter_missing("lun"))?;
@@ -91,9 +94,8 @@ fn wanted_disks(document: &Value) -> Result<Vec<Wanted>, ArmError> {
         luns.push(lun);
         wanted.extend(wanted_disk(image, &format!("galleryImageVersion.{DATA_IMAGES}[{index}]"), lun)?);
     }
-    let mut twice: Vec<i64> =
-        luns.iter().copied().filter(|lun| luns.iter().filter(|other| *other == lun).count() > 1).collect();
-    twice.sort_unstable();
+    luns.sort_unstable();
+    let mut twice: Vec<i64> = luns.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     twice.dedup();
     if !twice.is_empty() {
         return Err(ArmError::duplicated_luns(&twice));
@@ -107,6 +109,16 @@ fn wanted_disks(document: &Value) -> Result<Vec<Wanted>, ArmError> {
         return Err(ArmError::required_parameter_missing("galleryImageVersion.properties.storageProfile.osDiskImage"));
     }
     Ok(wanted)
+}
+
+/// What follows compares the disks with each other, so a body must not name any number of them.
+fn check_count(document: &Value) -> Result<(), ArmError> {
+    let count = list(document, DATA_IMAGES).len();
+    if count > MOST_DATA_DISKS {
+        let most = i64::try_from(MOST_DATA_DISKS).unwrap_or(i64::MAX);
+        return Err(ArmError::out_of_range("dataDiskImages", i64::try_from(count).unwrap_or(i64::MAX), 0, most));
+    }
+    Ok(())
 }
 
 fn wanted_disk(image: &Value, target: &str, lun: i64) -> Result<Option<Wanted>, ArmError> {

@@ -112,6 +112,27 @@ fn without_target_regions_it_is_at_home_and_done() {
     }
 }
 
+/// Regression: every data disk of a body was compared with every other, in the one transaction that may write; a body of
+/// a few megabytes stopped the server for minutes.
+#[test]
+fn a_version_has_at_most_one_data_disk_for_each_lun() {
+    let disks = |count: i64| {
+        let disk = |index: i64| json!({ "lun": index % 64, "source": { "id": format!("/disk{index}") } });
+        let disks: Vec<Value> = (0..count).map(disk).collect();
+        let profile =
+            json!({ "storageProfile": { "osDiskImage": { "source": { "id": "/os" } }, "dataDiskImages": disks } });
+        storage_profile::wanted(&json!({ "properties": profile }))
+    };
+    assert_eq!(disks(64).unwrap().len(), 65);
+    for count in [65, 400_000] {
+        let error = disks(count).unwrap_err();
+        let expected = format!(
+            "The value {count} of parameter dataDiskImages is out of range. The value must be between 0 and 64, inclusive."
+        );
+        assert_eq!((error.status, error.message.as_ref()), (400, expected.as_str()));
+    }
+}
+
 #[test]
 fn bad_target_regions() {
     let regions = "properties.publishingProfile.targetRegions";

@@ -5,6 +5,8 @@
 //!       |------(final failure, or passing ones MOST_ATTEMPTS times)--> Failed
 //!       `------(a newer operation, or the resource's deletion)--> Canceled
 //! ```
+//! Work that ends its process is counted, too: claimed once more than it may be tried, it has failed.
+//!
 //! An operation is a row; a worker is replaceable. Steps look first, then act, then record, and each is safe to run
 //! twice. Every write that a worker makes names its lease; a stale holder is refused.
 
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::failure::Failure;
 pub use self::status::{OperationResult, OperationView};
 pub(crate) use self::worker::start;
 use crate::{
@@ -162,6 +165,7 @@ pub(crate) async fn accept(
         resource_uid: new.uid,
         resource_generation: new.generation,
         initiator: ctx.caller.principal,
+        correlation_id: ctx.correlation_id,
         api_version: ctx.api_version.to_string(),
         status: if new.finished { OperationStatus::Succeeded } else { OperationStatus::InProgress },
         input: new.input,
@@ -180,6 +184,17 @@ pub(crate) async fn accept(
     audit::record(tx, ctx, now_ms, new.action, new.resource.as_str(), Some(id)).await?;
     metrics::counter!("galerie_operations_accepted_total", "kind" => new.kind.as_str()).increment(1);
     Ok(OperationRef { id, subscription, location: row.location })
+}
+
+/// The refusal of a request that must wait for a running operation.
+pub(crate) fn in_progress(name: &str) -> ArmError {
+    ArmError::conflict(&format!("Another operation on '{name}' is in progress. Try again when it has ended."))
+}
+
+/// Why work is given up that was begun too often: whoever began it never got to say how it ended.
+fn never_ended(attempts: u64) -> Failure {
+    let message = format!("The work was begun {} times and never came to its end.", attempts.saturating_sub(1));
+    Failure::Final(ArmError::new(500, "InternalOperationError", message))
 }
 
 #[cfg(test)]

@@ -19,12 +19,14 @@ use galerie_region::Region;
 use galerie_store::{CopyProgress, ManifestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
     MOST_ATTEMPTS, OperationKind, backoff_ms,
     failure::Failure,
     lease::{self, LEASE_MS},
+    never_ended,
     progress::{Progress, follow},
 };
 use crate::{
@@ -34,6 +36,7 @@ use crate::{
         replica::{self, ReplicaRow},
         resource,
     },
+    reconcile::attempted,
 };
 
 /// Claims a region's replicas and copies them, until the process stops.
@@ -43,32 +46,48 @@ pub(super) async fn worker(control: Control, region: String) {
     while !control.stopping().is_cancelled() {
         woken.mark_unchanged();
         while let Ok(slot) = slots.clone().try_acquire_owned() {
-            match claim(&control, &region).await {
-                Ok(Some(claimed)) => control.track(carry_out(control.clone(), claimed, slot)),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, region, "claim a replica");
-                    break;
-                }
-            }
+            let Some(claimed) = attempted("claim-replicas", claim(&control, &region)).await.flatten() else { break };
+            let Claimed { replica, correlation_id } = claimed;
+            let span = tracing::info_span!("replica", version = replica.version, region, correlation_id);
+            control.track(carry_out(control.clone(), replica, slot).instrument(span));
         }
         control.rest(&mut woken).await;
     }
 }
 
-async fn claim(control: &Control, region: &str) -> db::Result<Option<ReplicaRow>> {
+/// A replica to be copied, and the request that wants it.
+struct Claimed {
+    replica: ReplicaRow,
+    /// Of the version's unfinished operation; `None` when the reconciler tries again what failed.
+    correlation_id: Option<String>,
+}
+
+async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
     let now_ms = control.now_ms();
     let until_ms = now_ms.saturating_add(LEASE_MS);
     let mut tx = control.db().write().await?;
-    let claimed = replica::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await?;
+    let Some(replica) = replica::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await? else {
+        return Ok(None);
+    };
+    let mut correlation_id = None;
+    if let Some(version) = resource::find(&mut tx, &replica.version).await? {
+        let wanting = operation::unfinished(&mut tx, &version.key, version.uid).await?.pop();
+        correlation_id = wanting.map(|operation| operation.correlation_id.to_string());
+    }
     tx.commit().await?;
-    Ok(claimed)
+    Ok(Some(Claimed { replica, correlation_id }))
 }
 
 async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePermit) {
     let cancel = control.stopping().child_token();
     let progress = Arc::new(Progress::default());
-    let work = AssertUnwindSafe(copy(&control, &claimed, &progress, &cancel)).catch_unwind();
+    let copy = async {
+        if claimed.attempts > MOST_ATTEMPTS {
+            return Err(never_ended(claimed.attempts));
+        }
+        copy(&control, &claimed, &progress, &cancel).await
+    };
+    let work = AssertUnwindSafe(copy).catch_unwind();
     let done = lease::under(&control, &claimed.lease(), &progress, &cancel, work).await;
     let outcome = match done {
         Some(Ok(outcome)) => outcome,

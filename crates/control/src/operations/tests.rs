@@ -330,6 +330,85 @@ async fn an_import_survives_passing_failures_and_being_done_twice() {
     world.control.shutdown().await;
 }
 
+/// Regression: work that killed its process was claimed again at every start, for ever: attempts were counted and nobody
+/// looked at them before the work was done.
+#[tokio::test]
+async fn an_import_that_kills_its_process_is_given_up() {
+    let world = World::new().await;
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    let mut tx = world.control.db().write().await.unwrap();
+    let now_ms = world.control.now_ms();
+    for attempt in 1..=super::MOST_ATTEMPTS {
+        let claimed = operation::claim_due(&mut tx, Some("eastus"), "dies", now_ms, now_ms + LEASE_MS).await.unwrap();
+        assert_eq!(claimed.unwrap().attempts, attempt);
+        operation::release_all(&mut tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    world.start();
+    let (status, error) = world.ended(&import).await;
+    let error = error.unwrap();
+    assert_eq!((status, error.status), (OperationStatus::Failed, 500));
+    assert!(error.message.contains("begun 8 times"), "{}", error.message);
+    assert_eq!(world.get("disks/d").await.unwrap()["properties"]["diskState"], "ReadyToUpload");
+    world.control.shutdown().await;
+}
+
+/// Regression: as above.
+#[tokio::test]
+async fn a_copy_that_kills_its_process_fails() {
+    let world = with_disk().await;
+    world.regions["westus"].set_open(false);
+    let publish = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.control.shutdown().await;
+    let after = world.reopen().await;
+    let mut tx = after.control.db().write().await.unwrap();
+    let now_ms = after.control.now_ms();
+    loop {
+        let claimed = replica::claim_due(&mut tx, "westus", "dies", now_ms, now_ms + LEASE_MS).await.unwrap().unwrap();
+        replica::release_all(&mut tx).await.unwrap();
+        if claimed.attempts == super::MOST_ATTEMPTS {
+            break;
+        }
+    }
+    tx.commit().await.unwrap();
+    after.start();
+    assert_eq!(after.ended(&publish).await.0, OperationStatus::Failed);
+    assert_eq!(state_in(&after, "westus").await, Some(ReplicationState::Failed));
+    assert_eq!(after.regions["westus"].copies.load(Ordering::SeqCst), 0);
+    after.control.shutdown().await;
+}
+
+/// Regression: a request joined whatever was in progress, and its client was then answered with another request's result:
+/// a PUT during an import with nothing, the end of an access during a creation with the disk.
+#[tokio::test]
+async fn only_what_answers_alike_is_joined() {
+    let world = World::new().await;
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    let (ctx, id) = (world.ctx(), world.id("disks/d"));
+    assert_eq!(world.control.end_get_access(&ctx, &id).await.unwrap().operation, import);
+    assert_eq!(world.put("disks/d", crate::testing::upload_body()).await.unwrap_err().status, 409);
+
+    let body = serde_json::json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
+    let create = world.put("disks/e", body.clone()).await.unwrap();
+    assert_eq!(world.put("disks/e", body).await.unwrap(), create);
+    assert_eq!(world.control.end_get_access(&ctx, &world.id("disks/e")).await.unwrap_err().status, 409);
+}
+
+#[tokio::test]
+async fn an_operation_keeps_its_requests_correlation_id() {
+    let world = World::new().await;
+    world.furnish().await;
+    let ctx = world.ctx();
+    let body = serde_json::json!({ "location": "eastus" });
+    let accepted = world.control.put(&ctx, &world.id("galleries/h"), body).await.unwrap();
+    let mut tx = world.control.db().read().await.unwrap();
+    let row = operation::find(&mut tx, accepted.operation.id).await.unwrap().unwrap();
+    assert_eq!(row.correlation_id, ctx.correlation_id);
+}
+
 #[tokio::test]
 async fn an_empty_disk_is_made_or_failed() {
     let world = World::new().await;

@@ -6,18 +6,21 @@ use futures::FutureExt;
 use galerie_arm::ArmError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     MOST_ATTEMPTS, OperationKind, backoff_ms, create_empty_disk, delete_group,
     failure::Failure,
     import_upload,
     lease::{self, LEASE_MS},
+    never_ended,
     progress::Progress,
     replicate,
 };
 use crate::{
     Control, db,
     db::operation::{self, OperationRow},
+    reconcile::attempted,
 };
 
 /// Starts the workers: one for operations, one for each region's replicas.
@@ -35,14 +38,14 @@ async fn operations(control: Control) {
     while !control.stopping().is_cancelled() {
         woken.mark_unchanged();
         while let Ok(slot) = slots.clone().try_acquire_owned() {
-            match claim(&control).await {
-                Ok(Some(claimed)) => control.track(carry_out(control.clone(), claimed, slot)),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "claim an operation");
-                    break;
-                }
-            }
+            let Some(claimed) = attempted("claim-operations", claim(&control)).await.flatten() else { break };
+            let span = tracing::info_span!(
+                "operation",
+                id = %claimed.id,
+                kind = claimed.kind.as_str(),
+                correlation_id = %claimed.correlation_id
+            );
+            control.track(carry_out(control.clone(), claimed, slot).instrument(span));
         }
         control.rest(&mut woken).await;
     }
@@ -65,7 +68,13 @@ async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
 async fn carry_out(control: Control, claimed: OperationRow, slot: OwnedSemaphorePermit) {
     let cancel = control.stopping().child_token();
     let progress = Arc::new(Progress::default());
-    let work = AssertUnwindSafe(step(&control, &claimed, &progress, &cancel)).catch_unwind();
+    let step = async {
+        if claimed.attempts > MOST_ATTEMPTS {
+            return Err(never_ended(claimed.attempts));
+        }
+        step(&control, &claimed, &progress, &cancel).await
+    };
+    let work = AssertUnwindSafe(step).catch_unwind();
     let done = lease::under(&control, &claimed.lease(), &progress, &cancel, work).await;
     let outcome = match done {
         Some(Ok(outcome)) => outcome,

@@ -1,7 +1,8 @@
 //! Reconcilers: what must stay true, whatever happened meanwhile.
 //!
 //! Each is woken by time (some by signals, too), given no input, and compares what is with what should be. One code
-//! path for the happy day and for repair: running one twice, or in two processes, does no harm.
+//! path for the happy day and for repair: running one twice, or in two processes, does no harm. A run that fails or panics
+//! is counted, and the next one comes all the same.
 
 mod collect;
 mod grants;
@@ -10,9 +11,9 @@ mod pins;
 mod replicas;
 mod staging;
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use galerie_arm::ArmError;
 
 pub(crate) use self::collect::Ledger;
@@ -72,11 +73,28 @@ async fn keep_true(control: Control, reconciler: Reconciler) {
             }
         }
         wait = true;
-        if let Err(error) = (reconciler.run)(&control).await {
-            metrics::counter!("galerie_reconcile_errors_total", "reconciler" => reconciler.name).increment(1);
-            tracing::warn!(%error, reconciler = reconciler.name, "reconcile");
+        attempted(reconciler.name, (reconciler.run)(&control)).await;
+    }
+}
+
+/// One piece of work that is done again and again, whatever comes of it: a failure is counted and logged, and so is a
+/// panic, which must not end all the pieces that would have followed. `None`: it failed.
+pub(crate) async fn attempted<T, E: std::error::Error + 'static>(
+    name: &'static str,
+    piece: impl Future<Output = Result<T, E>>,
+) -> Option<T> {
+    match AssertUnwindSafe(piece).catch_unwind().await {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, reconciler = name, "reconcile");
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            tracing::error!(panic = text.unwrap_or("without a text"), reconciler = name, "reconcile");
         }
     }
+    metrics::counter!("galerie_reconcile_errors_total", "reconciler" => name).increment(1);
+    None
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{collections::HashSet, time::Duration};
 use galerie_arm::{ArmError, disk::DiskState};
 use galerie_region::{Region, UploadId};
 
+use super::attempted;
 use crate::{
     Control,
     db::{Connection, disk, operation, resource},
@@ -19,9 +20,8 @@ const EVERY: Duration = Duration::from_secs(60);
 pub(super) async fn keep_true(control: Control) {
     let mut suspects = HashSet::new();
     loop {
-        match run(&control, &suspects).await {
-            Ok(found) => suspects = found,
-            Err(error) => tracing::warn!(%error, reconciler = "staging", "reconcile"),
+        if let Some(found) = attempted("staging", run(&control, &suspects)).await {
+            suspects = found;
         }
         tokio::select! {
             () = control.stopping().cancelled() => return,

@@ -1,10 +1,13 @@
 //! What must stay true becomes true again; and a second run finds nothing to do.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
+use galerie_arm::OperationStatus;
 use galerie_region::{Region, UploadId};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{collect, grants, operations, pins, replicas, staging};
+use super::{Reconciler, collect, grants, keep_true, operations, pins, replicas, staging};
 use crate::{
     OperationRef,
     db::{condemned_pack, operation, pin},
@@ -43,6 +46,51 @@ async fn expired_grants_end() {
     let result = world.control.operation_result(&world.ctx(), operation.subscription, operation.id).await;
     assert_eq!(result.unwrap_err().status, 404);
     grant(&world, "disks/u", "Write").await;
+}
+
+/// Regression: ending the access to an upload whose SAS had expired imported it, or answered that it had and did nothing,
+/// as the reconciler had not found it yet or had.
+#[tokio::test]
+async fn an_expired_upload_is_imported_when_access_is_ended() {
+    for is_reconciled in [false, true] {
+        for has_pages in [false, true] {
+            let world = World::new().await;
+            world.furnish().await;
+            world.grant_upload().await;
+            if has_pages {
+                world.stage(b"guest bytes", true).await;
+            }
+            world.clock.advance(3_600_000);
+            if is_reconciled {
+                grants::run(&world.control).await.unwrap();
+                assert_eq!(disk_state(&world, "disks/d").await, "ReadyToUpload");
+            }
+            let ended = world.control.end_get_access(&world.ctx(), &world.id("disks/d")).await.unwrap().operation;
+            world.start();
+            assert_eq!(world.ended(&ended).await, (OperationStatus::Succeeded, None));
+            let expected = if has_pages { "Unattached" } else { "ReadyToUpload" };
+            assert_eq!(disk_state(&world, "disks/d").await, expected, "{is_reconciled} {has_pages}");
+            world.control.shutdown().await;
+        }
+    }
+}
+
+/// Regression: one panic ended a reconciler until the next start, and nothing counted it.
+#[tokio::test]
+async fn a_reconciler_outlives_a_panic() {
+    let world = World::new().await;
+    let west = world.regions["westus"].clone();
+    west.panic_collecting(2);
+    let reconciler = Reconciler {
+        name: "collect",
+        every: Duration::from_millis(10),
+        patient: false,
+        run: |control| Box::pin(collect::run(control)),
+    };
+    world.control.track(keep_true(world.control.clone(), reconciler));
+    let runs = || west.collections.load(Ordering::SeqCst);
+    world.until("it goes on", || async { (runs() > 3).then_some(()) }).await;
+    world.control.shutdown().await;
 }
 
 #[tokio::test]

@@ -162,22 +162,20 @@ impl Target<'_> {
         merged
     }
 
-    /// A repeated request joins the operation that its first one began. Anything else that meets a running operation of
-    /// a disk must wait; a version's target regions may change while it is copied.
+    /// A repeated request joins the operation that its first one began: one that answers the resource, too. Anything else
+    /// that meets a running operation of a disk must wait; a version's target regions may change while it is copied.
     async fn join_running(&self, tx: &mut Connection, plan: &Plan) -> Result<Option<OperationRef>, ArmError> {
         let Some(row) = self.row.as_ref().filter(|row| !row.provisioning_state.is_terminal()) else { return Ok(None) };
-        if row.document == plan.document
-            && let Some(running) = db::operation::unfinished(tx, &row.key, row.uid).await?.pop()
-        {
-            let reference =
-                OperationRef { id: running.id, subscription: running.subscription, location: running.location };
-            return Ok(Some(reference));
+        if row.document == plan.document {
+            let running = db::operation::unfinished(tx, &row.key, row.uid).await?;
+            if let Some(joined) = running.into_iter().rfind(|running| running.answer == Answer::Resource) {
+                return Ok(Some(joined.reference()));
+            }
         }
         if self.resource_type == ResourceType::ImageVersion {
             return Ok(None);
         }
-        let reason = format!("Another operation on '{}' is in progress. Try again when it has ended.", row.name);
-        Err(ArmError::conflict(&reason))
+        Err(operations::in_progress(&row.name))
     }
 
     async fn check_unique(&self, tx: &mut Connection, plan: &Plan) -> Result<(), ArmError> {
