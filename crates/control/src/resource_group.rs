@@ -273,7 +273,7 @@ fn shown(row: &ResourceGroupRow, api_version: ApiVersion) -> Resource {
     }
     let mut document = Value::Object(document);
     set(&mut document, "properties.provisioningState", row.state.as_str());
-    let document = Shape::of(ResourceType::ResourceGroup, api_version).project(&document);
+    let document = Shape::of(ResourceType::ResourceGroup, api_version).project(document);
     Resource { document, etag: row.etag.clone() }
 }
 
