@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use galerie_store::{
-    CollectReport, Collector, CollectorLedger, CollectorOptions, Condemned, ImportProgress, ManifestId, PackId,
+    CollectReport, Collector, CollectorLedger, CollectorOptions, Condemned, ImportProgress, ManifestId, PackId, Roots,
     TenantId,
 };
 use tokio_util::sync::CancellationToken;
@@ -122,13 +122,14 @@ impl Ledger {
 
 #[async_trait]
 impl CollectorLedger for Ledger {
-    async fn roots(&self, _: &TenantId) -> galerie_store::Result<Vec<ManifestId>> {
-        Ok(self.state().roots.clone())
+    async fn roots(&self, _: &TenantId) -> galerie_store::Result<Roots> {
+        Ok(Roots { whole: self.state().roots.clone(), arriving: Vec::new() })
     }
 
     async fn condemned(&self, _: &TenantId) -> galerie_store::Result<Vec<Condemned>> {
         let state = self.state();
-        Ok(state.condemned.iter().map(|(pack, sequence)| Condemned { pack: *pack, sequence: *sequence }).collect())
+        let condemned = state.condemned.iter();
+        Ok(condemned.map(|(&pack, &sequence)| Condemned { pack, sequence, copied_ms: None }).collect())
     }
 
     async fn condemn(&self, _: &TenantId, packs: &[PackId]) -> galerie_store::Result<u64> {
@@ -137,6 +138,11 @@ impl CollectorLedger for Ledger {
         let sequence = state.sequence;
         state.condemned.extend(packs.iter().map(|pack| (*pack, sequence)));
         Ok(sequence)
+    }
+
+    async fn record_copied(&self, _: &TenantId, _: &[PackId], _: i64) -> galerie_store::Result<()> {
+        // Without a grace for readers nobody asks.
+        Ok(())
     }
 
     async fn oldest_pin(&self, _: &TenantId) -> galerie_store::Result<Option<u64>> {

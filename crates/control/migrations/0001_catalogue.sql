@@ -213,6 +213,7 @@ CREATE TABLE condemned_packs (
     pack         TEXT   NOT NULL,
     sequence     BIGINT NOT NULL,
     condemned_ms BIGINT NOT NULL,
+    copied_ms    BIGINT,                              -- since when nothing in it is alive that is nowhere else
     PRIMARY KEY (region, tenant, pack)
 );
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use galerie_arm::ArmError;
 use galerie_region::Region;
 use galerie_store::{
-    CollectReport, DomainStats, ManifestId, PackId, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+    CollectReport, CollectorOptions, DomainStats, ManifestId, PackId, VerifyReport, inspect::ImageAnatomy,
+    pack::PackTable,
 };
 use serde_json::{Value, json};
 
@@ -45,10 +46,34 @@ impl Control {
     /// As [`Control::store_stats`].
     pub async fn store_collect(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
         let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
-        let ledger = Ledger::new(self, region.name());
-        let cancel = self.stopping().child_token();
-        let report = region.collect(ctx.caller.tenant, &ledger, self.now_ms(), cancel).await;
-        Ok(collect_document(&*region, &report.map_err(|error| failed(&*region, &error))?))
+        let report = self.collect(ctx, &*region, CollectorOptions::default()).await?;
+        Ok(collect_document(&*region, &report))
+    }
+
+    /// As [`Control::store_collect`], for a process that has the data directory to itself and serves nobody: there is no
+    /// reader to spare, so what can go goes at once.
+    ///
+    /// # Errors
+    /// As [`Control::store_stats`].
+    pub async fn store_collect_alone(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
+        let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
+        let options = CollectorOptions { readers_grace_ms: 0, ..CollectorOptions::default() };
+        let mut report = self.collect(ctx, &*region, options).await?;
+        if report.condemned_packs > 0 {
+            report = report.followed_by(self.collect(ctx, &*region, options).await?);
+        }
+        Ok(collect_document(&*region, &report))
+    }
+
+    async fn collect(
+        &self,
+        ctx: &RequestContext,
+        region: &dyn Region,
+        options: CollectorOptions,
+    ) -> Result<CollectReport, ArmError> {
+        let (ledger, cancel) = (Ledger::new(self, region.name()), self.stopping().child_token());
+        let report = region.collect(ctx.caller.tenant, &ledger, options, self.now_ms(), cancel).await;
+        report.map_err(|error| failed(region, &error))
     }
 
     /// What a name stands for in a region's store: a pack's table (32 hexadecimal digits) or an image's segments (64).
@@ -166,6 +191,7 @@ fn collect_document(region: &dyn Region, report: &CollectReport) -> Value {
         "condemnedPacks": report.condemned_packs,
         "waitingPacks": report.waiting_packs,
         "copiedBytes": report.copied_bytes,
+        "uncopiedPacks": report.uncopied_packs,
         "deletedPacks": report.deleted_packs,
         "givenBackBytes": report.given_back_bytes,
         "markMemoryBytes": report.mark_memory_bytes,

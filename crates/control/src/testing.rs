@@ -19,8 +19,8 @@ use galerie_region::{
     UploadId, UploadRange,
 };
 use galerie_store::{
-    BlobSource, CollectReport, CollectorLedger, CondemnedPacks, CopyProgress, DomainStats, ImageReader, ImportProgress,
-    ManifestId, PackId, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+    BlobSource, CollectReport, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress, DomainStats,
+    ImageReader, ImportProgress, ManifestId, PackId, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -186,13 +186,14 @@ impl Region for TestRegion {
         &self,
         tenant: Uuid,
         ledger: &dyn CollectorLedger,
+        options: CollectorOptions,
         now_ms: i64,
         cancel: CancellationToken,
     ) -> RegionResult<CollectReport> {
         self.collections.fetch_add(1, Ordering::SeqCst);
         let left = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(left.is_err(), "on request");
-        self.inner.collect(tenant, ledger, now_ms, cancel).await
+        self.inner.collect(tenant, ledger, options, now_ms, cancel).await
     }
     async fn verify(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ROOT/store.json            whose store this is
-//! ROOT/{tenant}/...          packs, see docs/design/store-format.md
+//! ROOT/tenants/{tenant}/...  packs and quarantine records, see docs/design/store-format.md
 //! ROOT/staging/              uploads that are not imported yet
 //! INDEX/                     this process's index; disposable
 //! ```
@@ -226,16 +226,18 @@ impl Region for LocalRegion {
         &self,
         tenant: Uuid,
         ledger: &dyn CollectorLedger,
+        options: CollectorOptions,
         now_ms: i64,
         cancel: CancellationToken,
     ) -> Result<CollectReport> {
         let domain = self.domain(tenant).await?;
         let collector = {
             let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(tokio::sync::Mutex::new(Collector::new(domain, CollectorOptions::default())));
+            let new = || Arc::new(tokio::sync::Mutex::new(Collector::new(domain, options)));
             collectors.entry(tenant).or_insert_with(new).clone()
         };
         let mut collector = collector.lock().await;
+        collector.set_options(options);
         collector.run(ledger, now_ms, &cancel).await.map_err(store_error(format!("collect garbage in {}", self.name)))
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
-    BlobSource, CollectReport, CollectorLedger, CondemnedPacks, CopyProgress, DomainStats, ImageReader, ImportProgress,
-    ManifestId, PackId, StoredBlob, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+    BlobSource, CollectReport, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress, DomainStats,
+    ImageReader, ImportProgress, ManifestId, PackId, StoredBlob, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -91,11 +91,13 @@ pub trait Region: Send + Sync {
     /// manifest. When they go meanwhile, reading on fails; it never answers other bytes.
     async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>>;
 
-    /// One run of the tenant's garbage collector; `ledger` is the catalogue's part, `now_ms` its clock.
+    /// One run of the tenant's garbage collector; `ledger` is the catalogue's part, `now_ms` its clock. A pack whose live
+    /// blobs cannot be copied out, for want of space or because they are damaged, is in the report.
     async fn collect(
         &self,
         tenant: Uuid,
         ledger: &dyn CollectorLedger,
+        options: CollectorOptions,
         now_ms: i64,
         cancel: CancellationToken,
     ) -> Result<CollectReport>;

@@ -1,5 +1,7 @@
 //! The crate's one error type; variants say what the reader can do next.
 
+use rustix::io::Errno;
+
 /// What went wrong in a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +48,20 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether the bytes asked for are lost where they lie: they contradict their hash, or the medium does not give them
+    /// back. Reading the same once more may still help; another copy will.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            // EIO is what a bad sector is read as; file systems with checksums answer the others.
+            Self::Io { source, .. } => source
+                .raw_os_error()
+                .map(Errno::from_raw_os_error)
+                .is_some_and(|errno| matches!(errno, Errno::IO | Errno::BADMSG | Errno::UCLEAN)),
+            _ => false,
+        }
+    }
+
     /// Wraps an I/O error with what was being done; a full disk becomes [`Error::Full`].
     pub fn io(action: impl Into<String>, source: std::io::Error) -> Self {
         match source.kind() {

@@ -34,7 +34,7 @@ pub mod writer;
 
 pub use blob::{BlobKind, BlobSink, BlobSource, Codec, StoredBlob};
 pub use cache::ChunkCache;
-pub use collect::{CollectReport, Collector, CollectorLedger, CollectorOptions, Condemned};
+pub use collect::{CollectReport, Collector, CollectorLedger, CollectorOptions, Condemned, Roots};
 pub use copy::{CopyProgress, pull};
 pub use domain::{Domain, DomainStats};
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use galerie_store::{
     BlobSink, CollectReport, Collector, CollectorOptions, Error, ManifestId, VerifyOptions,
-    backend::{Backend, MemoryBackend},
+    backend::{Backend, FaultPlan, FaultyBackend, MemoryBackend},
     verify,
 };
 use proptest::prelude::*;
@@ -110,6 +110,103 @@ async fn an_image_that_cannot_be_walked_stops_everything() {
     let stopped = collector.run(&ledger, 0, &CancellationToken::new()).await;
     assert!(matches!(&stopped, Err(Error::NotFound(what)) if what.contains(&stranger.to_string())), "{stopped:?}");
     assert!(ledger.state.lock().unwrap().condemned.is_empty());
+}
+
+/// Regression: a replica that had failed, or was being copied, was a root like any other. Its manifest comes last, so the
+/// collector did not find it and collected nothing: a region that had failed for want of space stayed full for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_failed_does_not_stop_the_collector() {
+    let (source, target, ledger) = (TestStore::memory().await, TestStore::memory().await, MemoryLedger::default());
+    let kept_guest = noise(20, 2 * MIB);
+    let kept = target.import(&kept_guest).await.unwrap();
+    ledger.root(kept);
+    let wanted = source.import(&noise(21, 4 * MIB)).await.unwrap();
+    ledger.state.lock().unwrap().arriving.insert(wanted);
+    // What the copy brought before it failed.
+    target.import(&noise(21, 3 * MIB)).await.unwrap();
+    let before = target.domain.stats().pack_bytes;
+    let mut collector = collector(&target, 0);
+    assert!(run(&mut collector, &ledger, 0).await.condemned_packs > 0);
+    assert!(run(&mut collector, &ledger, 1).await.deleted_packs > 0);
+    assert!(target.domain.stats().pack_bytes < before - 2 * MIB as u64);
+    assert_eq!(target.read(kept).await.unwrap(), kept_guest);
+
+    // Once its manifest is there, it keeps what it names.
+    let progress = galerie_store::CopyProgress::default();
+    let (from, cancel) = (&*source.domain, CancellationToken::new());
+    galerie_store::pull(&target.domain, from, wanted, ledger.condemned_packs(), &progress, &cancel).await.unwrap();
+    for now_ms in 2..5 {
+        run(&mut collector, &ledger, now_ms).await;
+    }
+    assert_sound(&target, vec![kept, wanted]).await;
+}
+
+/// Regression: a marked blob counted as walked. Ids ignore kinds, so a guest that holds the bytes of another image's
+/// segment marked it, its list was skipped, and that image's chunks were deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_holds_another_images_lists_does_not_hide_them() {
+    for seed in 100..132 {
+        let (test, ledger) = (TestStore::memory().await, MemoryLedger::default());
+        let guest = noise(seed, 2 * MIB);
+        let victim = test.import(&guest).await.unwrap();
+        let manifest = test.domain.manifest(victim).await.unwrap();
+        let segment = test.domain.segment(manifest.segments()[0].1).await.unwrap();
+        let by_segment = test.import(&segment.encode()).await.unwrap();
+        let by_manifest = test.import(&manifest.encode()).await.unwrap();
+        for root in [victim, by_segment, by_manifest] {
+            ledger.root(root);
+        }
+        let mut collector = collector(&test, 0);
+        for now_ms in 0..4 {
+            run(&mut collector, &ledger, now_ms).await;
+        }
+        assert!(test.read(victim).await.is_ok_and(|bytes| bytes == guest), "seed {seed}");
+    }
+}
+
+/// An image of which only a little is alive in packs of another that is not, and packs that are dead altogether.
+async fn mostly_dead(test: &TestStore, ledger: &MemoryLedger) -> (ManifestId, Vec<u8>) {
+    let kept_guest = noise(30, 200_000);
+    test.import(&[kept_guest.clone(), noise(31, 6 * MIB)].concat()).await.unwrap();
+    let kept = test.import(&kept_guest).await.unwrap();
+    ledger.root(kept);
+    (kept, kept_guest)
+}
+
+/// Regression: what was alive was copied out of all packs before the first dead one was deleted. On a full disk that
+/// failed, and nothing was ever given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_region_empties_itself() {
+    let (test, ledger) = (TestStore::memory().await, MemoryLedger::default());
+    let (kept, kept_guest) = mostly_dead(&test, &ledger).await;
+    let plan = FaultPlan { space_bytes: Some(0), ..FaultPlan::default() };
+    let full = TestStore::on(Arc::new(FaultyBackend::new(Arc::clone(&test.backend), plan, 1))).await;
+    let mut on_full = collector(&full, 0);
+    assert!(run(&mut on_full, &ledger, 0).await.condemned_packs > 4);
+    let report = run(&mut on_full, &ledger, 1).await;
+    assert!(report.deleted_packs > 4 && report.given_back_bytes > 4 * MIB as i64, "{report:?}");
+    assert_eq!((report.uncopied_packs, report.copied_bytes), (1, 0), "{report:?}");
+    assert_eq!(full.read(kept).await.unwrap(), kept_guest);
+
+    let report = run(&mut collector(&test, 0), &ledger, 2).await;
+    assert!(report.deleted_packs == 1 && report.copied_bytes > 0, "with space again: {report:?}");
+    assert_eq!(test.read(kept).await.unwrap(), kept_guest);
+    assert_sound(&test, vec![kept]).await;
+}
+
+/// Regression: since when a pack could go was only in memory, so that a process for each run (`galerie store collect
+/// --offline`), or a server that is restarted more often than it collects, began the readers' grace again each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn collectors_that_run_once_delete_too() {
+    let (test, ledger) = (TestStore::memory().await, MemoryLedger::default());
+    let (kept, kept_guest) = mostly_dead(&test, &ledger).await;
+    assert!(run(&mut collector(&test, 1000), &ledger, 0).await.condemned_packs > 4);
+    let report = run(&mut collector(&test, 1000), &ledger, 10).await;
+    assert!(report.copied_bytes > 0 && report.deleted_packs == 0, "{report:?}");
+    assert_eq!(run(&mut collector(&test, 1000), &ledger, 1009).await.deleted_packs, 0);
+    let report = run(&mut collector(&test, 1000), &ledger, 1010).await;
+    assert!(report.deleted_packs > 4 && report.copied_bytes == 0, "{report:?}");
+    assert_eq!(test.read(kept).await.unwrap(), kept_guest);
 }
 
 /// What can happen to a domain, in any order.

@@ -12,10 +12,11 @@ use super::{
 const LIST: &str = "SELECT * FROM condemned_packs WHERE region = $1 AND tenant = $2 ORDER BY sequence, pack";
 const INSERT: &str = "INSERT INTO condemned_packs (region, tenant, pack, sequence, condemned_ms) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (region, tenant, pack) DO NOTHING";
+const RECORD_COPIED: &str = "UPDATE condemned_packs SET copied_ms = $4 WHERE region = $1 AND tenant = $2 AND pack = $3";
 const FORGET: &str = "DELETE FROM condemned_packs WHERE region = $1 AND tenant = $2 AND pack = $3";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LIST, INSERT, FORGET];
+pub(super) const STATEMENTS: &[&str] = &[LIST, INSERT, RECORD_COPIED, FORGET];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct CondemnedPackRow {
     /// Of the counter that pins share.
     pub(crate) sequence: u64,
     pub(crate) condemned_ms: i64,
+    /// Since when nothing in it is alive that is nowhere else.
+    pub(crate) copied_ms: Option<i64>,
 }
 
 impl Row for CondemnedPackRow {
@@ -32,6 +35,7 @@ impl Row for CondemnedPackRow {
             pack: columns.parsed("pack")?,
             sequence: columns.unsigned("sequence")?,
             condemned_ms: columns.integer("condemned_ms")?,
+            copied_ms: columns.optional_integer("copied_ms")?,
         })
     }
 }
@@ -52,6 +56,19 @@ pub(crate) async fn insert(
 ) -> Result<()> {
     let statement = query(INSERT).bind(region).bind(tenant.to_string()).bind(pack.to_string());
     row::run(tx, statement.bind(bigint(sequence)).bind(now_ms)).await?;
+    Ok(())
+}
+
+/// Says since when a condemned pack is needed for nothing any more.
+pub(crate) async fn record_copied(
+    tx: &mut Connection,
+    region: &str,
+    tenant: Uuid,
+    pack: PackId,
+    copied_ms: i64,
+) -> Result<()> {
+    let statement = query(RECORD_COPIED).bind(region).bind(tenant.to_string()).bind(pack.to_string());
+    row::run(tx, statement.bind(copied_ms)).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The manifests that resources hold alive. With replicas, pins and staged uploads they are the collector's roots.
 
-use galerie_store::ManifestId;
+use galerie_store::{ManifestId, Roots};
 use sqlx::query;
 use uuid::Uuid;
 
@@ -13,19 +13,23 @@ const LIST: &str = "SELECT * FROM disk_images WHERE resource = $1 ORDER BY lun";
 const UPSERT: &str = "INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, lun) DO UPDATE SET \
      manifest = excluded.manifest, virtual_size_bytes = excluded.virtual_size_bytes";
-const ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
+const WHOLE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region = $1 AND i.tenant = $2 AND NOT EXISTS \
+       (SELECT 1 FROM replicas h WHERE h.version = i.resource AND h.region = $1 AND h.state <> 'Completed') \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
-       WHERE r.region = $1 AND i.tenant = $2 \
+       WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed' \
      UNION SELECT manifest FROM pins WHERE region = $1 AND tenant = $2 AND manifest IS NOT NULL \
      UNION SELECT d.staged_manifest FROM disks d JOIN resources s ON s.key = d.key \
        WHERE d.staged_manifest IS NOT NULL AND s.location = $1 AND s.tenant = $2";
+
+const ARRIVING_ROOTS: &str = "SELECT DISTINCT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
+     WHERE r.region = $1 AND i.tenant = $2 AND r.state <> 'Completed'";
 
 const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
        WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LIST, UPSERT, ROOTS, COMPLETE_ROOTS];
+pub(super) const STATEMENTS: &[&str] = &[LIST, UPSERT, WHOLE_ROOTS, ARRIVING_ROOTS, COMPLETE_ROOTS];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +76,12 @@ pub(crate) async fn insert(tx: &mut Connection, image: &DiskImageRow) -> Result<
     Ok(())
 }
 
-/// Every manifest that must stay in a region for a tenant, each once: images of what lives there, of versions with a
-/// replica there in any state, of pins, of uploads that wait to be a disk's content.
-pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
-    manifests(tx, ROOTS, region, tenant).await
+/// Every manifest that must stay in a region for a tenant. Whole are the images of what lives there, of complete replicas,
+/// of pins, and of uploads that wait to be a disk's content; arriving those of replicas that are being copied or failed,
+/// be it at home, where a damaged image is brought again.
+pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Roots> {
+    let whole = manifests(tx, WHOLE_ROOTS, region, tenant).await?;
+    Ok(Roots { whole, arriving: manifests(tx, ARRIVING_ROOTS, region, tenant).await? })
 }
 
 /// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas.

@@ -119,7 +119,8 @@ async fn copy(
 ) -> Result<(), Failure> {
     let Copy { tenant, manifests, source, target } = look(control, claimed).await?;
     let from = control.pin(source.name(), tenant, &manifests, "replicate-from").await?;
-    let into = control.pin(target.name(), tenant, &manifests, "replicate-into").await?;
+    // It names no manifest: what a pin names is whole, and here it comes last.
+    let into = control.pin(target.name(), tenant, &[], "replicate-into").await?;
     let condemned = control.condemned(target.name(), tenant).await?;
     let blobs = source.blobs(tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
     let mut total_bytes = 0;

@@ -452,7 +452,7 @@ async fn a_group_goes_with_everything_in_it() {
     assert!(world.control.resource_group_delete(&ctx, &group).await.unwrap().is_none());
     unpinned(&world).await;
     let roots = disk_image::roots(&mut world.control.db().read().await.unwrap(), "eastus", world.caller.tenant).await;
-    assert_eq!(roots.unwrap(), []);
+    assert_eq!(roots.unwrap(), galerie_store::Roots::default());
     world.control.shutdown().await;
 }
 
@@ -464,7 +464,7 @@ async fn roots_are_what_rows_and_pins_hold() {
     unpinned(&world).await;
     let count = async |region: &str| {
         let mut tx = world.control.db().read().await.unwrap();
-        disk_image::roots(&mut tx, region, world.caller.tenant).await.unwrap().len()
+        disk_image::roots(&mut tx, region, world.caller.tenant).await.unwrap().whole.len()
     };
     assert_eq!((count("eastus").await, count("westus").await, count("westeurope").await), (1, 1, 0));
     world.delete(VERSION).await;

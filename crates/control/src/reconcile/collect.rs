@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 use galerie_arm::ArmError;
-use galerie_store::{CollectorLedger, Condemned, ManifestId, PackId, TenantId};
+use galerie_store::{CollectorLedger, CollectorOptions, Condemned, PackId, Roots, TenantId};
 use uuid::Uuid;
 
 use crate::{
     Control, db,
-    db::{condemned_pack, disk_image, pin, tenant},
+    db::{
+        condemned_pack::{self, CondemnedPackRow},
+        disk_image, pin, tenant,
+    },
 };
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
@@ -18,7 +21,8 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
                 return Ok(());
             }
             let ledger = Ledger::new(control, region.name());
-            match region.collect(tenant.id, &ledger, control.now_ms(), control.stopping().child_token()).await {
+            let (options, cancel) = (CollectorOptions::default(), control.stopping().child_token());
+            match region.collect(tenant.id, &ledger, options, control.now_ms(), cancel).await {
                 Ok(report) => tracing::info!(region = region.name(), tenant = %tenant.id, ?report, "collected garbage"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -44,7 +48,7 @@ impl Ledger {
 
 #[async_trait]
 impl CollectorLedger for Ledger {
-    async fn roots(&self, tenant: &TenantId) -> galerie_store::Result<Vec<ManifestId>> {
+    async fn roots(&self, tenant: &TenantId) -> galerie_store::Result<Roots> {
         let tenant = id(tenant)?;
         let mut tx = self.control.db().read().await.map_err(unavailable)?;
         disk_image::roots(&mut tx, &self.region, tenant).await.map_err(unavailable)
@@ -54,7 +58,11 @@ impl CollectorLedger for Ledger {
         let tenant = id(tenant)?;
         let mut tx = self.control.db().read().await.map_err(unavailable)?;
         let rows = condemned_pack::list(&mut tx, &self.region, tenant).await.map_err(unavailable)?;
-        Ok(rows.into_iter().map(|row| Condemned { pack: row.pack, sequence: row.sequence }).collect())
+        let condemned = |row: CondemnedPackRow| {
+            let CondemnedPackRow { pack, sequence, copied_ms, .. } = row;
+            Condemned { pack, sequence, copied_ms }
+        };
+        Ok(rows.into_iter().map(condemned).collect())
     }
 
     async fn condemn(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<u64> {
@@ -69,6 +77,18 @@ impl CollectorLedger for Ledger {
             Ok(sequence)
         };
         condemn.await.map_err(unavailable)
+    }
+
+    async fn record_copied(&self, tenant: &TenantId, packs: &[PackId], copied_ms: i64) -> galerie_store::Result<()> {
+        let tenant = id(tenant)?;
+        let record = async {
+            let mut tx = self.control.db().write().await?;
+            for pack in packs {
+                condemned_pack::record_copied(&mut tx, &self.region, tenant, *pack, copied_ms).await?;
+            }
+            tx.commit().await
+        };
+        record.await.map_err(unavailable)
     }
 
     async fn oldest_pin(&self, tenant: &TenantId) -> galerie_store::Result<Option<u64>> {

@@ -7,10 +7,10 @@ use galerie_region::{Region, UploadId};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Reconciler, collect, grants, keep_true, operations, pins, replicas, staging};
+use super::{Reconciler, collect as collector, grants, keep_true, operations, pins, replicas, staging};
 use crate::{
     OperationRef,
-    db::{condemned_pack, operation, pin},
+    db::{condemned_pack, disk_image, operation, pin},
     testing::World,
 };
 
@@ -85,7 +85,7 @@ async fn a_reconciler_outlives_a_panic() {
         name: "collect",
         every: Duration::from_millis(10),
         patient: false,
-        run: |control| Box::pin(collect::run(control)),
+        run: |control| Box::pin(collector::run(control)),
     };
     world.control.track(keep_true(world.control.clone(), reconciler));
     let runs = || west.collections.load(Ordering::SeqCst);
@@ -176,7 +176,7 @@ async fn deleted_images_are_collected_and_kept_ones_are_not() {
     let west = &world.regions["westus"];
     let packs = async || west.stats(tenant).await.unwrap().packs;
     let before = packs().await;
-    collect::run(&world.control).await.unwrap();
+    collector::run(&world.control).await.unwrap();
     assert!(before > 0 && packs().await == before);
     let checked = world.control.store_verify(&world.ctx(), "West US").await.unwrap();
     assert_eq!((&checked["sound"], &checked["packs"]), (&json!(true), &json!(before)));
@@ -191,6 +191,51 @@ async fn deleted_images_are_collected_and_kept_ones_are_not() {
         .await;
     let condemned = condemned_pack::list(&mut world.control.db().read().await.unwrap(), "westus", tenant).await;
     assert_eq!(condemned.unwrap(), []);
+    world.control.shutdown().await;
+}
+
+/// Regression: the image of a replica that had failed was a root like any other, but not there; nothing of the tenant's
+/// was collected in that region any more.
+#[tokio::test]
+async fn a_failed_replica_does_not_stop_the_collector() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    world.regions["westus"].set_open(false);
+    world.publish(&["eastus", "westus"]).await.unwrap();
+    world
+        .until("the copy has begun", || async {
+            (world.regions["westus"].copies.load(std::sync::atomic::Ordering::SeqCst) > 0).then_some(())
+        })
+        .await;
+    collect(&world, "westus").await;
+    let roots = disk_image::roots(&mut world.control.db().read().await.unwrap(), "westus", world.caller.tenant).await;
+    assert_eq!((roots.as_ref().unwrap().whole.len(), roots.as_ref().unwrap().arriving.len()), (0, 1));
+    world.control.shutdown().await;
+}
+
+async fn collect(world: &World, region: &str) -> serde_json::Value {
+    world.control.store_collect(&world.ctx(), region).await.unwrap()
+}
+
+/// Regression: without a server nothing was ever deleted, since each process began the readers' grace anew.
+#[tokio::test]
+async fn alone_what_can_go_goes_at_once() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    world.delete("disks/d").await;
+    world.control.take_over().await.unwrap();
+    let report = world.control.store_collect_alone(&world.ctx(), "eastus").await.unwrap();
+    assert!(
+        report["condemnedPacks"].as_u64() > Some(0) && report["condemnedPacks"] == report["deletedPacks"],
+        "{report}"
+    );
+    assert_eq!(world.regions["eastus"].stats(world.caller.tenant).await.unwrap().packs, 0);
     world.control.shutdown().await;
 }
 

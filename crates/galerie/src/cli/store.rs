@@ -123,6 +123,8 @@ async fn ask_stores(action: &Action, common: CommonArgs) -> Result<Vec<(String, 
     }
     let directory = DataDirectory::lock(&data_dir)?;
     let gallery = Gallery::open(&config, &directory).await?;
+    // Pins of a server that was killed would keep from collection what nobody reads any more.
+    gallery.control.take_over().await.map_err(server::Error::from)?;
     let context = gallery.owner().await?;
     let regions = common.region.map_or_else(|| gallery.region_names().to_vec(), |region| vec![region]);
     let mut reports = Vec::with_capacity(regions.len());
@@ -138,7 +140,7 @@ async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action,
     let control = &gallery.control;
     let report = match action {
         Action::Verify => control.store_verify(context, region).await,
-        Action::Collect => control.store_collect(context, region).await,
+        Action::Collect => control.store_collect_alone(context, region).await,
         Action::Stats => control.store_stats(context, region).await,
         Action::Inspect(name) => control.store_inspect(context, region, name).await,
     };

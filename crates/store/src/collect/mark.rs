@@ -1,11 +1,12 @@
-//! Marking: which stored blobs live images need. One bit for each blob of each pack.
+//! Marking: which stored blobs live images need. One bit for each blob of each pack, and one more for each whose list was
+//! walked.
 
 use std::{collections::HashMap, time::Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{CollectReport, elapsed_ms};
+use super::{CollectReport, Roots, elapsed_ms};
 use crate::{
     BlobId, CondemnedPacks, Error, ManifestId, PackId, Result, Segment,
     blob::BlobSource,
@@ -19,7 +20,10 @@ const BATCHES_MAX: usize = 4;
 
 pub(super) struct Marks {
     packs: HashMap<PackId, MarkedPack>,
-    bits: Vec<u64>,
+    live: Bits,
+    /// Manifests and segments that were walked. Being alive does not say so: ids ignore kinds, and a guest may hold the
+    /// bytes of another image's segment as a chunk of its own. No bytes are both a manifest and a segment.
+    walked: Bits,
     missing_blobs: u64,
     elapsed_ms: u64,
 }
@@ -36,25 +40,54 @@ pub(super) struct MarkedPack {
     first_bit: u64,
 }
 
+/// One bit for each stored blob.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn none(count: u64) -> Self {
+        Self(vec![0; usize::try_from(count.div_ceil(64)).expect("a bit for each blob fits in memory")])
+    }
+
+    /// Whether it was not set before.
+    fn set(&mut self, bit: u64) -> bool {
+        let word = &mut self.0[(bit / 64) as usize];
+        let is_new = *word & (1 << (bit % 64)) == 0;
+        *word |= 1 << (bit % 64);
+        is_new
+    }
+
+    fn is_set(&self, bit: u64) -> bool {
+        self.0[(bit / 64) as usize] & (1 << (bit % 64)) != 0
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        (self.0.len() * 8) as u64
+    }
+}
+
 impl Marks {
-    /// Walks all roots. Where a blob lies several times, one copy is marked, in a pack that is not condemned if there
-    /// is one.
+    /// Walks all roots. Where a blob lies several times, one copy is marked that is in no condemned pack; if there is
+    /// none, all are, because only one of them may be good.
     pub(super) async fn make(
         domain: &Domain,
         packs: &[IndexedPack],
-        roots: &[ManifestId],
+        roots: &Roots,
         condemned: &CondemnedPacks,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let start = Instant::now();
         let mut marks = Self::none(packs);
-        for root in roots {
+        for root in &roots.whole {
             marks.walk(domain, *root, condemned, cancel).await.map_err(|error| match error {
                 Error::Cancelled => Error::Cancelled,
                 Error::NotFound(what) => Error::NotFound(format!("{what}, of live manifest {root},")),
                 Error::Corrupt(why) => Error::Corrupt(format!("live manifest {root}: {why}")),
                 other => other,
             })?;
+        }
+        // After the others: a list that has gaps here would count as walked there.
+        for root in &roots.arriving {
+            marks.walk_what_is_there(domain, *root, condemned, cancel).await?;
         }
         marks.elapsed_ms = elapsed_ms(start);
         Ok(marks)
@@ -77,8 +110,8 @@ impl Marks {
             marked.insert(pack.pack, fresh);
             first_bit += u64::from(pack.blobs);
         }
-        let words = usize::try_from(first_bit.div_ceil(64)).expect("a bit for each blob fits in memory");
-        Self { packs: marked, bits: vec![0; words], missing_blobs: 0, elapsed_ms: 0 }
+        let (live, walked) = (Bits::none(first_bit), Bits::none(first_bit));
+        Self { packs: marked, live, walked, missing_blobs: 0, elapsed_ms: 0 }
     }
 
     async fn walk(
@@ -88,17 +121,17 @@ impl Marks {
         condemned: &CondemnedPacks,
         cancel: &CancellationToken,
     ) -> Result<()> {
-        if !self.mark(domain, &root.0, condemned)? {
+        if !self.enter(domain, &root.0, condemned)? {
             return Ok(());
         }
         let manifest = domain.manifest(root).await?;
-        let mut unmarked = Vec::new();
+        let mut unwalked = Vec::new();
         for (_, segment) in manifest.segments() {
-            if self.mark(domain, &segment.0, condemned)? {
-                unmarked.push(segment.0);
+            if self.enter(domain, &segment.0, condemned)? {
+                unwalked.push(segment.0);
             }
         }
-        let mut batches = stream::iter(unmarked.chunks(SEGMENT_BATCH))
+        let mut batches = stream::iter(unwalked.chunks(SEGMENT_BATCH))
             .map(|ids| domain.fetch_decoded(ids, Some(root.0)))
             .buffered(BATCHES_MAX)
             // The compiler cannot prove a future that holds the bare stream `Send`.
@@ -114,6 +147,31 @@ impl Marks {
         Ok(())
     }
 
+    /// As [`Marks::walk`], for an image of which anything may be missing yet, or again.
+    async fn walk_what_is_there(
+        &mut self,
+        domain: &Domain,
+        root: ManifestId,
+        condemned: &CondemnedPacks,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        let Some(manifest) = if_there(domain.manifest(root).await)? else { return Ok(()) };
+        if !self.enter(domain, &root.0, condemned)? {
+            return Ok(());
+        }
+        for (_, id) in manifest.segments() {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            if self.enter(domain, &id.0, condemned)?
+                && let Some(segment) = if_there(domain.segment(*id).await)?
+            {
+                self.mark_chunks(domain, &segment, condemned)?;
+            }
+        }
+        Ok(())
+    }
+
     fn mark_chunks(&mut self, domain: &Domain, segment: &Segment, condemned: &CondemnedPacks) -> Result<()> {
         for chunk in segment.entries().iter().filter_map(|entry| entry.chunk) {
             self.mark(domain, &chunk.0, condemned)?;
@@ -121,51 +179,56 @@ impl Marks {
         Ok(())
     }
 
-    /// Whether the blob was not marked before. A blob that is nowhere is counted, and its image goes on being kept: it
-    /// may be healed.
-    fn mark(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<bool> {
-        let locations = domain.index().locations(id)?;
-        // Packs written since the marks were begun are nobody's to condemn yet.
-        let known = || locations.iter().filter(|location| self.packs.contains_key(&location.pack));
-        let sound = known().filter(|location| !condemned.contains(&location.pack)).min_by_key(|location| location.pack);
-        match sound.or_else(|| known().min_by_key(|location| location.pack)).copied() {
-            Some(location) => Ok(self.set(&location)),
-            None if locations.is_empty() => {
-                self.missing_blobs += 1;
-                Ok(true)
-            }
-            None => Ok(true),
-        }
+    /// Marks a manifest or a segment; whether it is still to be walked.
+    fn enter(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<bool> {
+        let bit = self.mark(domain, id, condemned)?;
+        Ok(bit.is_none_or(|bit| self.walked.set(bit)))
     }
 
-    fn set(&mut self, location: &Location) -> bool {
-        let Some(pack) = self.packs.get_mut(&location.pack).filter(|pack| location.slot < pack.blobs) else {
-            return true;
-        };
-        let bit = pack.first_bit + u64::from(location.slot);
-        let word = &mut self.bits[(bit / 64) as usize];
-        let mask = 1 << (bit % 64);
-        if *word & mask != 0 {
-            return false;
+    /// Marks a blob; the bit that stands for it, if a pack has it that was there when the marks were begun. Packs written
+    /// since are nobody's to condemn yet. A blob that is nowhere is counted, and its image goes on being kept: it may be
+    /// healed.
+    fn mark(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<Option<u64>> {
+        let mut locations = domain.index().locations(id)?;
+        if locations.is_empty() {
+            self.missing_blobs += 1;
         }
-        *word |= mask;
-        let stored_bytes = u64::from(location.entry.stored_bytes);
-        pack.live_blobs += 1;
-        pack.live_bytes += stored_bytes;
-        pack.dead_bytes = pack.dead_bytes.saturating_sub(stored_bytes);
-        true
+        locations.sort_unstable_by_key(|location| (condemned.contains(&location.pack), location.pack));
+        let mut first = None;
+        for location in &locations {
+            let Some(bit) = self.set(location) else { continue };
+            first.get_or_insert(bit);
+            if !condemned.contains(&location.pack) {
+                break;
+            }
+        }
+        Ok(first)
+    }
+
+    fn set(&mut self, location: &Location) -> Option<u64> {
+        let pack = self.packs.get_mut(&location.pack).filter(|pack| location.slot < pack.blobs)?;
+        let bit = pack.first_bit + u64::from(location.slot);
+        if self.live.set(bit) {
+            let stored_bytes = u64::from(location.entry.stored_bytes);
+            pack.live_blobs += 1;
+            pack.live_bytes += stored_bytes;
+            pack.dead_bytes = pack.dead_bytes.saturating_sub(stored_bytes);
+        }
+        Some(bit)
     }
 
     pub(super) fn is_live(&self, pack: &PackId, slot: u32) -> bool {
-        self.packs.get(pack).filter(|pack| slot < pack.blobs).is_some_and(|pack| {
-            let bit = pack.first_bit + u64::from(slot);
-            self.bits[(bit / 64) as usize] & (1 << (bit % 64)) != 0
-        })
+        let pack = self.packs.get(pack).filter(|pack| slot < pack.blobs);
+        pack.is_some_and(|pack| self.live.is_set(pack.first_bit + u64::from(slot)))
     }
 
     /// Whether something is alive that only this pack, or other condemned ones, have.
     pub(super) fn needs(&self, pack: &PackId) -> bool {
         self.packs.get(pack).is_some_and(|pack| pack.live_blobs > 0)
+    }
+
+    pub(super) fn live_bytes(&self, pack: &PackId) -> u64 {
+        self.packs.get(pack).map_or(0, |pack| pack.live_bytes)
     }
 
     pub(super) fn size_bytes(&self, pack: &PackId) -> u64 {
@@ -186,9 +249,18 @@ impl Marks {
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
             dead_bytes: self.packs.values().map(|pack| pack.dead_bytes).sum(),
             missing_blobs: self.missing_blobs,
-            mark_memory_bytes: (self.bits.len() * 8) as u64,
+            mark_memory_bytes: self.live.memory_bytes() + self.walked.memory_bytes(),
             mark_elapsed_ms: self.elapsed_ms,
             ..CollectReport::default()
         }
+    }
+}
+
+/// What is not there, or not readable, is left out.
+fn if_there<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound(_) | Error::Corrupt(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -9,10 +9,14 @@
 //!   older than its condemnation, and the pack stays until that pin is gone and the marks were made again.
 //! - Deleting late, by a collector that was long thought dead, deletes a pack that nothing may refer to any more: names
 //!   are never used again.
-//! - A collector that dies at any point leaves condemned packs, whose next collector marks and copies again.
+//! - A collector that dies at any point leaves condemned packs, whose next collector marks again. What the ledger was told
+//!   of as emptied is not copied again, unless something in it came alive.
 //!
-//! Marks are one bit for each stored blob. A domain whose live images cannot all be walked is left alone.
+//! Packs of which nothing is alive go first, without a byte being written: a full region must be able to empty itself.
+//!
+//! Marks are two bits for each stored blob. A domain whose whole images cannot all be walked is left alone.
 
+mod copy_live;
 mod mark;
 
 use std::{
@@ -24,15 +28,18 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    BlobId, BlobSink, BlobSource, CondemnedPacks, Error, ManifestId, PackId, Result, TenantId,
-    domain::Domain,
-    pack::{PackTable, read_table},
-};
+use crate::{CondemnedPacks, ManifestId, PackId, Result, TenantId, domain::Domain};
 use mark::Marks;
 
-/// How many bytes of live blobs are copied out of a pack at a time.
-const COPY_BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// What must stay in a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roots {
+    /// Manifests that are there with all they name. One that cannot be walked stops the collector.
+    pub whole: Vec<ManifestId>,
+    /// Manifests that are being brought, or were to be. A copy brings the manifest last, so one that is not there keeps
+    /// nothing: what a copy under way relies on is kept by its pin, and what a failed one left is brought again.
+    pub arriving: Vec<ManifestId>,
+}
 
 /// A pack that the catalogue has condemned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +48,15 @@ pub struct Condemned {
     pub pack: PackId,
     /// When: on the one counter that pins draw from, too.
     pub sequence: u64,
+    /// Since when nothing is alive in it that is nowhere else, if the ledger was told so.
+    pub copied_ms: Option<i64>,
 }
 
 /// What the collector asks of the catalogue. Every answer reflects all that was acknowledged before the call.
 #[async_trait]
 pub trait CollectorLedger: Send + Sync {
-    /// The manifests that must stay: of every resource, and of every pin that names one.
-    async fn roots(&self, tenant: &TenantId) -> Result<Vec<ManifestId>>;
+    /// The manifests that must stay: of every resource, and of every pin that names one. All from one moment.
+    async fn roots(&self, tenant: &TenantId) -> Result<Roots>;
 
     /// The condemned packs that were not forgotten yet.
     async fn condemned(&self, tenant: &TenantId) -> Result<Vec<Condemned>>;
@@ -55,9 +64,12 @@ pub trait CollectorLedger: Send + Sync {
     /// Condemns packs, for ever; the sequence number it happened at. Twice is once.
     async fn condemn(&self, tenant: &TenantId, packs: &[PackId]) -> Result<u64>;
 
-    /// The sequence number of the oldest pin, neither released nor fenced, of somebody who looks blobs up to rely on
-    /// them: an import or a copy. Who only reads an image has its manifest among the roots instead, so that a machine
-    /// that runs for months does not stop collection.
+    /// Since `copied_ms` nothing is alive in these condemned packs that is nowhere else. The last word counts.
+    async fn record_copied(&self, tenant: &TenantId, packs: &[PackId], copied_ms: i64) -> Result<()>;
+
+    /// The sequence number of the oldest pin, neither released nor fenced, whoever holds it: an import or a copy looks
+    /// blobs up to rely on them, and what only reads an image is not told apart. So a reader that stays for months keeps
+    /// what is condemned meanwhile from going, as an import would.
     async fn oldest_pin(&self, tenant: &TenantId) -> Result<Option<u64>>;
 
     /// The packs are gone.
@@ -100,6 +112,9 @@ pub struct CollectReport {
     pub waiting_packs: u64,
     /// What was copied out of condemned packs, as stored.
     pub copied_bytes: u64,
+    /// Condemned packs of which something alive could not be copied, for want of space or because it is damaged. They
+    /// stay until it can.
+    pub uncopied_packs: u64,
     /// Packs deleted in this run.
     pub deleted_packs: u64,
     /// What that gave back, less what was copied in this run.
@@ -110,13 +125,24 @@ pub struct CollectReport {
     pub mark_elapsed_ms: u64,
 }
 
-/// Collects one domain, run by run. Between runs it remembers only since when packs can be deleted; a new collector
-/// merely begins the readers' grace again.
+impl CollectReport {
+    /// What two runs did together, and what the later one found.
+    pub fn followed_by(self, later: Self) -> Self {
+        Self {
+            condemned_packs: self.condemned_packs + later.condemned_packs,
+            copied_bytes: self.copied_bytes + later.copied_bytes,
+            deleted_packs: self.deleted_packs + later.deleted_packs,
+            given_back_bytes: self.given_back_bytes + later.given_back_bytes,
+            ..later
+        }
+    }
+}
+
+/// Collects one domain, run by run. What must outlive it is in the ledger.
 #[derive(Debug)]
 pub struct Collector {
     domain: Arc<Domain>,
     options: CollectorOptions,
-    copied_at_ms: HashMap<PackId, i64>,
     /// The oldest pin there was when a pack was first seen: who is still writing is spared a vain condemnation.
     first_seen: HashMap<PackId, Option<u64>>,
 }
@@ -124,14 +150,21 @@ pub struct Collector {
 impl Collector {
     /// A collector of `domain`.
     pub fn new(domain: Arc<Domain>, options: CollectorOptions) -> Self {
-        Self { domain, options, copied_at_ms: HashMap::new(), first_seen: HashMap::new() }
+        Self { domain, options, first_seen: HashMap::new() }
     }
 
-    /// One run: condemns, copies what is alive in condemned packs, deletes. `now_ms` is any clock that goes forward.
+    /// How it works from the next run on.
+    pub fn set_options(&mut self, options: CollectorOptions) {
+        self.options = options;
+    }
+
+    /// One run: condemns, copies what is alive in condemned packs, deletes. `now_ms` is the ledger's clock, and goes
+    /// forward.
     ///
     /// # Errors
-    /// What the ledger or the store answers; `Corrupt` or `NotFound`, naming the manifest, when a live image cannot be
-    /// walked, and then nothing was condemned or deleted. `Cancelled`.
+    /// What the ledger or the store answers; `Corrupt` or `NotFound`, naming the manifest, when a whole image cannot be
+    /// walked, and then nothing was condemned or deleted. `Cancelled`. A pack whose live blobs cannot be copied out is no
+    /// error but in the report.
     pub async fn run(
         &mut self,
         ledger: &dyn CollectorLedger,
@@ -149,13 +182,13 @@ impl Collector {
         let marks = Marks::make(&self.domain, &packs, &roots, &avoided, cancel).await?;
         let mut report = marks.report();
 
-        let due: Vec<PackId> = condemned
-            .iter()
-            .filter(|condemned| oldest_pin.is_none_or(|pin| pin > condemned.sequence))
-            .map(|condemned| condemned.pack)
-            .collect();
-        report.waiting_packs = (condemned.len() - due.len()) as u64;
-        self.copy_and_delete(ledger, &tenant, &due, &avoided, &marks, now_ms, cancel, &mut report).await?;
+        let is_due = |condemned: &Condemned| oldest_pin.is_none_or(|pin| pin > condemned.sequence);
+        let (due, waiting): (Vec<Condemned>, Vec<Condemned>) = condemned.into_iter().partition(is_due);
+        report.waiting_packs = waiting.len() as u64;
+        let (needed, dead): (Vec<Condemned>, Vec<Condemned>) =
+            due.into_iter().partition(|condemned| marks.needs(&condemned.pack));
+        self.delete_dead(ledger, &marks, &dead, now_ms, &mut report).await?;
+        self.empty(ledger, &marks, &needed, &avoided, now_ms, cancel, &mut report).await?;
         self.condemn(ledger, &tenant, &marks, &avoided, oldest_pin, &mut report).await?;
         Ok(report)
     }
@@ -187,106 +220,83 @@ impl Collector {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of a run, with what the run has found")]
-    async fn copy_and_delete(
-        &mut self,
+    /// Deletes the packs of which nothing is alive, when their readers had their grace.
+    async fn delete_dead(
+        &self,
         ledger: &dyn CollectorLedger,
-        tenant: &TenantId,
-        due: &[PackId],
-        avoided: &CondemnedPacks,
         marks: &Marks,
+        dead: &[Condemned],
+        now_ms: i64,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        let fresh: Vec<PackId> =
+            dead.iter().filter(|condemned| condemned.copied_ms.is_none()).map(|condemned| condemned.pack).collect();
+        if !fresh.is_empty() {
+            ledger.record_copied(self.domain.tenant(), &fresh, now_ms).await?;
+        }
+        for condemned in dead {
+            if now_ms >= condemned.copied_ms.unwrap_or(now_ms).saturating_add(self.options.readers_grace_ms) {
+                self.delete(ledger, condemned.pack, marks, report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies out what is alive, of as many packs as possible.
+    #[expect(clippy::too_many_arguments, reason = "one step of a run, with what the run has found")]
+    async fn empty(
+        &self,
+        ledger: &dyn CollectorLedger,
+        marks: &Marks,
+        needed: &[Condemned],
+        avoided: &CondemnedPacks,
         now_ms: i64,
         cancel: &CancellationToken,
         report: &mut CollectReport,
     ) -> Result<()> {
-        self.copied_at_ms.retain(|pack, _| due.contains(pack));
-        let fresh: Vec<PackId> = due.iter().filter(|pack| !self.copied_at_ms.contains_key(*pack)).copied().collect();
-        if !fresh.is_empty() {
-            report.copied_bytes = self.copy_live(&fresh, avoided, marks, cancel).await?;
-            self.copied_at_ms.extend(fresh.iter().map(|pack| (*pack, now_ms)));
-        }
-        report.given_back_bytes -= i64::try_from(report.copied_bytes).unwrap_or(i64::MAX);
-        for pack in due {
-            let copied_at_ms = self.copied_at_ms.get(pack).copied().unwrap_or(now_ms);
-            // A blob that came alive since it was copied, by a root that this run saw first, is copied before.
-            if now_ms < copied_at_ms + self.options.readers_grace_ms || marks.needs(pack) && !fresh.contains(pack) {
-                if marks.needs(pack) {
-                    self.copied_at_ms.remove(pack);
+        let packs = needed.iter().map(|condemned| condemned.pack).collect();
+        let mut groups = copy_live::groups(packs, marks, self.domain.options().pack_size_bytes as u64);
+        while let Some(group) = groups.pop_front() {
+            let copied_bytes = match copy_live::copy_live(&self.domain, &group, avoided, marks, cancel).await {
+                Ok(copied_bytes) => copied_bytes,
+                Err(error) if !copy_live::is_of_these_packs(&error) => return Err(error),
+                // One pack's trouble is not the others'.
+                Err(_) if group.len() > 1 => {
+                    groups.extend(group.into_iter().map(|pack| vec![pack]));
+                    continue;
                 }
-                continue;
+                Err(error) => {
+                    tracing::warn!(tenant = %self.domain.tenant(), pack = %group[0], %error, "copy out of a condemned pack");
+                    report.uncopied_packs += 1;
+                    continue;
+                }
+            };
+            ledger.record_copied(self.domain.tenant(), &group, now_ms).await?;
+            report.copied_bytes += copied_bytes;
+            report.given_back_bytes -= i64::try_from(copied_bytes).unwrap_or(i64::MAX);
+            if self.options.readers_grace_ms <= 0 {
+                for pack in group {
+                    self.delete(ledger, pack, marks, report).await?;
+                }
             }
-            self.delete(ledger, tenant, *pack, marks, report).await?;
         }
         Ok(())
     }
 
     /// Deletes a pack, then forgets it: the other way round it could be deduplicated against in between.
     async fn delete(
-        &mut self,
+        &self,
         ledger: &dyn CollectorLedger,
-        tenant: &TenantId,
         pack: PackId,
         marks: &Marks,
         report: &mut CollectReport,
     ) -> Result<()> {
         self.domain.delete_pack(pack).await?;
-        ledger.forget(tenant, &[pack]).await?;
-        self.copied_at_ms.remove(&pack);
+        ledger.forget(self.domain.tenant(), &[pack]).await?;
         report.deleted_packs += 1;
         report.given_back_bytes += i64::try_from(marks.size_bytes(&pack)).unwrap_or(i64::MAX);
         Ok(())
     }
-
-    /// Copies what is alive and only in condemned packs; what it took, as stored.
-    async fn copy_live(
-        &self,
-        packs: &[PackId],
-        avoided: &CondemnedPacks,
-        marks: &Marks,
-        cancel: &CancellationToken,
-    ) -> Result<u64> {
-        let writer = self.domain.writer(avoided.clone()).await?;
-        let mut copied_bytes = 0;
-        for pack in packs.iter().filter(|pack| marks.needs(pack)) {
-            let table = self.table(*pack, marks).await?;
-            for ids in live_batches(&table, marks) {
-                if cancel.is_cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                for blob in self.domain.fetch_verified(&ids, None).await? {
-                    if !writer.contains(&blob.id)? {
-                        copied_bytes += blob.bytes.len() as u64;
-                        writer.put_async(blob).await?;
-                    }
-                }
-            }
-        }
-        writer.finish_async().await?;
-        Ok(copied_bytes)
-    }
-
-    async fn table(&self, pack: PackId, marks: &Marks) -> Result<PackTable> {
-        let key = pack.key(self.domain.tenant());
-        read_table(&**self.domain.backend(), &key, pack, marks.size_bytes(&pack)).await
-    }
-}
-
-fn live_batches(table: &PackTable, marks: &Marks) -> Vec<Vec<BlobId>> {
-    let mut batches = vec![Vec::new()];
-    let mut batch_bytes = 0;
-    for (slot, entry) in (0_u32..).zip(&table.entries) {
-        if !marks.is_live(&table.pack, slot) {
-            continue;
-        }
-        if batch_bytes > COPY_BATCH_BYTES {
-            batches.push(Vec::new());
-            batch_bytes = 0;
-        }
-        batch_bytes += u64::from(entry.length_bytes);
-        batches.last_mut().expect("there is always one").push(entry.id);
-    }
-    batches.retain(|batch: &Vec<BlobId>| !batch.is_empty());
-    batches
 }
 
 /// Milliseconds since `start`, for reports.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
     BlobSink, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions, ImportProgress,
-    ManifestId, MemoryGuest, PackId, RegionStore, Result, StoreOptions, TenantId,
+    ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
     backend::{Backend, MemoryBackend},
     cache::ChunkCache,
     import,
@@ -102,8 +102,10 @@ pub struct MemoryLedger {
 pub struct LedgerState {
     pub sequence: u64,
     pub roots: BTreeSet<ManifestId>,
+    pub arriving: BTreeSet<ManifestId>,
     pub pins: BTreeSet<u64>,
-    pub condemned: BTreeMap<PackId, u64>,
+    /// When each was condemned, and since when it can go.
+    pub condemned: BTreeMap<PackId, (u64, Option<i64>)>,
 }
 
 impl MemoryLedger {
@@ -134,13 +136,15 @@ impl MemoryLedger {
 
 #[async_trait]
 impl CollectorLedger for MemoryLedger {
-    async fn roots(&self, _: &TenantId) -> Result<Vec<ManifestId>> {
-        Ok(self.state.lock().unwrap().roots.iter().copied().collect())
+    async fn roots(&self, _: &TenantId) -> Result<Roots> {
+        let state = self.state.lock().unwrap();
+        Ok(Roots { whole: state.roots.iter().copied().collect(), arriving: state.arriving.iter().copied().collect() })
     }
 
     async fn condemned(&self, _: &TenantId) -> Result<Vec<Condemned>> {
         let state = self.state.lock().unwrap();
-        Ok(state.condemned.iter().map(|(pack, sequence)| Condemned { pack: *pack, sequence: *sequence }).collect())
+        let condemned = state.condemned.iter();
+        Ok(condemned.map(|(&pack, &(sequence, copied_ms))| Condemned { pack, sequence, copied_ms }).collect())
     }
 
     async fn condemn(&self, _: &TenantId, packs: &[PackId]) -> Result<u64> {
@@ -148,9 +152,17 @@ impl CollectorLedger for MemoryLedger {
         state.sequence += 1;
         let sequence = state.sequence;
         for pack in packs {
-            state.condemned.entry(*pack).or_insert(sequence);
+            state.condemned.entry(*pack).or_insert((sequence, None));
         }
         Ok(sequence)
+    }
+
+    async fn record_copied(&self, _: &TenantId, packs: &[PackId], copied_ms: i64) -> Result<()> {
+        let mut state = self.state.lock().unwrap();
+        for pack in packs {
+            state.condemned.entry(*pack).and_modify(|(_, copied)| *copied = Some(copied_ms));
+        }
+        Ok(())
     }
 
     async fn oldest_pin(&self, _: &TenantId) -> Result<Option<u64>> {
