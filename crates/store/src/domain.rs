@@ -1,9 +1,9 @@
 //! Domains: one tenant's bytes in one region, and the boundary within which they are deduplicated.
 //!
 //! A domain answers where blobs are, reads them, and hands out writers. It serves verified bytes only: a blob that does
-//! not match its id is read again, then sought in another pack, and if that fails quarantined durably, so that it is
-//! neither served nor deduplicated against ever after. Putting the same bytes again (another import, another region)
-//! heals it.
+//! not match its id, or that the medium does not give back, is read again from each pack that holds it. A copy that fails
+//! twice more is quarantined durably, so that it is neither served nor deduplicated against ever after. Putting the same
+//! bytes again (another import, another region) heals it.
 //!
 //! That a segment or manifest is kept says nothing about what it names; only the catalogue knows what is complete.
 
@@ -26,7 +26,7 @@ use crate::{
     backend::{Backend, Key, Object, list_all},
     blob::blocking,
     index::{Index, IndexStats, IndexedPack, Location},
-    pack::{PackId, blob_at, packs_prefix, read_table},
+    pack::{PackEntry, PackId, PackTable, blob_at, packs_prefix, read_table},
     region_store::StoreOptions,
     writer::DomainWriter,
 };
@@ -139,10 +139,7 @@ impl Domain {
         let gone: Vec<PackId> = known.iter().filter(|pack| !listed.contains_key(*pack)).copied().collect();
         self.index.remove(&gone);
         self.unreadable().retain(|pack, _| listed.contains_key(pack));
-        let new: Vec<(PackId, Object)> = listed
-            .into_iter()
-            .filter(|(pack, _)| !known.contains(pack) && !self.unreadable().contains_key(pack))
-            .collect();
+        let new: Vec<(PackId, Object)> = listed.into_iter().filter(|(pack, _)| !known.contains(pack)).collect();
         stream::iter(new)
             .map(|(pack, object)| self.learn(pack, object))
             .buffer_unordered(TABLE_READS_MAX)
@@ -157,20 +154,38 @@ impl Domain {
         Ok(named.collect())
     }
 
-    /// Reads a pack's table into the index. A pack that is no pack is remembered, and left to [`crate::verify`].
+    /// Reads a pack's table into the index. A pack that is no pack is remembered, left to [`crate::verify`], and tried again
+    /// at the next refresh: what failed may have been the way to it.
     async fn learn(&self, pack: PackId, object: Object) -> Result<()> {
-        match read_table(&*self.backend, &object.key, pack, object.size_bytes).await {
+        match self.table(pack, object.size_bytes).await {
             Ok(table) => {
+                self.unreadable().remove(&pack);
                 let index = Arc::clone(&self.index);
                 blocking(move || index.add(&table, object.size_bytes)).await
             }
             Err(Error::NotFound(_)) => Ok(()),
-            Err(Error::Corrupt(reason)) => {
-                tracing::error!(tenant = %self.tenant, %pack, reason, "pack cannot be read and is left out");
-                self.unreadable().insert(pack, reason);
+            Err(error) if error.is_damage() => {
+                self.give_up(pack, complaint(&error));
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// A pack's table, read twice if need be.
+    pub(crate) async fn table(&self, pack: PackId, size_bytes: u64) -> Result<PackTable> {
+        let key = pack.key(&self.tenant);
+        match read_table(&*self.backend, &key, pack, size_bytes).await {
+            Err(error) if error.is_damage() => read_table(&*self.backend, &key, pack, size_bytes).await,
+            other => other,
+        }
+    }
+
+    /// Leaves out a pack whose table cannot be read.
+    pub(crate) fn give_up(&self, pack: PackId, reason: String) {
+        self.index.remove(&[pack]);
+        if self.unreadable().insert(pack, reason.clone()).is_none() {
+            tracing::error!(tenant = %self.tenant, %pack, reason, "pack cannot be read and is left out");
         }
     }
 
@@ -202,16 +217,22 @@ impl Domain {
         Ok(())
     }
 
-    /// Records durably that a pack's copy of a blob is damaged.
+    /// Records durably that a pack's copy of a blob is damaged, and leaves it out from then on. Where the record cannot be
+    /// written, perhaps nothing can be read either, and then the blob is not to blame: it is not left out.
     pub(crate) async fn quarantine(&self, pack: PackId, id: BlobId, reason: &str) -> Result<()> {
+        let record = Bytes::copy_from_slice(reason.as_bytes());
+        match self.backend.put(&self.quarantine_key(pack, id), vec![record]).await {
+            // For want of space only this process knows of it; the next one finds out again.
+            Ok(()) | Err(Error::AlreadyExists(_) | Error::Full { .. }) => {}
+            Err(error) => {
+                tracing::error!(tenant = %self.tenant, %pack, blob = %id, reason, %error, "blob is damaged, which cannot be recorded");
+                return Err(error);
+            }
+        }
         tracing::error!(tenant = %self.tenant, %pack, blob = %id, reason, "blob is damaged and quarantined");
         metrics::counter!("galerie_store_blobs_quarantined_total").increment(1);
         self.index.quarantine(pack, id);
-        let record = Bytes::copy_from_slice(reason.as_bytes());
-        match self.backend.put(&self.quarantine_key(pack, id), vec![record]).await {
-            Ok(()) | Err(Error::AlreadyExists(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
     /// Removes a pack, for the collector; then the records about its blobs.
@@ -311,8 +332,8 @@ impl Domain {
                 .iter()
                 .map(|(at, location)| Ok((*at, blob_at(&bytes, range.start_bytes, &location.entry)?)))
                 .collect(),
-            Err(Error::Corrupt(_)) => {
-                // The pack was cut short; what lies before the cut, or elsewhere, is still good.
+            Err(error) if error.is_damage() => {
+                // The pack was cut short, or has a bad sector; what lies beside it, or elsewhere, is still good.
                 let mut blobs = Vec::new();
                 for (at, location) in &range.wanted {
                     blobs.push((*at, self.good_copy(location.entry.id).await?));
@@ -325,30 +346,47 @@ impl Domain {
 
     /// A copy of the blob that decodes, from wherever there is one; damaged copies are quarantined on the way.
     async fn good_copy(&self, id: BlobId) -> Result<StoredBlob> {
-        const READS_OF_EACH: usize = 2;
-        let locations = self.index.locations(&id)?;
-        if locations.is_empty() {
-            return Err(Error::NotFound(format!("blob {id}")));
-        }
-        for location in locations {
-            let mut complaint = String::new();
-            for _ in 0..READS_OF_EACH {
-                match self.read_one(&location).await {
-                    Ok(blob) => return Ok(blob),
-                    Err(Error::Corrupt(reason)) => complaint = reason,
-                    Err(error) => return Err(error),
+        let mut is_damaged = false;
+        for location in self.index.locations(&id)? {
+            match self.read_blob(location.pack, &location.entry).await {
+                Ok(blob) => return Ok(blob),
+                Err(error) if error.is_damage() => {
+                    is_damaged = true;
+                    // Recorded or not, the other copies may be good.
+                    let _ = self.quarantine(location.pack, id, &complaint(&error)).await;
                 }
+                // The pack was collected, and another has the blob.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
             }
-            self.quarantine(location.pack, id, &complaint).await?;
         }
-        Err(Error::Corrupt(format!("blob {id} is damaged in every pack that holds it")))
+        match is_damaged {
+            true => Err(Error::Corrupt(format!("blob {id} is damaged in every pack that holds it"))),
+            false => Err(Error::NotFound(format!("blob {id}"))),
+        }
     }
 
-    async fn read_one(&self, location: &Location) -> Result<StoredBlob> {
-        let (offset, length) = (u64::from(location.entry.offset_bytes), u64::from(location.entry.stored_bytes));
-        let bytes = self.backend.get_range(&location.pack.key(&self.tenant), offset, length).await?;
-        let blob = blob_at(&bytes, offset, &location.entry)?;
+    /// A pack's copy of a blob, verified; read twice if need be, for a bit may have flipped on the way.
+    pub(crate) async fn read_blob(&self, pack: PackId, entry: &PackEntry) -> Result<StoredBlob> {
+        match self.read_once(pack, entry).await {
+            Err(error) if error.is_damage() => self.read_once(pack, entry).await,
+            other => other,
+        }
+    }
+
+    async fn read_once(&self, pack: PackId, entry: &PackEntry) -> Result<StoredBlob> {
+        let (offset, length) = (u64::from(entry.offset_bytes), u64::from(entry.stored_bytes));
+        let bytes = self.backend.get_range(&pack.key(&self.tenant), offset, length).await?;
+        let blob = blob_at(&bytes, offset, entry)?;
         blob.decode().map(|_| blob)
+    }
+}
+
+/// An error and its cause, for a record that people read.
+pub(crate) fn complaint(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

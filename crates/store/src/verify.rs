@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     BlobId, BlobKind, Error, ManifestId, PackId, Result, Segment,
     blob::{BlobSource, blocking},
-    domain::Domain,
-    pack::{PACK_MAX_BYTES, blob_at, split_pack},
+    domain::{Domain, complaint},
+    index::IndexedPack,
+    pack::{PACK_MAX_BYTES, PackEntry, blob_at, split_pack},
 };
 
 /// How many packs are read at a time; each is in memory as a whole.
@@ -28,7 +29,7 @@ pub struct VerifyOptions {
     pub roots: Vec<ManifestId>,
 }
 
-/// A blob that does not match its id.
+/// A blob that does not match its id or cannot be read, each time it was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedBlob {
     /// The pack it lies in.
@@ -50,9 +51,10 @@ pub struct VerifyReport {
     pub blobs: u64,
     /// Bytes read.
     pub read_bytes: u64,
-    /// Packs that are no packs, and why.
+    /// Packs that cannot be read as a whole, or are no packs, and why. Of those whose table can be read, what is lost is
+    /// among the damaged blobs.
     pub damaged_packs: Vec<(PackId, String)>,
-    /// Blobs that do not match their ids.
+    /// Blobs that do not match their ids or cannot be read.
     pub damaged_blobs: Vec<DamagedBlob>,
     /// Blobs that a manifest needs and no pack has, each with one such manifest.
     pub missing_blobs: Vec<(ManifestId, BlobId)>,
@@ -69,6 +71,8 @@ struct CheckedPack {
     pack: PackId,
     blobs: u64,
     read_bytes: u64,
+    /// Why it cannot be read as a whole.
+    complaint: Option<String>,
     damaged: Vec<DamagedBlob>,
 }
 
@@ -80,16 +84,22 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
     domain.refresh().await?;
     let mut report = VerifyReport { damaged_packs: domain.unreadable_packs(), ..VerifyReport::default() };
     let packs = domain.packs();
-    let mut checks = stream::iter(packs).map(|pack| check_pack(domain, pack.pack)).buffer_unordered(PACKS_MAX);
+    let mut checks = stream::iter(packs).map(|pack| check_named(domain, pack)).buffer_unordered(PACKS_MAX);
     while let Some(checked) = checks.next().await {
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
         match checked {
-            (_, Ok(checked)) => add(domain, options, checked, &mut report).await?,
+            (_, Ok(checked)) => add(domain, options, checked, &mut report).await,
             // Collected meanwhile.
             (_, Err(Error::NotFound(_))) => {}
-            (pack, Err(Error::Corrupt(reason) | Error::Invalid(reason))) => report.damaged_packs.push((pack, reason)),
+            (pack, Err(error)) if error.is_damage() => {
+                let reason = complaint(&error);
+                if options.quarantine {
+                    domain.give_up(pack, reason.clone());
+                }
+                report.damaged_packs.push((pack, reason));
+            }
             (_, Err(error)) => return Err(error),
         }
     }
@@ -102,37 +112,64 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
     Ok(report)
 }
 
-async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) -> Result<()> {
+async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) {
     report.packs += 1;
     report.blobs += checked.blobs;
     report.read_bytes += checked.read_bytes;
+    report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
     if options.quarantine {
         for damaged in &checked.damaged {
-            domain.quarantine(checked.pack, damaged.id, &damaged.reason).await?;
+            // What cannot be recorded is reported all the same.
+            let _ = domain.quarantine(checked.pack, damaged.id, &damaged.reason).await;
         }
     }
     report.damaged_blobs.extend(checked.damaged);
-    Ok(())
 }
 
-async fn check_pack(domain: &Domain, pack: PackId) -> (PackId, Result<CheckedPack>) {
-    let read = domain.backend().get(&pack.key(domain.tenant()), PACK_MAX_BYTES as u64).await;
-    let checked = match read {
-        Ok(bytes) => blocking(move || check_blobs(pack, &bytes)).await,
-        Err(error) => Err(error),
+async fn check_named(domain: &Domain, pack: IndexedPack) -> (PackId, Result<CheckedPack>) {
+    (pack.pack, check_pack(domain, pack).await)
+}
+
+/// Checks a pack's blobs. Damage is what fails each time: a blob that is wrong at first is read again.
+async fn check_pack(domain: &Domain, IndexedPack { pack, size_bytes, .. }: IndexedPack) -> Result<CheckedPack> {
+    let mut checked = CheckedPack { pack, blobs: 0, read_bytes: size_bytes, complaint: None, damaged: Vec::new() };
+    let suspects = match check_whole(domain, pack).await {
+        Ok((blobs, suspects)) => {
+            checked.blobs = blobs;
+            suspects
+        }
+        Err(error) if error.is_damage() || matches!(error, Error::Invalid(_)) => {
+            // A bad sector spoils the reading of the whole; blob by blob the others are good.
+            let table = domain.table(pack, size_bytes).await?;
+            checked.blobs = table.entries.len() as u64;
+            checked.complaint = Some(complaint(&error));
+            table.entries
+        }
+        Err(error) => return Err(error),
     };
-    (pack, checked)
-}
-
-fn check_blobs(pack: PackId, bytes: &Bytes) -> Result<CheckedPack> {
-    let table = split_pack(bytes, pack)?;
-    let mut damaged = Vec::new();
-    for entry in &table.entries {
-        if let Err(error) = blob_at(bytes, 0, entry).and_then(|blob| blob.decode()) {
-            damaged.push(DamagedBlob { pack, id: entry.id, kind: entry.kind, reason: error.to_string() });
+    for entry in suspects {
+        match domain.read_blob(pack, &entry).await {
+            Ok(_) => {}
+            Err(error) if error.is_damage() => {
+                checked.damaged.push(DamagedBlob { pack, id: entry.id, kind: entry.kind, reason: complaint(&error) });
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(CheckedPack { pack, blobs: table.entries.len() as u64, read_bytes: bytes.len() as u64, damaged })
+    Ok(checked)
+}
+
+/// Reads a pack as a whole: how many blobs it has, and which do not decode.
+async fn check_whole(domain: &Domain, pack: PackId) -> Result<(u64, Vec<PackEntry>)> {
+    let bytes = domain.backend().get(&pack.key(domain.tenant()), PACK_MAX_BYTES as u64).await?;
+    blocking(move || check_blobs(pack, &bytes)).await
+}
+
+fn check_blobs(pack: PackId, bytes: &Bytes) -> Result<(u64, Vec<PackEntry>)> {
+    let table = split_pack(bytes, pack)?;
+    let blobs = table.entries.len() as u64;
+    let is_wrong = |entry: &PackEntry| blob_at(bytes, 0, entry).and_then(|blob| blob.decode()).is_err();
+    Ok((blobs, table.entries.into_iter().filter(is_wrong).collect()))
 }
 
 /// Adds what an image needs and does not have.

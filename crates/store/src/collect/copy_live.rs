@@ -5,11 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 use super::mark::Marks;
-use crate::{
-    BlobId, BlobSink, BlobSource, CondemnedPacks, Error, PackId, Result,
-    domain::Domain,
-    pack::{PackTable, read_table},
-};
+use crate::{BlobId, BlobSink, BlobSource, CondemnedPacks, Error, PackId, Result, domain::Domain, pack::PackTable};
 
 /// How many bytes of live blobs are copied out of a pack at a time.
 const COPY_BATCH_BYTES: u64 = 4 * 1024 * 1024;
@@ -53,8 +49,7 @@ pub(super) async fn copy_live(
     let writer = domain.writer(avoided.clone()).await?;
     let mut copied_bytes = 0;
     for pack in packs {
-        let key = pack.key(domain.tenant());
-        let table = read_table(&**domain.backend(), &key, *pack, marks.size_bytes(pack)).await?;
+        let table = domain.table(*pack, marks.size_bytes(pack)).await?;
         for ids in live_batches(&table, marks) {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);

@@ -171,9 +171,11 @@ impl Run {
 
     fn page(&self, page: usize) -> Result<[u8; PAGE_BYTES]> {
         let mut bytes = [0; PAGE_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, (page * PAGE_BYTES) as u64)
-            .map_err(|source| Error::io(format!("read {}", self.path.display()), source))?;
+        // A page that cannot be read is made anew like one that is wrong; pack tables are the truth.
+        if let Err(error) = self.file.read_exact_at(&mut bytes, (page * PAGE_BYTES) as u64) {
+            tracing::warn!(file = %self.path.display(), %error, "read a page of the index");
+            return Err(self.damage());
+        }
         if bytes[PAGE_CHECKED_BYTES..] != page_checksum(&bytes) || entry_count(&bytes) > PAGE_ENTRIES {
             return Err(self.damage());
         }

@@ -1,0 +1,200 @@
+//! What a failing disk does: bad sectors, reads that fail once, bits that flip on the way.
+
+mod support;
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use galerie_store::{
+    Error, ManifestId, PackId, Result, VerifyOptions, VerifyReport,
+    backend::{Backend, Key, MemoryBackend, Object},
+    verify,
+};
+use support::{MIB, MemoryLedger, TestStore, noise, tenant};
+use tokio_util::sync::CancellationToken;
+
+/// A disk with bad sectors.
+#[derive(Debug, Default)]
+struct BadDisk {
+    inner: MemoryBackend,
+    bad: Mutex<Vec<(Key, Range<u64>)>>,
+    /// Reads of packs that answer with a flipped bit, from now on.
+    flips: AtomicU64,
+}
+
+impl BadDisk {
+    fn spoil(&self, pack: PackId, range: Range<u64>) {
+        self.bad.lock().unwrap().push((pack.key(&tenant()), range));
+    }
+
+    fn read(&self, key: &Key, range: Range<u64>, bytes: Bytes) -> Result<Bytes> {
+        let overlaps = |(bad, at): &(Key, Range<u64>)| bad == key && at.start < range.end && range.start < at.end;
+        if self.bad.lock().unwrap().iter().any(overlaps) {
+            let source = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+            return Err(Error::Io { action: format!("read {key}"), source });
+        }
+        let is_pack = key.as_str().contains("/packs/");
+        let less = |left: u64| left.checked_sub(1);
+        if is_pack && self.flips.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            let mut bytes = bytes.to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            return Ok(bytes.into());
+        }
+        Ok(bytes)
+    }
+}
+
+#[async_trait]
+impl Backend for BadDisk {
+    async fn put(&self, key: &Key, parts: Vec<Bytes>) -> Result<()> {
+        self.inner.put(key, parts).await
+    }
+
+    async fn get(&self, key: &Key, limit_bytes: u64) -> Result<Bytes> {
+        let bytes = self.inner.get(key, limit_bytes).await?;
+        self.read(key, 0..bytes.len() as u64, bytes)
+    }
+
+    async fn get_range(&self, key: &Key, offset_bytes: u64, length_bytes: u64) -> Result<Bytes> {
+        let bytes = self.inner.get_range(key, offset_bytes, length_bytes).await?;
+        self.read(key, offset_bytes..offset_bytes + length_bytes, bytes)
+    }
+
+    async fn size_bytes(&self, key: &Key) -> Result<u64> {
+        self.inner.size_bytes(key).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.inner.delete(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>> {
+        self.inner.list(prefix, after, limit).await
+    }
+}
+
+async fn on_bad_disk() -> (Arc<BadDisk>, TestStore) {
+    let disk = Arc::new(BadDisk::default());
+    let test = TestStore::on(disk.clone()).await;
+    (disk, test)
+}
+
+async fn check(test: &TestStore, root: ManifestId) -> VerifyReport {
+    let options = VerifyOptions { quarantine: true, roots: vec![root] };
+    verify(&test.domain, &options, &CancellationToken::new()).await.unwrap()
+}
+
+/// Regression: a bad sector was an error of the operating system and nothing else. The blob stayed known, so importing or
+/// copying its image again brought nothing, and the image was lost for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_sector_is_damage_and_a_new_copy_heals_it() {
+    let (disk, test) = on_bad_disk().await;
+    let guest = noise(1, 3 * MIB);
+    let manifest = test.import(&guest).await.unwrap();
+    disk.spoil(test.domain.packs()[0].pack, 300_000..300_512);
+    let read = test.read(manifest).await;
+    assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
+    assert_eq!(test.domain.stats().quarantined, 1);
+    assert_eq!(test.import(&guest).await.unwrap(), manifest);
+    assert_eq!(test.read(manifest).await.unwrap(), guest);
+    assert_eq!(test.elsewhere().await.read(manifest).await.unwrap(), guest);
+}
+
+/// Regression: verifying ended at the first bad sector, with no report.
+#[tokio::test(flavor = "multi_thread")]
+async fn verifying_goes_on_after_a_bad_sector() {
+    let (disk, test) = on_bad_disk().await;
+    let guest = noise(2, 3 * MIB);
+    let manifest = test.import(&guest).await.unwrap();
+    let packs = test.domain.packs();
+    disk.spoil(packs[0].pack, 300_000..300_512);
+    let report = check(&test, manifest).await;
+    assert_eq!((report.packs, report.damaged_packs.len()), (packs.len() as u64, 1), "{report:?}");
+    let [damaged] = &report.damaged_blobs[..] else { panic!("{report:?}") };
+    assert_eq!(report.missing_blobs, [(manifest, damaged.id)]);
+    assert_eq!(test.domain.stats().quarantined, 1);
+    test.import(&guest).await.unwrap();
+    let report = check(&test, manifest).await;
+    assert!(report.missing_blobs.is_empty(), "{report:?}");
+}
+
+/// Regression: a bad sector in a pack's table kept the tenant's whole domain from being opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_sector_in_a_table_costs_that_pack_only() {
+    let (disk, test) = on_bad_disk().await;
+    let guest = noise(3, 3 * MIB);
+    let manifest = test.import(&guest).await.unwrap();
+    let first = test.domain.packs()[0];
+    disk.spoil(first.pack, first.size_bytes - 64..first.size_bytes);
+    let elsewhere = test.elsewhere().await;
+    assert_eq!(elsewhere.domain.stats().unreadable_packs, 1);
+    elsewhere.import(&guest).await.unwrap();
+    assert_eq!(elsewhere.read(manifest).await.unwrap(), guest);
+    // Who knew it before learns from verifying that the next process will not.
+    assert_eq!(check(&test, manifest).await.damaged_packs.len(), 1);
+    assert_eq!(test.domain.stats().unreadable_packs, 1);
+    assert_eq!(test.read(manifest).await.unwrap(), guest);
+}
+
+/// Regression: a read that failed for a bad sector was not tried on the blob's other copies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_copy_of_a_blob_on_a_bad_sector_is_read() {
+    let guest = noise(4, 2 * MIB);
+    let mut quarantined = 0;
+    for first_is_bad in [false, true] {
+        let (disk, test) = on_bad_disk().await;
+        let manifest = test.import(&guest).await.unwrap();
+        let first = test.domain.packs();
+        let condemned = first.iter().map(|pack| pack.pack).collect();
+        assert_eq!(test.import_with(&guest, condemned).await.unwrap(), manifest);
+        let bad = test.domain.packs().into_iter().filter(|pack| first.contains(pack) == first_is_bad);
+        bad.for_each(|pack| disk.spoil(pack.pack, 0..pack.size_bytes / 2));
+        assert_eq!(test.read(manifest).await.unwrap(), guest);
+        quarantined += test.domain.stats().quarantined;
+    }
+    assert!(quarantined > 0, "one of them was asked first");
+}
+
+/// Regression: verifying quarantined for good what was wrong in a single read, be it the only copy there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_flips_while_verifying_is_not_damage() {
+    let (disk, test) = on_bad_disk().await;
+    let guest = noise(5, 700_000);
+    let manifest = test.import(&guest).await.unwrap();
+    disk.flips.store(1, Ordering::SeqCst);
+    let report = check(&test, manifest).await;
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((disk.flips.load(Ordering::SeqCst), test.domain.stats().quarantined), (0, 0));
+    assert_eq!(test.read(manifest).await.unwrap(), guest);
+}
+
+/// Regression: a bad sector below something alive in a condemned pack ended every run of the collector.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_sector_holds_up_its_own_pack_only() {
+    let (disk, test) = on_bad_disk().await;
+    let ledger = MemoryLedger::default();
+    let kept_guest = noise(6, 200_000);
+    test.import(&[kept_guest.clone(), noise(7, 6 * MIB)].concat()).await.unwrap();
+    let kept = test.import(&kept_guest).await.unwrap();
+    ledger.root(kept);
+    let options = galerie_store::CollectorOptions { readers_grace_ms: 0, ..Default::default() };
+    let mut collector = galerie_store::Collector::new(test.domain.clone(), options);
+    let cancel = CancellationToken::new();
+    assert!(collector.run(&ledger, 0, &cancel).await.unwrap().condemned_packs > 4);
+    let needed = test.domain.packs()[0];
+    disk.spoil(needed.pack, 32..64);
+    let report = collector.run(&ledger, 1, &cancel).await.unwrap();
+    assert!(report.deleted_packs > 4 && report.uncopied_packs == 1, "{report:?}");
+    assert!(test.read(kept).await.is_err());
+    test.import_with(&kept_guest, ledger.condemned_packs()).await.unwrap();
+    assert_eq!(collector.run(&ledger, 2, &cancel).await.unwrap().deleted_packs, 1);
+    assert_eq!(test.read(kept).await.unwrap(), kept_guest);
+}
