@@ -20,6 +20,7 @@ mod content;
 mod db;
 mod disk;
 mod gallery;
+mod healing;
 mod image_definition;
 mod image_version;
 mod keys;

@@ -10,7 +10,7 @@ use galerie_store::{
 };
 use serde_json::{Value, json};
 
-use crate::{Control, authz, db::disk_image, reconcile::Ledger, request::RequestContext};
+use crate::{Control, authz, db::disk_image, healing::HurtResource, reconcile::Ledger, request::RequestContext};
 
 /// Most damaged things that a report names; what is beyond is counted.
 const MOST_NAMED: usize = 1000;
@@ -26,7 +26,8 @@ impl Control {
         Ok(stats_document(&*region, &stats))
     }
 
-    /// Re-reads and checks everything that the tenant has in a region, and that every image there is complete.
+    /// Re-reads and checks everything that the tenant has in a region, and that every image there is complete. Images that
+    /// are not are copied again from other regions; the answer names what is hurt, and whether it heals.
     ///
     /// # Errors
     /// As [`Control::store_stats`].
@@ -37,7 +38,10 @@ impl Control {
         let _pinned = self.pin(region.name(), tenant, &[], "verify").await?;
         let roots = disk_image::complete_roots(&mut *self.db().read().await?, region.name(), tenant).await?;
         let report = region.verify(tenant, roots, self.stopping().child_token()).await;
-        Ok(verify_document(&*region, &report.map_err(|error| failed(&*region, &error))?))
+        let report = report.map_err(|error| failed(&*region, &error))?;
+        let damaged = report.missing_blobs.iter().map(|(manifest, _)| *manifest).collect();
+        let hurt = self.heal(region.name(), tenant, &damaged).await?;
+        Ok(verify_document(&*region, &report, &hurt))
     }
 
     /// Collects the tenant's garbage in a region now.
@@ -150,7 +154,7 @@ fn stats_document(region: &dyn Region, stats: &DomainStats) -> Value {
     })
 }
 
-fn verify_document(region: &dyn Region, report: &VerifyReport) -> Value {
+fn verify_document(region: &dyn Region, report: &VerifyReport, hurt: &[HurtResource]) -> Value {
     let packs = report.damaged_packs.iter().map(|(pack, why)| json!({ "pack": pack.to_string(), "reason": why }));
     let blobs = report.damaged_blobs.iter().map(|damaged| {
         json!({
@@ -164,6 +168,9 @@ fn verify_document(region: &dyn Region, report: &VerifyReport) -> Value {
         .missing_blobs
         .iter()
         .map(|(manifest, blob)| json!({ "manifest": manifest.to_string(), "blob": blob.to_string() }));
+    let hurt_resources = hurt
+        .iter()
+        .map(|hurt| json!({ "id": hurt.id, "manifest": hurt.manifest.to_string(), "healing": hurt.is_healing }));
     json!({
         "region": region.name(),
         "sound": report.is_sound(),
@@ -176,6 +183,8 @@ fn verify_document(region: &dyn Region, report: &VerifyReport) -> Value {
         "damagedPacks": packs.take(MOST_NAMED).collect::<Vec<_>>(),
         "damagedBlobs": blobs.take(MOST_NAMED).collect::<Vec<_>>(),
         "missingBlobs": missing.take(MOST_NAMED).collect::<Vec<_>>(),
+        "hurtResourceCount": hurt.len(),
+        "hurtResources": hurt_resources.take(MOST_NAMED).collect::<Vec<_>>(),
     })
 }
 

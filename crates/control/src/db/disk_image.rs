@@ -10,6 +10,7 @@ use super::{
 };
 
 const LIST: &str = "SELECT * FROM disk_images WHERE resource = $1 ORDER BY lun";
+const LIST_WITH: &str = "SELECT * FROM disk_images WHERE tenant = $1 AND manifest = $2 ORDER BY resource, lun";
 const UPSERT: &str = "INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, lun) DO UPDATE SET \
      manifest = excluded.manifest, virtual_size_bytes = excluded.virtual_size_bytes";
@@ -29,7 +30,7 @@ const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1
        WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LIST, UPSERT, WHOLE_ROOTS, ARRIVING_ROOTS, COMPLETE_ROOTS];
+pub(super) const STATEMENTS: &[&str] = &[LIST, LIST_WITH, UPSERT, WHOLE_ROOTS, ARRIVING_ROOTS, COMPLETE_ROOTS];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,11 @@ impl Row for DiskImageRow {
 /// The images of a resource, the OS disk first.
 pub(crate) async fn list_for(tx: &mut Connection, resource: &str) -> Result<Vec<DiskImageRow>> {
     row::all(tx, query(LIST).bind(resource)).await
+}
+
+/// Where a tenant's resources hold an image.
+pub(crate) async fn list_with(tx: &mut Connection, tenant: Uuid, manifest: ManifestId) -> Result<Vec<DiskImageRow>> {
+    row::all(tx, query(LIST_WITH).bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
 /// Makes a resource hold an image; the one it held at that lun is let go.

@@ -28,6 +28,9 @@ const RETRY: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, ne
      WHERE version = $1 AND region = $2 AND state = 'Failed'";
 const RETRY_DUE: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, lease_owner = NULL, \
      lease_until_ms = 0, generation = generation + 1 WHERE region = $1 AND state = 'Failed' AND next_attempt_ms <= $2";
+const COPY_AGAIN: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, next_attempt_ms = $3, details = '', \
+     lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
+     WHERE version = $1 AND region = $2 AND state = 'Completed'";
 const DELETE: &str = "DELETE FROM replicas WHERE version = $1 AND region = $2";
 const CLAIM: &str = "UPDATE replicas SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
      attempts = attempts + 1 WHERE uid = (SELECT uid FROM replicas WHERE region = $1 AND state = 'Replicating' \
@@ -55,6 +58,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     SET_TERMS,
     RETRY,
     RETRY_DUE,
+    COPY_AGAIN,
     DELETE,
     CLAIM,
     HOLDS,
@@ -223,6 +227,11 @@ pub(crate) async fn retry(tx: &mut Connection, version: &str, region: &str, now_
 /// Starts a region's failed replicas over whose time has come; how many. Their last error stays readable.
 pub(crate) async fn retry_due(tx: &mut Connection, region: &str, now_ms: i64) -> Result<u64> {
     row::run(tx, query(RETRY_DUE).bind(region).bind(now_ms)).await
+}
+
+/// Has a complete replica, of which something is damaged, copied again. Whether it was complete.
+pub(crate) async fn copy_again(tx: &mut Connection, version: &str, region: &str, now_ms: i64) -> Result<bool> {
+    Ok(row::run(tx, query(COPY_AGAIN).bind(version).bind(region).bind(now_ms)).await? == 1)
 }
 
 /// Removes a replica; whoever copies it finds out at its next write. Whether it was there.

@@ -18,6 +18,7 @@ mod lease;
 mod progress;
 pub(crate) mod replicate;
 mod status;
+mod watched_source;
 mod worker;
 
 use std::str::FromStr;

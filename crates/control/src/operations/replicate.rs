@@ -5,6 +5,8 @@
 //!       |  ^ `--(final, or passing MOST_ATTEMPTS times)--> Failed --(reconciler, or the same PUT)--> Replicating
 //!       `--'  (passing: again after a wait; a copy resumes where it broke)
 //! ```
+//! A `Completed` replica of which something turns out to be damaged becomes `Replicating` again (`healing`).
+//!
 //! The worker of the target region pins in both regions, pulls what is missing, and records. A replica whose row is
 //! deleted meanwhile stops its copy within a beat and leaves nothing but chunks for the collector.
 
@@ -28,6 +30,7 @@ use super::{
     lease::{self, LEASE_MS},
     never_ended,
     progress::{Progress, follow},
+    watched_source::WatchedSource,
 };
 use crate::{
     Control, db,
@@ -123,6 +126,7 @@ async fn copy(
     let into = control.pin(target.name(), tenant, &[], "replicate-into").await?;
     let condemned = control.condemned(target.name(), tenant).await?;
     let blobs = source.blobs(tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
+    let blobs = Arc::new(WatchedSource::new(blobs));
     let mut total_bytes = 0;
     for manifest in manifests {
         let part = Arc::new(CopyProgress::default());
@@ -130,7 +134,12 @@ async fn copy(
         let pull = target.replicate(tenant, manifest, blobs.clone(), &condemned, part.clone(), cancel.clone());
         let pull = into.guard(cancel, from.guard(cancel, pull));
         let add_up = || progress.set(total_bytes + figures().0, total_bytes + figures().1);
-        follow(pull, add_up).await.map_err(|error| Failure::in_region(target.name(), error))?;
+        if let Err(error) = follow(pull, add_up).await {
+            if blobs.is_damaged() {
+                heal_source(control, source.name(), tenant, manifest).await;
+            }
+            return Err(Failure::in_region(target.name(), error));
+        }
         total_bytes += figures().0;
     }
     let now_ms = control.now_ms();
@@ -143,6 +152,14 @@ async fn copy(
     tx.commit().await?;
     metrics::counter!("galerie_replicas_completed_total", "region" => claimed.region.clone()).increment(1);
     Ok(())
+}
+
+/// Has the source of a copy healed, from yet another region. The copy tries its next source meanwhile.
+async fn heal_source(control: &Control, region: &str, tenant: Uuid, manifest: ManifestId) {
+    tracing::warn!(region, %manifest, "an image to be copied from here is damaged");
+    if let Err(error) = control.heal(region, tenant, &[manifest].into()).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, region, "heal an image");
+    }
 }
 
 /// The version's images and the region to pull them from: its home first, at later attempts any that has them.
@@ -161,11 +178,13 @@ async fn look(control: &Control, claimed: &ReplicaRow) -> Result<Copy, Failure> 
     Ok(Copy { tenant: version.tenant, manifests, source, target })
 }
 
-/// The regions that hold the version, its home first, without the one that wants it.
+/// The regions that hold the version, its home first, without the one that wants it. At home, too, it may be damaged.
 fn source_regions(home: &str, wanted: &ReplicaRow, replicas: &[ReplicaRow]) -> Vec<String> {
-    let complete = replicas.iter().filter(|replica| replica.state == ReplicationState::Completed);
-    let mut names: Vec<_> = std::iter::once(home).chain(complete.map(|replica| replica.region.as_str())).collect();
-    names.retain(|name| *name != wanted.region);
+    let (complete, others): (Vec<_>, Vec<_>) =
+        replicas.iter().partition(|replica| replica.state == ReplicationState::Completed);
+    let complete = complete.iter().map(|replica| replica.region.as_str());
+    let mut names: Vec<_> = std::iter::once(home).chain(complete).collect();
+    names.retain(|name| *name != wanted.region && others.iter().all(|replica| replica.region != *name));
     let mut seen = std::collections::HashSet::new();
     names.into_iter().filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
@@ -230,5 +249,6 @@ mod tests {
         let replicas = [completed("asia"), completed("eastus"), wanted.clone(), ReplicaRow::wanted("v", "north", 0)];
         assert_eq!(source_regions("eastus", &wanted, &replicas), ["eastus", "asia"]);
         assert_eq!(source_regions("westus", &wanted, &replicas[..1]), ["asia"]);
+        assert_eq!(source_regions("north", &wanted, &replicas), ["asia", "eastus"], "its home is being healed");
     }
 }

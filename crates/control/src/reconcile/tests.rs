@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use galerie_arm::OperationStatus;
+use galerie_arm::{OperationStatus, ReplicationState};
 use galerie_region::{Region, UploadId};
 use serde_json::json;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Reconciler, collect as collector, grants, keep_true, operations, pins, replicas, staging};
 use crate::{
     OperationRef,
-    db::{condemned_pack, disk_image, operation, pin},
+    db::{condemned_pack, disk_image, operation, pin, replica},
     testing::World,
 };
 
@@ -207,12 +207,111 @@ async fn a_failed_replica_does_not_stop_the_collector() {
     world.publish(&["eastus", "westus"]).await.unwrap();
     world
         .until("the copy has begun", || async {
-            (world.regions["westus"].copies.load(std::sync::atomic::Ordering::SeqCst) > 0).then_some(())
+            (world.regions["westus"].copies.load(Ordering::SeqCst) > 0).then_some(())
         })
         .await;
     collect(&world, "westus").await;
     let roots = disk_image::roots(&mut world.control.db().read().await.unwrap(), "westus", world.caller.tenant).await;
     assert_eq!((roots.as_ref().unwrap().whole.len(), roots.as_ref().unwrap().arriving.len()), (0, 1));
+    world.control.shutdown().await;
+}
+
+/// Flips a bit in the first blob of each of a region's packs: the chunk, as the packs here are written.
+fn damage(world: &World, region: &str) {
+    let packs = format!("regions/{region}/tenants/{}/packs", world.caller.tenant);
+    for pack in std::fs::read_dir(world.directory.path().join(packs)).unwrap() {
+        let path = pack.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// Regression: a complete replica was never copied again, so what was damaged stayed so for ever.
+#[tokio::test]
+async fn a_damaged_replica_heals_from_another_region_be_it_at_home() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let copy = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.ended(&copy).await;
+    let (control, ctx) = (&world.control, world.ctx());
+    // In the home region the disk holds the same image.
+    for (region, holders) in [("westus", 1), ("eastus", 2)] {
+        damage(&world, region);
+        let report = control.store_verify(&ctx, region).await.unwrap();
+        assert_eq!((&report["sound"], &report["hurtResourceCount"]), (&json!(false), &json!(holders)));
+        for hurt in report["hurtResources"].as_array().unwrap() {
+            assert_eq!(hurt["healing"], true, "{report}");
+        }
+        world
+            .until("the region is whole", || async {
+                let version = world.id("galleries/g/images/i/versions/1.0.0");
+                let mut tx = control.db().read().await.unwrap();
+                let replica = replica::find(&mut tx, version.key(), region).await.unwrap().unwrap();
+                (replica.state == ReplicationState::Completed).then_some(())
+            })
+            .await;
+        let report = control.store_verify(&ctx, region).await.unwrap();
+        assert_eq!((&report["missingBlobCount"], &report["hurtResourceCount"]), (&json!(0), &json!(0)), "{report}");
+    }
+    world.control.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_finds_its_source_damaged_has_it_healed() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let copy = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.ended(&copy).await;
+    damage(&world, "eastus");
+    let copy = world.publish(&["eastus", "westus", "westeurope"]).await.unwrap();
+    world
+        .until("the home region was copied to", || async {
+            world.clock.advance(1000);
+            (world.regions["eastus"].copies.load(Ordering::SeqCst) > 0).then_some(())
+        })
+        .await;
+    world
+        .until("the copy has found another source", || async {
+            world.clock.advance(1000);
+            let ctx = world.ctx();
+            let view = world.control.operation_status(&ctx, copy.subscription, copy.id).await.unwrap();
+            view.document.status.is_terminal().then_some(())
+        })
+        .await;
+    for region in ["eastus", "westeurope"] {
+        let report = world.control.store_verify(&world.ctx(), region).await.unwrap();
+        assert_eq!(report["missingBlobCount"], 0, "{report}");
+    }
+    assert_eq!(world.state("galleries/g/images/i/versions/1.0.0").await, "Succeeded");
+    world.control.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_no_other_region_has_is_named() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let create = world.publish(&["eastus"]).await.unwrap();
+    world.ended(&create).await;
+    damage(&world, "eastus");
+    let report = world.control.store_verify(&world.ctx(), "eastus").await.unwrap();
+    let hurt: Vec<_> =
+        report["hurtResources"].as_array().unwrap().iter().map(|hurt| (&hurt["id"], &hurt["healing"])).collect();
+    let version = world.id("galleries/g/images/i/versions/1.0.0");
+    assert_eq!(
+        hurt,
+        [(&json!(world.id("disks/d").as_str()), &json!(false)), (&json!(version.as_str()), &json!(false))]
+    );
+    assert_eq!(world.state("galleries/g/images/i/versions/1.0.0").await, "Succeeded");
     world.control.shutdown().await;
 }
 

@@ -84,8 +84,9 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
     let reports = if common.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
     show(format, &reports)?;
     match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
-        (Action::Verify, Some((region, _))) => Err(Failure::new(format!("the store of {region} is damaged"))
-            .advise("Every image that needs what is damaged heals from another region that has it.")),
+        (Action::Verify, Some((region, report))) => {
+            Err(Failure::new(format!("the store of {region} is damaged")).advise(advice(report)))
+        }
         _ => Ok(()),
     }
 }
@@ -203,6 +204,20 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
             }
             Value::String(text) => rows.push((label, text.clone())),
             other => rows.push((label, other.to_string())),
+        }
+    }
+}
+
+/// What to do about a damaged store.
+fn advice(report: &Value) -> String {
+    let hurt = report.get("hurtResources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let lost = hurt.iter().filter(|hurt| hurt.get("healing").and_then(Value::as_bool) == Some(false));
+    let lost: Vec<String> = lost.map(|hurt| text(hurt, "id")).collect();
+    match (hurt.is_empty(), lost.is_empty()) {
+        (true, _) => "No image needs what is damaged.".to_owned(),
+        (_, true) => "Every image that needs what is damaged is being copied from another region.".to_owned(),
+        _ => {
+            format!("No other region can heal {}; importing or publishing the same bytes again does.", lost.join(", "))
         }
     }
 }
