@@ -285,8 +285,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 /// Something an import puts blobs into: a domain's pack writer, or an upload to a server.
 ///
-/// Called from the import's threads; `put` may block to hold the import back. A manifest is put last, and a sink makes it
-/// visible only when everything that was put before it is.
+/// Called from the import's threads; `put` may block to hold the import back. What a segment lists is put before it, unless
+/// it is kept already. A manifest is put last, and a sink makes it visible only when everything that was put before it is.
 pub trait BlobSink: Send + Sync {
     /// Whether the blob is already kept (or known to the server) and need not be encoded and put.
     ///

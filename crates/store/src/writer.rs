@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, oneshot, watch},
 };
 
 use crate::{
@@ -162,17 +162,41 @@ async fn write_in_turn(
     permits: u32,
     begin: oneshot::Sender<()>,
 ) {
+    let mut outcome = Outcome { shared, number, written: None, place: None };
     shared.wait_turn(number).await;
-    let permit = shared.in_flight.acquire_many(permits).await;
+    outcome.place = shared.in_flight.acquire_many(permits).await.ok();
     shared.turn.send_replace(number + 1);
     let _ = begin.send(());
-    let written = match (&permit, shared.check()) {
-        (Ok(_), Ok(())) => write(domain, shared, sealed).await,
+    outcome.written = Some(match (&outcome.place, shared.check()) {
+        (Some(_), Ok(())) => write(domain, shared, sealed).await,
+        (None, Ok(())) => Err(Error::Cancelled),
         // A pack before this one failed: were this one to hold a manifest, it must not appear.
-        _ => return,
-    };
-    if let Err(error) = written {
-        shared.filling().failure.get_or_insert(error);
+        (_, Err(failure)) => Err(failure),
+    });
+}
+
+/// What came of a pack. Told when dropped, so that a write that panics, or goes down with its runtime, is a failure and no
+/// pack that nobody misses.
+struct Outcome<'a> {
+    shared: &'a Shared,
+    number: u64,
+    written: Option<Result<()>>,
+    /// Let go after the outcome is told: whoever waits for all places asks then what failed.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        let written = self.written.take().unwrap_or_else(|| Err(Error::Unavailable("writing a pack ended".to_owned())));
+        if let Err(error) = written {
+            self.shared.filling().failure.get_or_insert(error);
+        }
+        // Its turn may not have come, and then later packs wait for it.
+        self.shared.turn.send_if_modified(|turn| {
+            let is_behind = *turn <= self.number;
+            *turn = (*turn).max(self.number + 1);
+            is_behind
+        });
     }
 }
 

@@ -198,3 +198,45 @@ async fn a_bad_sector_holds_up_its_own_pack_only() {
     assert_eq!(collector.run(&ledger, 2, &cancel).await.unwrap().deleted_packs, 1);
     assert_eq!(test.read(kept).await.unwrap(), kept_guest);
 }
+
+/// A disk whose driver gives up on packs.
+#[derive(Debug)]
+struct PanickingDisk(MemoryBackend);
+
+#[async_trait]
+impl Backend for PanickingDisk {
+    async fn put(&self, key: &Key, parts: Vec<Bytes>) -> Result<()> {
+        assert!(!key.as_str().contains("/packs/"), "as it was told");
+        self.0.put(key, parts).await
+    }
+
+    async fn get(&self, key: &Key, limit_bytes: u64) -> Result<Bytes> {
+        self.0.get(key, limit_bytes).await
+    }
+
+    async fn get_range(&self, key: &Key, offset_bytes: u64, length_bytes: u64) -> Result<Bytes> {
+        self.0.get_range(key, offset_bytes, length_bytes).await
+    }
+
+    async fn size_bytes(&self, key: &Key) -> Result<u64> {
+        self.0.size_bytes(key).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.0.delete(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>> {
+        self.0.list(prefix, after, limit).await
+    }
+}
+
+/// Regression: a pack whose write panicked was missed by nobody, and the import said that its image is durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_panics_fails_the_import() {
+    let test = TestStore::on(Arc::new(PanickingDisk(MemoryBackend::new()))).await;
+    for length in [1000, 5 * MIB] {
+        let imported = test.import(&noise(8, length)).await;
+        assert!(matches!(imported, Err(Error::Unavailable(_))), "{imported:?}");
+    }
+}

@@ -58,6 +58,68 @@ async fn an_image_comes_out_as_it_went_in() {
     assert!(matches!(past, Err(Error::Invalid(_))));
 }
 
+/// Two segments that share a chunk. The first one's bytes come only when the second one is cut.
+struct LateFirstSegment(Bytes, Arc<galerie_store::ImportProgress>);
+
+impl galerie_store::GuestBytes for LateFirstSegment {
+    fn virtual_size_bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), Error> {
+        while offset_bytes < 64 * MIB as u64 && self.1.read_bytes.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        let from = offset_bytes as usize;
+        buf.copy_from_slice(&self.0[from..from + buf.len()]);
+        Ok(())
+    }
+
+    fn next_data(&self, offset_bytes: u64) -> Result<Option<std::ops::Range<u64>>, Error> {
+        Ok(Some(offset_bytes..self.0.len() as u64).filter(|range| !range.is_empty()))
+    }
+}
+
+/// What was put, in order.
+#[derive(Default)]
+struct Recording(std::sync::Mutex<Vec<galerie_store::StoredBlob>>);
+
+impl BlobSink for Recording {
+    fn contains(&self, id: &galerie_store::BlobId) -> Result<bool, Error> {
+        Ok(self.0.lock().unwrap().iter().any(|blob| blob.id == *id))
+    }
+
+    fn put(&self, blob: galerie_store::StoredBlob) -> Result<(), Error> {
+        self.0.lock().unwrap().push(blob);
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Regression: a chunk that a later segment had come upon first was put with that one, after the segment that it is also
+/// in. A server that was sent a long image that way refused the segment: it had not got the chunk.
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_come_before_their_segment_whoever_cut_them_first() {
+    let mut guest = noise(9, MIB);
+    guest.resize(64 * MIB, 0);
+    guest.extend(noise(9, MIB));
+    let progress = Arc::new(galerie_store::ImportProgress::default());
+    let (source, sink) = (Arc::new(LateFirstSegment(guest.into(), progress.clone())), Arc::new(Recording::default()));
+    let options = galerie_store::ImportOptions { threads: 2, ..Default::default() };
+    galerie_store::import(source, sink.clone(), options, progress, CancellationToken::new()).await.unwrap();
+    let mut put = std::collections::HashSet::new();
+    for blob in &*sink.0.lock().unwrap() {
+        if blob.kind == galerie_store::BlobKind::Segment {
+            let segment = galerie_store::Segment::decode(&blob.decode().unwrap()).unwrap();
+            assert!(segment.entries().iter().filter_map(|entry| entry.chunk).all(|chunk| put.contains(&chunk.0)));
+        }
+        assert!(put.insert(blob.id), "put once");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cached_is_read_without_waiting() {
     let (test, guest) = (TestStore::memory().await, noise(3, 4 * MIB));

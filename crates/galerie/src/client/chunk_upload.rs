@@ -1,6 +1,7 @@
 //! Sends an image as chunks: what `galerie publish` does instead of writing pages.
 //!
-//! The client cuts, hashes and compresses, and leaves out what the server is known to have: what the base versions list.
+//! The client cuts, hashes and compresses, and leaves out what the server is known to have: what the base versions list, and
+//! what this upload has sent before.
 //! Chunks go in batches, some at a time; a segment follows only when every chunk it lists was acknowledged, because the
 //! server accepts no list of things that it has not got. Memory is bounded by the batches under way.
 
@@ -35,6 +36,9 @@ const QUEUE_MAX: usize = 2;
 /// reading what is unchanged, and need not be sent, can take hours.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// Half a hash names a blob well enough among those of one image, and takes half the memory.
+type ShortId = [u8; 16];
+
 /// An upload to one disk.
 pub(crate) struct ChunkUpload {
     endpoint: Arc<BlobEndpoint>,
@@ -50,6 +54,8 @@ struct Filling {
     chunks: Batch,
     /// Segments and the manifest.
     lists: Batch,
+    /// What was filled in, sent or not: lists go after it, whoever names it. 16 bytes for each blob.
+    sent: HashSet<ShortId>,
 }
 
 #[derive(Default)]
@@ -144,11 +150,12 @@ impl Batch {
 
 impl BlobSink for ChunkUpload {
     fn contains(&self, id: &BlobId) -> galerie_store::Result<bool> {
-        Ok(self.known.contains(id))
+        Ok(self.known.contains(id) || lock(&self.filling).sent.contains(&short(id)))
     }
 
     fn put(&self, blob: StoredBlob) -> galerie_store::Result<()> {
         let mut filling = lock(&self.filling);
+        filling.sent.insert(short(&blob.id));
         match blob.kind {
             BlobKind::Chunk => filling.chunks.add(&blob),
             BlobKind::Segment | BlobKind::Manifest => filling.lists.add(&blob),
@@ -215,6 +222,10 @@ async fn send_batch(endpoint: &BlobEndpoint, body: Bytes) -> Result<()> {
     let send =
         |request: reqwest::RequestBuilder| request.header("Content-Type", frame::CONTENT_TYPE).body(body.clone());
     endpoint.send(Method::PUT, Some("galerie-blobs"), send).await.map(|_| ())
+}
+
+fn short(id: &BlobId) -> ShortId {
+    *id.0.first_chunk().expect("a hash has 32 bytes")
 }
 
 fn ended() -> galerie_store::Error {

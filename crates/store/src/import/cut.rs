@@ -92,7 +92,7 @@ impl<'a, 'b> SegmentImport<'a, 'b> {
 
     /// Whether the blob was new.
     fn put(&mut self, id: BlobId, kind: BlobKind, bytes: &[u8]) -> Result<bool> {
-        if self.import.is_known(&id)? {
+        if self.import.is_kept(&id)? || !self.lane.claim(&id) {
             return Ok(false);
         }
         self.import.check_cancel()?;

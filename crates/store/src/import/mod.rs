@@ -200,12 +200,9 @@ impl Import<'_> {
         self.progress.zero_bytes.fetch_add(length_bytes, Ordering::Relaxed);
     }
 
-    /// Whether the blob need not be put: it is kept, or another thread is about to put it.
-    fn is_known(&self, id: &BlobId) -> Result<bool> {
-        if self.base.is_some_and(|base| base.contains(id)) {
-            return Ok(true);
-        }
-        Ok(self.sink.contains(id)? || !self.sink.claim(id))
+    /// Whether the blob is kept.
+    fn is_kept(&self, id: &BlobId) -> Result<bool> {
+        Ok(self.base.is_some_and(|base| base.contains(id)) || self.sink.contains(id)?)
     }
 
     fn check_cancel(&self) -> Result<()> {

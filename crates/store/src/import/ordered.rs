@@ -4,9 +4,12 @@
 //! others collect. What they collect shares one budget, and a lane that finds it spent waits for its turn; the lane
 //! whose turn it is never waits, so something always moves. A lane that ends before its turn leaves what it collected to
 //! whoever has the turn.
+//!
+//! A blob is put by the first of the lanes that need it, which need not be the first to come upon it: a lane takes it over
+//! from a later one. So every blob is put before the segment that lists it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,8 +28,8 @@ pub(super) struct OrderedSink<'a> {
     state: Mutex<State>,
     changed: Condvar,
     stopped: AtomicBool,
-    /// Blobs that a lane has taken on and not yet put.
-    claimed: Mutex<HashSet<BlobId>>,
+    /// Blobs that a lane has taken on and not yet put, and which one.
+    claimed: Mutex<HashMap<BlobId, u64>>,
 }
 
 #[derive(Default)]
@@ -77,11 +80,6 @@ impl<'a> OrderedSink<'a> {
         self.sink.contains(id)
     }
 
-    /// Takes on a blob; `false` when another lane has.
-    pub(super) fn claim(&self, id: &BlobId) -> bool {
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*id)
-    }
-
     pub(super) fn lane(&self, ordinal: u64) -> Lane<'_, 'a> {
         Lane { ordered: self, ordinal, has_turn: false, collected: Vec::new() }
     }
@@ -117,20 +115,29 @@ impl<'a> OrderedSink<'a> {
         if state.failure.is_some() { Err(Error::Cancelled) } else { Ok(state) }
     }
 
-    fn put(&self, blob: StoredBlob) -> Result<()> {
+    fn claimed(&self) -> MutexGuard<'_, HashMap<BlobId, u64>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a blob of the lane whose turn it is.
+    fn put(&self, ordinal: u64, blob: StoredBlob) -> Result<()> {
         let id = blob.id;
+        if self.claimed().get(&id) != Some(&ordinal) {
+            // An earlier lane took it over, and has put it.
+            return Ok(());
+        }
         self.sink.put(blob)?;
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.claimed().remove(&id);
         Ok(())
     }
 
-    fn put_collected(&self, blobs: Vec<StoredBlob>) -> Result<()> {
+    fn put_collected(&self, ordinal: u64, blobs: Vec<StoredBlob>) -> Result<()> {
         if blobs.is_empty() {
             return Ok(());
         }
         for blob in blobs {
             let stored_bytes = blob.bytes.len();
-            self.put(blob)?;
+            self.put(ordinal, blob)?;
             self.state().ahead_bytes -= stored_bytes;
         }
         self.changed.notify_all();
@@ -139,6 +146,21 @@ impl<'a> OrderedSink<'a> {
 }
 
 impl Lane<'_, '_> {
+    /// Takes on a blob; `false` when this lane or an earlier one has.
+    pub(super) fn claim(&self, id: &BlobId) -> bool {
+        match self.ordered.claimed().entry(*id) {
+            Entry::Occupied(mut claim) if *claim.get() > self.ordinal => {
+                claim.insert(self.ordinal);
+                true
+            }
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(self.ordinal);
+                true
+            }
+        }
+    }
+
     pub(super) fn put(&mut self, blob: StoredBlob) -> Result<()> {
         if !self.has_turn {
             let (stored_bytes, ordinal) = (blob.bytes.len(), self.ordinal);
@@ -152,25 +174,25 @@ impl Lane<'_, '_> {
                 return Ok(());
             }
         }
-        self.ordered.put_collected(std::mem::take(&mut self.collected))?;
-        self.ordered.put(blob)
+        self.ordered.put_collected(self.ordinal, std::mem::take(&mut self.collected))?;
+        self.ordered.put(self.ordinal, blob)
     }
 
     /// The segment is complete.
     pub(super) fn finish(mut self) -> Result<()> {
         let ordinal = self.ordinal;
         let mut state = self.ordered.wait(|state| state.turn != ordinal && state.ended.len() >= AHEAD_MAX_LANES)?;
-        let mut collected = std::mem::take(&mut self.collected);
+        let (mut turn, mut collected) = (ordinal, std::mem::take(&mut self.collected));
         if state.turn != ordinal {
             state.ended.insert(ordinal, collected);
             return Ok(());
         }
         loop {
             drop(state);
-            self.ordered.put_collected(collected)?;
+            self.ordered.put_collected(turn, collected)?;
             state = self.ordered.state();
             state.turn += 1;
-            let turn = state.turn;
+            turn = state.turn;
             match state.ended.remove(&turn) {
                 Some(ended) => collected = ended,
                 None => {
