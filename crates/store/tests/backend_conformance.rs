@@ -148,6 +148,37 @@ async fn nobody_else_reads_a_local_store() {
     }
 }
 
+/// Regression: a root that was gone, as a mount point is when its volume is unmounted, listed as an empty store. Its packs
+/// were forgotten, and new ones written below the mount point, where the volume hid them when it came back.
+#[tokio::test]
+async fn a_root_that_is_gone_is_unavailable_and_not_empty() {
+    let parent = tempfile::tempdir().unwrap();
+    let (root, aside) = (parent.path().join("root"), parent.path().join("aside"));
+    let backend = LocalBackend::open(&root).await.unwrap();
+    backend.put(&key("a/b"), vec![Bytes::from_static(b"guest")]).await.unwrap();
+    std::fs::rename(&root, &aside).unwrap();
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            std::fs::create_dir(&root).unwrap();
+        }
+        let answers = [
+            backend.list("", None, 10).await.map(drop),
+            backend.put(&key("a/c"), vec![Bytes::from_static(b"new")]).await,
+            backend.delete(&key("a/b")).await,
+            backend.get(&key("a/b"), 10).await.map(drop),
+            backend.size_bytes(&key("a/b")).await.map(drop),
+        ];
+        for answer in answers {
+            assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        }
+        assert_eq!(root.exists(), is_mount_point);
+    }
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "nothing was written in its place");
+    std::fs::remove_dir(&root).unwrap();
+    std::fs::rename(&aside, &root).unwrap();
+    assert_eq!(backend.get(&key("a/b"), 10).await.unwrap(), "guest");
+}
+
 #[tokio::test]
 async fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();

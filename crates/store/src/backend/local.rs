@@ -3,6 +3,10 @@
 //! Keys are paths below the root. Files are written by the one durable way of the `durable` module, so that a crash
 //! leaves whole files and, in `.tmp`, remains that the next open sweeps away. Several processes may share a root.
 //!
+//! The root stays the folder that was opened: where another one, or none, lies at its path (its volume was unmounted),
+//! nothing is written, listed, deleted or missing, but the store unavailable. An empty mount point would otherwise look
+//! like a store that has lost everything, and take packs that the volume hides when it comes back.
+//!
 //! Reads of what the page cache holds are answered on the calling task; what needs the disk goes to a bounded pool of
 //! blocking threads.
 
@@ -10,7 +14,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::{self, IoSliceMut},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,7 +38,7 @@ const INLINE_READ_MAX_BYTES: u64 = 1024 * 1024;
 /// Objects as files below a root folder.
 #[derive(Debug)]
 pub struct LocalBackend {
-    root: PathBuf,
+    root: Arc<Root>,
     open_files: Cache<Key, Arc<File>>,
     blocking: Arc<Semaphore>,
 }
@@ -46,10 +50,9 @@ impl LocalBackend {
     /// `Io` with the path, when it cannot be created, read or written.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        let prepared = root.clone();
-        tokio::task::spawn_blocking(move || prepare(&prepared)).await.map_err(stopped)??;
+        let root = tokio::task::spawn_blocking(move || Root::open(root)).await.map_err(stopped)??;
         Ok(Self {
-            root,
+            root: Arc::new(root),
             open_files: Cache::new(OPEN_FILES_MAX),
             blocking: Arc::new(Semaphore::new(BLOCKING_CALLS_MAX)),
         })
@@ -57,11 +60,11 @@ impl LocalBackend {
 
     /// The root folder.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.root.path
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(key.as_str())
+        self.root.path.join(key.as_str())
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -77,11 +80,47 @@ impl LocalBackend {
         if let Some(file) = self.open_files.get(key) {
             return Ok(file);
         }
-        let path = self.path(key);
-        let name = key.clone();
-        let file = Arc::new(self.blocking(move || File::open(path).map_err(|e| read_error(&name, e))).await?);
+        let (root, path, name) = (Arc::clone(&self.root), self.path(key), key.clone());
+        let file = Arc::new(self.blocking(move || root.read(&name, File::open(path))).await?);
         self.open_files.insert(key.clone(), Arc::clone(&file));
         Ok(file)
+    }
+}
+
+/// The root folder.
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    /// Held open: its numbers stay its own, and its volume is in use.
+    opened: File,
+}
+
+impl Root {
+    fn open(path: PathBuf) -> Result<Self> {
+        prepare(&path)?;
+        let opened =
+            File::open(&path).map_err(|source| Error::io(format!("open folder {}", path.display()), source))?;
+        Ok(Self { path, opened })
+    }
+
+    /// Refuses to go on when the path leads elsewhere than it did.
+    fn check(&self) -> Result<()> {
+        let numbers = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match (fs::metadata(&self.path).map(numbers), self.opened.metadata().map(numbers)) {
+            (Ok(found), Ok(opened)) if found == opened => Ok(()),
+            _ => Err(Error::Unavailable(format!(
+                "{} is not the folder that was opened; was its volume unmounted?",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// What opening or looking at an object answers. It is missing only if the root is there.
+    fn read<T>(&self, key: &Key, read: io::Result<T>) -> Result<T> {
+        read.map_err(|source| match read_error(key, source) {
+            Error::NotFound(what) => self.check().err().unwrap_or(Error::NotFound(what)),
+            error => error,
+        })
     }
 }
 
@@ -123,8 +162,14 @@ fn read_cached(file: &File, buf: &mut [u8], offset_bytes: u64) -> bool {
 #[async_trait]
 impl Backend for LocalBackend {
     async fn put(&self, key: &Key, parts: Vec<Bytes>) -> Result<()> {
-        let (temporary, path) = (self.root.join(durable::TEMPORARY_FOLDER), self.path(key));
-        self.blocking(move || durable::write_new(&temporary, &path, &parts)).await
+        let (root, path) = (Arc::clone(&self.root), self.path(key));
+        self.blocking(move || {
+            root.check()?;
+            durable::write_new(&root.path.join(durable::TEMPORARY_FOLDER), &path, &parts)?;
+            // Were the volume to go in between, the object would lie where nobody finds it.
+            root.check()
+        })
+        .await
     }
 
     async fn get(&self, key: &Key, limit_bytes: u64) -> Result<Bytes> {
@@ -154,16 +199,16 @@ impl Backend for LocalBackend {
     }
 
     async fn size_bytes(&self, key: &Key) -> Result<u64> {
-        let (path, name) = (self.path(key), key.clone());
-        self.blocking(move || fs::metadata(path).map(|metadata| metadata.len()).map_err(|e| read_error(&name, e))).await
+        let (root, path, name) = (Arc::clone(&self.root), self.path(key), key.clone());
+        self.blocking(move || root.read(&name, fs::metadata(path)).map(|metadata| metadata.len())).await
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
         self.open_files.remove(key);
-        let path = self.path(key);
+        let (root, path) = (Arc::clone(&self.root), self.path(key));
         self.blocking(move || match fs::remove_file(&path) {
             Ok(()) => durable::sync_folder(path.parent().expect("every key lies in the root folder")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => root.check(),
             Err(error) => Err(Error::io(format!("delete {}", path.display()), error)),
         })
         .await
@@ -171,11 +216,14 @@ impl Backend for LocalBackend {
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>> {
         check_prefix(prefix)?;
-        let (root, prefix, after) = (self.root.clone(), prefix.to_owned(), after.cloned());
+        let (root, prefix, after) = (Arc::clone(&self.root), prefix.to_owned(), after.cloned());
         self.blocking(move || {
             let mut page = Page { after, limit: limit.min(LIST_LIMIT_MAX), keys: BTreeSet::new() };
-            walk(&root, prefix.trim_end_matches('/'), &mut page)?;
-            Ok(page.keys.into_iter().filter_map(|key| sized(&root, key)).collect())
+            walk(&root.path, prefix.trim_end_matches('/'), &mut page)?;
+            let objects = page.keys.into_iter().filter_map(|key| sized(&root.path, key)).collect();
+            // Last: what was listed of a volume that goes meanwhile is not all of it.
+            root.check()?;
+            Ok(objects)
         })
         .await
     }
