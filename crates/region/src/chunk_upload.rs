@@ -8,6 +8,9 @@
 //! the upload takes over from a base is therefore looked up as everything else is, and put again from the base where it
 //! is not kept; what cannot be read there must be sent.
 //!
+//! Zeros that the format leaves out are refused where that is cheap to see. Whether chunks end where the chunker ends them
+//! is not looked at: a client that cuts elsewhere gets another manifest id for the same bytes, and shares less.
+//!
 //! An upload lives in memory. After a crash the client sends what it had sent again; what is durable already is found in
 //! the store's index and is not stored twice.
 
@@ -19,7 +22,7 @@ use std::{
 use async_trait::async_trait;
 use galerie_store::{
     BlobId, BlobKind, BlobSink, BlobSource, ManifestId, StoredBlob,
-    chunking::SEGMENT_SIZE_BYTES,
+    chunking::{SEGMENT_SIZE_BYTES, ZERO_BLOCK_BYTES, ZERO_RUN_MIN_BYTES},
     manifest::Manifest,
     segment::{Segment, SegmentEntry},
 };
@@ -250,9 +253,15 @@ struct Description {
 
 fn describe(known: &Known, kind: BlobKind, decoded: &[u8], length_bytes: u32) -> Result<Description> {
     match kind {
+        BlobKind::Chunk if is_a_zero_run(decoded) => {
+            Err(Error::Refused("the chunk is all zeros; a run of zeros is not stored".to_owned()))
+        }
         BlobKind::Chunk => Ok(Description { stands_for: StandsFor::Chunk(length_bytes), names: Vec::new() }),
         BlobKind::Segment => {
             let segment = Segment::decode(decoded).map_err(refused("segment"))?;
+            if segment.is_zero() {
+                return Err(Error::Refused("the segment is all zeros; a manifest leaves it out".to_owned()));
+            }
             for entry in segment.entries() {
                 if let Some(chunk) = entry.chunk {
                     check(&known.chunks, "chunk", chunk.0, entry.length_bytes)?;
@@ -276,6 +285,12 @@ fn describe(known: &Known, kind: BlobKind, decoded: &[u8], length_bytes: u32) ->
             Ok(Description { stands_for: StandsFor::Manifest(size_bytes), names })
         }
     }
+}
+
+/// Whether a chunk is all zeros and so long that, wherever it begins, it has a run of zero blocks within, which the
+/// chunker would have taken out.
+fn is_a_zero_run(chunk: &[u8]) -> bool {
+    chunk.len() >= ZERO_RUN_MIN_BYTES + ZERO_BLOCK_BYTES - 1 && chunk.iter().all(|byte| *byte == 0)
 }
 
 impl Known {

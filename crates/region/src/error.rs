@@ -70,8 +70,8 @@ impl Error {
     }
 }
 
-/// Names what was being done when the store failed; what the store says of a full disk, a missing blob or a
-/// cancellation keeps its meaning.
+/// Names what was being done when the store failed; what the store says of a full disk or a cancellation keeps its meaning.
+/// A missing blob does not: inside a store it is damage, and passes when the blob is brought again.
 pub(crate) fn store_error(action: impl Into<String>) -> impl Fn(galerie_store::Error) -> Error {
     let action = action.into();
     move |source| match source {

@@ -308,6 +308,22 @@ async fn a_chunk_does_not_stand_for_a_segment() {
     assert!(matches!(thief.finish(image.id()).await, Err(Error::NotFound(_))));
 }
 
+/// Regression: a client could list zeros that the format leaves out, and so give a disk another manifest id.
+#[tokio::test]
+async fn zeros_that_the_format_leaves_out_are_refused() {
+    let roots = tempfile::tempdir().expect("roots");
+    let east = region(roots.path(), "eastus").await;
+    let mut zeros = Segment::default();
+    zeros.push(64 << 20, None).expect("a run");
+    let upload = chunk_upload(&east).await;
+    for (kind, bytes) in [(BlobKind::Segment, zeros.encode()), (BlobKind::Chunk, vec![0; 20_479].into())] {
+        let put = upload.put(vec![StoredBlob::encode(kind, &bytes)]).await;
+        assert!(matches!(&put, Err(Error::Refused(why)) if why.contains("all zeros")), "{put:?}");
+    }
+    // Three blocks of zeros are no run, and with what is beside them they may be a chunk of their own.
+    upload.put(vec![StoredBlob::encode(BlobKind::Chunk, &[0; 20_478])]).await.expect("a short chunk of zeros");
+}
+
 #[tokio::test]
 async fn a_disk_of_no_bytes_is_refused() {
     let root = tempfile::tempdir().expect("a directory");

@@ -63,12 +63,23 @@ impl Segment {
             None if !(self.length_bytes as usize).is_multiple_of(ZERO_BLOCK_BYTES) => {
                 return complaint("is an unaligned zero run");
             }
+            // By its number of blocks: the disk's end may cut the last one short.
+            None if (length_bytes as usize).div_ceil(ZERO_BLOCK_BYTES) * ZERO_BLOCK_BYTES < ZERO_RUN_MIN_BYTES => {
+                return complaint("is a zero run too short to be one");
+            }
+            Some(_) if self.ends_in_part_of_a_block() => return complaint("follows the end of the disk"),
             _ if self.entries.len() == ENTRIES_MAX => return complaint("is one too many"),
             _ => {}
         }
         self.entries.push(SegmentEntry { start_bytes: self.length_bytes, length_bytes, chunk });
         self.length_bytes = total;
         Ok(())
+    }
+
+    /// Whether the last piece is a zero run that ends within a block, as only the disk's end makes one.
+    fn ends_in_part_of_a_block(&self) -> bool {
+        let last_is_zero = self.entries.last().is_some_and(|last| last.chunk.is_none());
+        last_is_zero && !(self.length_bytes as usize).is_multiple_of(ZERO_BLOCK_BYTES)
     }
 
     /// The pieces.

@@ -125,6 +125,22 @@ fn with_magic(magic: &[u8], numbers: &[u32]) -> Vec<u8> {
 }
 
 #[test]
+fn zero_runs_that_no_chunker_makes_are_refused() {
+    let chunk = Some(ChunkId(BlobId::of(b"chunk")));
+    for (pieces, is_good) in [
+        (vec![(4096, chunk), (3 * 4096, None)], false),
+        (vec![(4096, chunk), (4 * 4096, None)], true),
+        // The disk ends there.
+        (vec![(4096, chunk), (3 * 4096 + 1, None)], true),
+        (vec![(4096, chunk), (3 * 4096 + 1, None), (5, chunk)], false),
+    ] {
+        let mut segment = Segment::default();
+        let pushed = pieces.iter().try_for_each(|(length_bytes, chunk)| segment.push(*length_bytes, *chunk));
+        assert_eq!(pushed.is_ok(), is_good, "{pieces:?}: {pushed:?}");
+    }
+}
+
+#[test]
 fn counts_that_lie_allocate_nothing() {
     for count in [1, 1000, u32::MAX] {
         assert!(Segment::decode(&with_magic(b"GSEG", &[64 << 20, count])).is_err());
