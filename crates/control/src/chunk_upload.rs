@@ -349,7 +349,7 @@ mod tests {
 
     async fn roots(world: &World) -> Vec<ManifestId> {
         let mut tx = world.control.db().read().await.unwrap();
-        db::disk_image::roots(&mut tx, "eastus", world.caller.tenant).await.unwrap()
+        db::disk_image::roots(&mut tx, "eastus", world.caller.tenant).await.unwrap().whole
     }
 
     /// Regression: a base image was read once and then forgotten. When it was deleted during the upload, what the upload
