@@ -8,7 +8,7 @@ LISTEN ?= 127.0.0.1:8443
 BENCH ?= target/corpus
 PYTEST = target/venv/sdk/bin/pytest
 
-.PHONY: help run check test test-rust test-clients bench deny
+.PHONY: help run check test test-rust test-clients test-postgres bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ test: ## everything that CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	$(MAKE) --no-print-directory test-rust test-clients
+	$(MAKE) --no-print-directory test-rust test-postgres test-clients
 
 test-rust: ## every Rust test
 	cargo nextest run --workspace
@@ -38,6 +38,11 @@ test-rust: ## every Rust test
 test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a started server
 	cargo build --workspace --all-targets
 	$(PYTEST) tests/clients $(PYTEST_ARGS)
+
+test-postgres: ## what touches the catalogue once more, on PostgreSQL
+	scripts/postgres.sh cargo nextest run --package galerie-control --package galerie-api --package galerie-testkit
+	cargo build --workspace --all-targets
+	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py
 
 bench: ## the budgets beside what was reached (BENCH=target/corpus makes the corpus there; BENCH=--small is quick)
 	@scripts/setup.sh bench

@@ -16,7 +16,8 @@ use std::{
 
 use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition, paging::SkipToken};
 use galerie_control::{
-    Caller, Control, ControlOptions, Expand, ListScope, RequestContext, ServedRegion, StoreIdentities, TokenVersion,
+    Caller, Control, ControlOptions, Database, Expand, ListScope, RequestContext, ServedRegion, StoreIdentities,
+    TokenVersion,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use serde_json::json;
@@ -60,7 +61,7 @@ async fn main() -> Result<()> {
 }
 
 async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
-    let database = directory.join("catalogue.db");
+    let database = Database::Sqlite(directory.join("catalogue.db"));
     let identities = StoreIdentities::read(&database).await?;
     let region = LocalRegion::open(LocalRegionOptions {
         name: "eastus".to_owned(),

@@ -26,7 +26,7 @@ pub use crate::db::grant::Permission;
 use crate::{
     authz,
     control::Control,
-    db::{self, Connection, grant::GrantRow, resource::ResourceRow},
+    db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
     disk,
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, OperationRef, RequestContext},
@@ -141,6 +141,59 @@ struct Uploaded {
     has_pages: bool,
 }
 
+/// What ending access leaves.
+struct EndedAccess {
+    operation: OperationRef,
+    /// The upload whose committed chunks became the content, and its region: its pages go.
+    promoted: Option<(UploadId, String)>,
+}
+
+/// What granting access makes.
+struct BegunAccess {
+    row: ResourceRow,
+    operation: OperationRef,
+    /// The size of an upload to make room for.
+    upload_bytes: Option<u64>,
+}
+
+/// What granting access does in the accepting transaction.
+async fn begin(
+    tx: &mut Connection,
+    context: &RequestContext,
+    id: &ResourceId,
+    resource_type: ResourceType,
+    body: Value,
+    now_ms: i64,
+) -> Result<BegunAccess, ArmError> {
+    let wanted = wanted(&body)?;
+    let row = find_idle(tx, id).await?;
+    if let Some(grant) = db::grant::find_for_resource(tx, &row.key).await?
+        && grant.expires_ms <= now_ms
+    {
+        expire(tx, &grant, now_ms).await?;
+    }
+    let state = db::disk::find(tx, &row.key).await?.map_or(DiskState::Unattached, |disk| disk.state);
+    let next = granted(resource_type.body_parameter(), &row.name, state, wanted.permission)?;
+    db::disk::set_state(tx, &row.key, next).await?;
+    let grant = GrantRow {
+        id: Uuid::new_v4(),
+        resource: row.key.clone(),
+        resource_uid: row.uid,
+        permission: wanted.permission,
+        file_format: "VHD".to_owned(),
+        initiator: context.caller.principal,
+        created_ms: now_ms,
+        // A SAS names its end in seconds.
+        expires_ms: (now_ms + wanted.duration_ms) / 1000 * 1000,
+    };
+    db::grant::insert(tx, &grant).await?;
+    let new = operation(&row, id, Verb::BeginGetAccess, Answer::Grant(grant.id));
+    let operation = operations::accept(tx, context, now_ms, new).await?;
+    let upload_bytes = db::disk::find(tx, &row.key).await?.and_then(|disk| disk.upload_bytes);
+    let upload_bytes = upload_bytes.filter(|_| wanted.permission == Permission::Write);
+    Ok(BegunAccess { row, operation, upload_bytes })
+}
+
 impl Control {
     /// Grants access to a disk's or snapshot's bytes. The operation's result is the grant.
     ///
@@ -155,39 +208,15 @@ impl Control {
         let resource_type = accessible_type(context, id)?;
         let body = Shape::of_action(ActionBody::GrantAccess, context.api_version).accept(body);
         let now_ms = self.now_ms();
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::BeginGetAccess), id).await?;
-        let wanted = wanted(&body?)?;
-        let row = find_idle(&mut tx, id).await?;
-        if let Some(grant) = db::grant::find_for_resource(&mut tx, &row.key).await?
-            && grant.expires_ms <= now_ms
-        {
-            expire(&mut tx, &grant, now_ms).await?;
-        }
-        let state = db::disk::find(&mut tx, &row.key).await?.map_or(DiskState::Unattached, |disk| disk.state);
-        let next = granted(resource_type.body_parameter(), &row.name, state, wanted.permission)?;
-        db::disk::set_state(&mut tx, &row.key, next).await?;
-        let grant = GrantRow {
-            id: Uuid::new_v4(),
-            resource: row.key.clone(),
-            resource_uid: row.uid,
-            permission: wanted.permission,
-            file_format: "VHD".to_owned(),
-            initiator: context.caller.principal,
-            created_ms: now_ms,
-            // A SAS names its end in seconds.
-            expires_ms: (now_ms + wanted.duration_ms) / 1000 * 1000,
-        };
-        db::grant::insert(&mut tx, &grant).await?;
-        let new = operation(&row, id, Verb::BeginGetAccess, Answer::Grant(grant.id));
-        let operation = operations::accept(&mut tx, context, now_ms, new).await?;
-        let upload_bytes = db::disk::find(&mut tx, &row.key).await?.and_then(|disk| disk.upload_bytes);
-        tx.commit().await?;
+        let begun = transact!(self.db(), |tx| -> Result<BegunAccess, ArmError> {
+            authz::authorize(tx, &context.caller, action(resource_type, Verb::BeginGetAccess), id).await?;
+            begin(tx, context, id, resource_type, body.clone()?, now_ms).await
+        })?;
         self.wake();
-        if let (Permission::Write, Some(length_bytes)) = (wanted.permission, upload_bytes) {
-            self.prepare_upload(&row, length_bytes).await;
+        if let Some(length_bytes) = begun.upload_bytes {
+            self.prepare_upload(&begun.row, length_bytes).await;
         }
-        Ok(Accepted { created: false, resource: None, operation })
+        Ok(Accepted { created: false, resource: None, operation: begun.operation })
     }
 
     /// Makes room for an upload, so that one that is ended before its first page is told what it lacks. A region that
@@ -208,21 +237,22 @@ impl Control {
         let resource_type = accessible_type(context, id)?;
         // Looking at bytes is not the accepting transaction's work.
         let uploaded = self.uploaded(context, id, resource_type).await?;
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::EndGetAccess), id).await?;
-        let row = find(&mut tx, id).await?;
-        let upload = UploadId(row.uid);
-        let region = self.region(&row.location);
-        let (operation, is_promoted) = self.end(&mut tx, context, id, row, uploaded).await?;
-        tx.commit().await?;
+        let ended = transact!(self.db(), |tx| -> Result<EndedAccess, ArmError> {
+            authz::authorize(tx, &context.caller, action(resource_type, Verb::EndGetAccess), id).await?;
+            let row = find(tx, id).await?;
+            let (upload, location) = (UploadId(row.uid), row.location.clone());
+            let (operation, is_promoted) = self.end(tx, context, id, row, &uploaded).await?;
+            Ok(EndedAccess { operation, promoted: is_promoted.then_some((upload, location)) })
+        })?;
         self.wake();
-        if let (true, Some(region)) = (is_promoted, region)
+        if let Some((upload, location)) = ended.promoted
+            && let Some(region) = self.region(&location)
             && let Err(error) = region.remove_upload(upload).await
         {
             // Nobody reads them any more; the staging reconciler removes them.
             tracing::warn!(error = &error as &dyn std::error::Error, %upload, "remove the pages of a committed upload");
         }
-        Ok(Accepted { created: false, resource: None, operation })
+        Ok(Accepted { created: false, resource: None, operation: ended.operation })
     }
 
     /// What ending access does in the accepting transaction. Answers also whether committed chunks became the content.
@@ -232,7 +262,7 @@ impl Control {
         context: &RequestContext,
         id: &ResourceId,
         mut row: ResourceRow,
-        uploaded: Uploaded,
+        uploaded: &Uploaded,
     ) -> Result<(OperationRef, bool), ArmError> {
         let now_ms = self.now_ms();
         if let Some(running) = db::operation::unfinished(tx, &row.key, row.uid).await?.pop() {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     access::{Permission, letters, signed_text},
     control::Control,
-    db::{self, Connection, grant::GrantRow, resource::ResourceRow},
+    db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
     source,
 };
 
@@ -330,11 +330,12 @@ impl Blob {
         if !self.is_committed(&mut *self.control.db().read().await?).await? {
             return Ok(());
         }
-        let mut tx = self.control.db().write().await?;
-        if self.is_committed(&mut tx).await? {
-            db::disk::set_staged_manifest(&mut tx, &self.row.key, None).await?;
-        }
-        Ok(tx.commit().await?)
+        transact!(self.control.db(), |tx| -> Result<(), BlobError> {
+            if self.is_committed(tx).await? {
+                db::disk::set_staged_manifest(tx, &self.row.key, None).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Whether chunks were committed to the disk; refused when the access has ended.

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use galerie_arm::{ResourceId, disk::DiskState};
+use galerie_arm::{Location, ResourceId, disk::DiskState};
 use galerie_region::{ChunkUpload, Imported};
 use galerie_store::{ManifestId, StoredBlob};
 use uuid::Uuid;
@@ -27,8 +27,8 @@ use crate::{
     authz,
     blob::{Blob, BlobError},
     control::Control,
-    db::{self, Connection},
-    pins::Pinned,
+    db::{self, Connection, transact},
+    pins::{Pinned, TakenPins},
     request::RequestContext,
     resource::{Verb, action},
     source,
@@ -170,17 +170,32 @@ impl Blob {
         versions: &[ResourceId],
     ) -> Result<(Vec<ManifestId>, Arc<Pinned>), BlobError> {
         let (region, tenant) = (self.row.location.as_str(), self.row.tenant);
-        let location = galerie_arm::Location::normalise(region).ok_or(BlobError::NotFound)?;
+        let location = Location::normalise(region).ok_or(BlobError::NotFound)?;
+        let (manifests, taken) =
+            transact!(self.control.db(), |tx| -> Result<(Vec<ManifestId>, TakenPins), BlobError> {
+                let manifests = self.base_manifests(tx, context, versions, &location).await?;
+                let taken = self.control.take_pins(tx, region, tenant, &manifests, "chunk-upload-base").await?;
+                Ok((manifests, taken))
+            })?;
+        Ok((manifests, Arc::new(self.control.hold_pins(taken))))
+    }
+
+    async fn base_manifests(
+        &self,
+        tx: &mut Connection,
+        context: &RequestContext,
+        versions: &[ResourceId],
+        location: &Location,
+    ) -> Result<Vec<ManifestId>, BlobError> {
         let mut manifests = Vec::new();
-        let mut tx = self.control.db().write().await?;
         for version in versions {
             let bytes = action(galerie_arm::ResourceType::ImageVersion, Verb::BeginGetAccess);
-            authz::authorize(&mut tx, &context.caller, bytes, version).await?;
-            let found = source::find_version(context, &mut tx, version.as_str(), "base", &location).await?;
-            if found.row.tenant != tenant {
+            authz::authorize(tx, &context.caller, bytes, version).await?;
+            let found = source::find_version(context, tx, version.as_str(), "base", location).await?;
+            if found.row.tenant != self.row.tenant {
                 return Err(BlobError::InvalidInput(format!("{version} belongs to another tenant.")));
             }
-            let images = source::held_images(&mut tx, &found.row.key).await?;
+            let images = source::held_images(tx, &found.row.key).await?;
             manifests.extend(images.iter().map(|image| image.manifest));
         }
         manifests.sort_unstable();
@@ -189,9 +204,7 @@ impl Blob {
             let message = format!("An upload may refer to at most {MOST_BASE_DISKS} disks of base images.");
             return Err(BlobError::InvalidInput(message));
         }
-        let taken = self.control.take_pins(&mut tx, region, tenant, &manifests, "chunk-upload-base").await?;
-        tx.commit().await?;
-        Ok((manifests, Arc::new(self.control.hold_pins(taken))))
+        Ok(manifests)
     }
 
     /// Takes blobs, each checked against its id and against what may be referred to.
@@ -219,15 +232,16 @@ impl Blob {
         let open = self.chunks().await?;
         let imported = open.upload.finish(manifest).await;
         let imported = imported.map_err(|error| BlobError::in_region(&self.row.location, error))?;
-        let mut tx = self.control.db().write().await?;
-        let now_ms = self.control.now_ms();
-        let grant = db::grant::find(&mut tx, self.grant.id).await?.filter(|grant| grant.expires_ms > now_ms);
-        let state = db::disk::find(&mut tx, &self.row.key).await?.map(|disk| disk.state);
-        if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.check_pins(&mut tx).await? {
-            return Err(BlobError::Conflict("The access to the disk ended during the upload.".to_owned()));
-        }
-        db::disk::set_staged_manifest(&mut tx, &self.row.key, Some(imported.manifest)).await?;
-        tx.commit().await?;
+        transact!(self.control.db(), |tx| -> Result<(), BlobError> {
+            let now_ms = self.control.now_ms();
+            let grant = db::grant::find(tx, self.grant.id).await?.filter(|grant| grant.expires_ms > now_ms);
+            let state = db::disk::find(tx, &self.row.key).await?.map(|disk| disk.state);
+            if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.check_pins(tx).await? {
+                return Err(BlobError::Conflict("The access to the disk ended during the upload.".to_owned()));
+            }
+            db::disk::set_staged_manifest(tx, &self.row.key, Some(imported.manifest)).await?;
+            Ok(())
+        })?;
         self.control.chunk_uploads().close(self.grant.id);
         Ok(imported)
     }
@@ -372,7 +386,7 @@ mod tests {
             blob.put_blobs(source.fetch_verified(&[base.0], None).await.unwrap()).await.unwrap();
             if is_lost {
                 let mut tx = world.control.db().write().await.unwrap();
-                sqlx::query("DELETE FROM pins WHERE manifest IS NOT NULL").execute(&mut *tx).await.unwrap();
+                db::pin::release_roots(&mut tx).await.unwrap();
                 tx.commit().await.unwrap();
                 assert!(matches!(blob.finish_chunks(base).await, Err(BlobError::Conflict(_))));
             } else {

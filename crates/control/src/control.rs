@@ -1,24 +1,19 @@
 //! The handle: the catalogue, the keys, the regions, and the workers that act on them.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use galerie_arm::{Location, Locations};
 use galerie_region::Region;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     Clock, Error, SystemClock,
     db::{
-        self, Connection, Db, operation, pin,
+        self, Connection, Database, Db, SoleUse, operation, pin,
         region_store::{self, RegionStoreRow},
-        replica, setting,
+        replica, setting, transact,
     },
     identity::Identity,
     keys::Keys,
@@ -66,8 +61,8 @@ impl Default for WorkerTuning {
 
 /// What [`Control::open`] needs.
 pub struct ControlOptions {
-    /// The catalogue's file; made when it is missing.
-    pub database: PathBuf,
+    /// Where the catalogue is.
+    pub database: Database,
     /// The key that wraps the catalogue's keys; made with the first of them.
     pub master_key_file: PathBuf,
     /// The regions.
@@ -81,7 +76,8 @@ pub struct ControlOptions {
 impl ControlOptions {
     /// With the machine's clock and the usual tuning.
     #[must_use]
-    pub fn new(database: PathBuf, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
+    pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
+        let database = database.into();
         Self { database, master_key_file, regions, clock: Arc::new(SystemClock), tuning: WorkerTuning::default() }
     }
 }
@@ -112,12 +108,11 @@ impl StoreIdentities {
     ///
     /// # Errors
     /// The catalogue's.
-    pub async fn read(database: &Path) -> Result<Self, Error> {
+    pub async fn read(database: &Database) -> Result<Self, Error> {
         let db = Db::open(database).await?;
-        let mut tx = db.write().await?;
-        let catalogue_id = catalogue_id(&mut tx).await?;
-        let stores = region_store::list(&mut tx).await?;
-        tx.commit().await?;
+        let (catalogue_id, stores) = transact!(&db, |tx| -> Result<(Uuid, Vec<RegionStoreRow>), Error> {
+            Ok((catalogue_id(tx).await?, region_store::list(tx).await?))
+        })?;
         db.close().await;
         let identity = |row: RegionStoreRow| (row.region, StoreIdentity { store_id: row.store_id, epoch: row.epoch });
         Ok(Self { catalogue_id, region_stores: stores.into_iter().map(identity).collect() })
@@ -142,6 +137,7 @@ struct Inner {
     woken: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    sole_use: Mutex<Option<SoleUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
 }
@@ -162,13 +158,15 @@ impl Control {
         let db = Db::open(&database).await?;
         let (regions, locations) = by_name(regions)?;
         let now_ms = clock.now_ms();
-        let mut tx = db.write().await?;
-        let catalogue_id = catalogue_id(&mut tx).await?;
-        let keys = Arc::new(Keys::open(&mut tx, &master_key_file, now_ms).await?);
-        for region in regions.values() {
-            adopt(&mut tx, &**region, now_ms).await?;
-        }
-        tx.commit().await?;
+        let (catalogue_id, keys) = transact!(&db, |tx| -> Result<(Uuid, Keys), Error> {
+            let catalogue_id = catalogue_id(tx).await?;
+            let keys = Keys::open(tx, &master_key_file, now_ms).await?;
+            for region in regions.values() {
+                adopt(tx, &**region, now_ms).await?;
+            }
+            Ok((catalogue_id, keys))
+        })?;
+        let keys = Arc::new(keys);
         let identity = Identity::new(db.clone(), keys.clone(), clock.clone());
         Ok(Self(Arc::new(Inner {
             db,
@@ -183,21 +181,25 @@ impl Control {
             woken: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            sole_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
         })))
     }
 
-    /// Ends the claims and pins that a process left which died. Only for a caller that knows that no other process uses the
-    /// catalogue (it holds the data directory's lock), and before [`Control::start`]. Without it they run out by themselves.
+    /// Makes the catalogue this process's alone, and ends the claims and pins that a process left which died; without it
+    /// they run out by themselves. Before [`Control::start`]. Of a SQLite file the caller knows that it is alone (it holds
+    /// the data directory's lock); of a PostgreSQL database this takes a lock, held until [`Control::shutdown`].
     ///
     /// # Errors
-    /// The catalogue's.
+    /// `CatalogueInUse` when another process has a PostgreSQL database; the catalogue's.
     pub async fn take_over(&self) -> Result<(), Error> {
-        let mut tx = self.db().write().await?;
-        let (operations, replicas) = (operation::release_all(&mut tx).await?, replica::release_all(&mut tx).await?);
-        let pins = pin::release_all(&mut tx).await?;
-        tx.commit().await?;
+        let sole_use = self.db().sole_use().await?.ok_or(Error::CatalogueInUse)?;
+        *self.0.sole_use.lock().await = Some(sole_use);
+        let (operations, replicas, pins) = transact!(self.db(), |tx| -> Result<(u64, u64, u64), Error> {
+            let (operations, replicas) = (operation::release_all(tx).await?, replica::release_all(tx).await?);
+            Ok((operations, replicas, pin::release_all(tx).await?))
+        })?;
         if operations + replicas + pins > 0 {
             tracing::info!(operations, replicas, pins, "took over what another process left");
         }
@@ -218,6 +220,7 @@ impl Control {
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.0.tasks.len(), "stop without waiting any longer for work under way");
         }
+        drop(self.0.sole_use.lock().await.take());
         self.0.db.close().await;
     }
 
@@ -364,9 +367,9 @@ mod tests {
     use super::*;
     use crate::testing::World;
 
-    fn options(world: &World, regions: Vec<ServedRegion>) -> ControlOptions {
-        let path = |name: &str| world.directory.path().join(name);
-        ControlOptions::new(path("catalogue.db"), path("master.key"), regions)
+    async fn options(world: &World, regions: Vec<ServedRegion>) -> ControlOptions {
+        let database = crate::testing::database(world.directory.path()).await;
+        ControlOptions::new(database, world.directory.path().join("master.key"), regions)
     }
 
     fn served(region: &Arc<crate::testing::TestRegion>) -> ServedRegion {
@@ -377,17 +380,31 @@ mod tests {
     async fn a_foreign_store_is_refused_by_name() {
         let (world, other) = (World::new().await, World::new().await);
         let foreign = &other.regions["eastus"];
-        let error = Control::open(options(&world, vec![served(foreign)])).await.unwrap_err().to_string();
+        let error = Control::open(options(&world, vec![served(foreign)]).await).await.unwrap_err().to_string();
         for expected in ["eastus", &foreign.store_id().to_string(), &world.regions["eastus"].store_id().to_string()] {
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    /// Of a SQLite file the data directory's lock says so, which is not this crate's.
+    #[tokio::test]
+    async fn a_shared_database_has_one_server_at_a_time() {
+        let world = World::new().await;
+        if !crate::testing::database(world.directory.path()).await.is_shared() {
+            return;
+        }
+        world.control.take_over().await.unwrap();
+        let other = world.reopen().await;
+        assert!(matches!(other.control.take_over().await, Err(Error::CatalogueInUse)));
+        world.control.shutdown().await;
+        other.control.take_over().await.unwrap();
     }
 
     #[tokio::test]
     async fn a_region_twice_is_refused() {
         let world = World::new().await;
         let east = &world.regions["eastus"];
-        let error = Control::open(options(&world, vec![served(east), served(east)])).await.unwrap_err();
+        let error = Control::open(options(&world, vec![served(east), served(east)]).await).await.unwrap_err();
         assert!(matches!(error, Error::Regions(_)), "{error}");
     }
 

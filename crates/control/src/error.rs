@@ -28,6 +28,9 @@ pub enum Error {
     /// Two regions have one name, or a name is none.
     #[error("{0}")]
     Regions(String),
+    /// Another process has the catalogue, a PostgreSQL database.
+    #[error("another server uses this PostgreSQL database (and schema); a catalogue has one server at a time")]
+    CatalogueInUse,
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]
     NotBootstrapped,

@@ -17,7 +17,7 @@ use crate::{
         Connection,
         disk_image::{self, DiskImageRow},
         replica::{self, ReplicaRow},
-        resource,
+        resource, transact,
     },
 };
 
@@ -40,12 +40,13 @@ impl Control {
         tenant: Uuid,
         damaged: &BTreeSet<ManifestId>,
     ) -> db::Result<Vec<HurtResource>> {
-        let mut hurt = Vec::new();
-        let mut tx = self.db().write().await?;
-        for manifest in damaged {
-            hurt.extend(heal_image(&mut tx, region, tenant, *manifest, self.now_ms()).await?);
-        }
-        tx.commit().await?;
+        let hurt = transact!(self.db(), |tx| -> db::Result<Vec<HurtResource>> {
+            let mut hurt = Vec::new();
+            for manifest in damaged {
+                hurt.extend(heal_image(tx, region, tenant, *manifest, self.now_ms()).await?);
+            }
+            Ok(hurt)
+        })?;
         self.wake();
         Ok(hurt)
     }

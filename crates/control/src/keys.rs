@@ -189,11 +189,11 @@ mod tests {
         Keys::open(&mut tx, &file, 1).await.unwrap();
         let foreign = directory.path().join("foreign.key");
         std::fs::write(&foreign, [7; 32]).unwrap();
-        for (file, expected) in [
-            (directory.path().join("gone.key"), "does not exist"),
-            (foreign, "does not unwrap"),
-            (directory.path().join("catalogue.db"), "32 bytes"),
-        ] {
+        let short = directory.path().join("short.key");
+        std::fs::write(&short, [7; 31]).unwrap();
+        for (file, expected) in
+            [(directory.path().join("gone.key"), "does not exist"), (foreign, "does not unwrap"), (short, "32 bytes")]
+        {
             let error = Keys::open(&mut tx, &file, 1).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

@@ -43,7 +43,7 @@ pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, MOST_BLOBS};
 pub use control::{Control, ControlOptions, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning};
-pub use db::error::Error as CatalogueError;
+pub use db::{Database, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
 pub use keys::KeyError;

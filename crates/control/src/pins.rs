@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Control,
-    db::{self, Connection, condemned_pack, pin},
+    db::{self, Connection, condemned_pack, pin, transact},
 };
 
 /// How long a pin lives without being renewed, in ms.
@@ -71,9 +71,9 @@ impl Control {
         manifests: &[ManifestId],
         owner: &str,
     ) -> db::Result<Pinned> {
-        let mut tx = self.db().write().await?;
-        let taken = self.take_pins(&mut tx, region, tenant, manifests, owner).await?;
-        tx.commit().await?;
+        let taken = transact!(self.db(), |tx| -> db::Result<TakenPins> {
+            self.take_pins(tx, region, tenant, manifests, owner).await
+        })?;
         Ok(self.hold_pins(taken))
     }
 
@@ -141,20 +141,21 @@ async fn keep(control: Control, sequences: Vec<u64>, lost: CancellationToken, le
 /// Until when they live now; `None` when one was gone.
 async fn renew(control: &Control, sequences: &[u64]) -> db::Result<Option<i64>> {
     let expires_ms = control.now_ms().saturating_add(PIN_LEASE_MS);
-    let mut tx = control.db().write().await?;
-    for sequence in sequences {
-        if !pin::renew(&mut tx, *sequence, expires_ms).await? {
-            return Ok(None);
+    transact!(control.db(), |tx| -> db::Result<Option<i64>> {
+        for sequence in sequences {
+            if !pin::renew(tx, *sequence, expires_ms).await? {
+                return Ok(None);
+            }
         }
-    }
-    tx.commit().await?;
-    Ok(Some(expires_ms))
+        Ok(Some(expires_ms))
+    })
 }
 
 async fn release(control: &Control, sequences: &[u64]) -> db::Result<()> {
-    let mut tx = control.db().write().await?;
-    for sequence in sequences {
-        pin::release(&mut tx, *sequence).await?;
-    }
-    tx.commit().await
+    transact!(control.db(), |tx| -> db::Result<()> {
+        for sequence in sequences {
+            pin::release(tx, *sequence).await?;
+        }
+        Ok(())
+    })
 }

@@ -15,6 +15,7 @@ use crate::{
     db::{
         Connection, operation,
         resource_group::{self, ResourceGroupRow},
+        transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, OperationRef, Page, RequestContext, Resource},
@@ -63,17 +64,18 @@ impl Control {
         let shape = Shape::of(ResourceType::ResourceGroup, ctx.api_version);
         // Reading the body needs no state. Its fault is told after the caller's right to be told.
         let sent = accept(shape, body);
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &ctx.caller, WRITE, id).await?;
-        let existing = resource_group::find(&mut tx, id.key()).await?;
-        ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
-        let row = match &existing {
-            None => plan_new(id, sent?, self.locations(), self.now_ms())?,
-            Some(existing) => plan_change(existing, put(shape, existing, sent?)?, self.locations())?,
-        };
-        self.write_group(&mut tx, ctx, existing.is_none(), &row).await?;
-        tx.commit().await?;
-        Ok((existing.is_none(), shown(&row, ctx.api_version)))
+        transact!(self.db(), |tx| -> Result<(bool, Resource), ArmError> {
+            authz::authorize(tx, &ctx.caller, WRITE, id).await?;
+            let existing = resource_group::find(tx, id.key()).await?;
+            ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
+            let sent = sent.clone()?;
+            let row = match &existing {
+                None => plan_new(id, sent, self.locations(), self.now_ms())?,
+                Some(existing) => plan_change(existing, put(shape, existing, sent)?, self.locations())?,
+            };
+            self.write_group(tx, ctx, existing.is_none(), &row).await?;
+            Ok((existing.is_none(), shown(&row, ctx.api_version)))
+        })
     }
 
     /// Changes properties of a group; tags are replaced whole.
@@ -88,16 +90,16 @@ impl Control {
     ) -> Result<Resource, ArmError> {
         let shape = Shape::of(ResourceType::ResourceGroup, ctx.api_version);
         let sent = accept(shape, body);
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &ctx.caller, WRITE, id).await?;
-        let existing = resource_group::find(&mut tx, id.key()).await?;
-        ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
-        let existing = existing.ok_or_else(|| id.not_found())?;
-        let document = shape.merge_patch(&existing.document, sent?);
-        let row = plan_change(&existing, document, self.locations())?;
-        self.write_group(&mut tx, ctx, false, &row).await?;
-        tx.commit().await?;
-        Ok(shown(&row, ctx.api_version))
+        transact!(self.db(), |tx| -> Result<Resource, ArmError> {
+            authz::authorize(tx, &ctx.caller, WRITE, id).await?;
+            let existing = resource_group::find(tx, id.key()).await?;
+            ctx.preconditions.check(existing.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
+            let existing = existing.ok_or_else(|| id.not_found())?;
+            let document = shape.merge_patch(&existing.document, sent.clone()?);
+            let row = plan_change(&existing, document, self.locations())?;
+            self.write_group(tx, ctx, false, &row).await?;
+            Ok(shown(&row, ctx.api_version))
+        })
     }
 
     async fn write_group(
@@ -126,19 +128,31 @@ impl Control {
         ctx: &RequestContext,
         id: &ResourceId,
     ) -> Result<Option<Accepted>, ArmError> {
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &ctx.caller, DELETE, id).await?;
-        let found = resource_group::find(&mut tx, id.key()).await?;
+        let accepted = transact!(self.db(), |tx| -> Result<Option<Accepted>, ArmError> {
+            self.resource_group_delete_in(tx, ctx, id).await
+        })?;
+        self.wake();
+        Ok(accepted)
+    }
+
+    async fn resource_group_delete_in(
+        &self,
+        tx: &mut Connection,
+        ctx: &RequestContext,
+        id: &ResourceId,
+    ) -> Result<Option<Accepted>, ArmError> {
+        authz::authorize(tx, &ctx.caller, DELETE, id).await?;
+        let found = resource_group::find(tx, id.key()).await?;
         ctx.preconditions.check(found.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(mut row) = found else { return Ok(None) };
-        let operation = match operation::unfinished(&mut tx, &row.key, row.uid).await?.pop() {
+        let operation = match operation::unfinished(tx, &row.key, row.uid).await?.pop() {
             Some(underway) if underway.kind == OperationKind::DeleteGroup => {
                 OperationRef { id: underway.id, subscription: underway.subscription, location: underway.location }
             }
             _ => {
                 row.state = ProvisioningState::Deleting;
                 row.etag = Uuid::new_v4().to_string();
-                resource_group::update(&mut tx, &row).await?;
+                resource_group::update(tx, &row).await?;
                 let new = NewOperation {
                     kind: OperationKind::DeleteGroup,
                     action: DELETE,
@@ -151,11 +165,9 @@ impl Control {
                     answer: Answer::Deleted,
                     finished: false,
                 };
-                operations::accept(&mut tx, ctx, self.now_ms(), new).await?
+                operations::accept(tx, ctx, self.now_ms(), new).await?
             }
         };
-        tx.commit().await?;
-        self.wake();
         Ok(Some(Accepted { created: false, resource: None, operation }))
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -28,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Clock, Control, ControlOptions, OperationRef, RequestContext, ServedRegion, StoreIdentities, WorkerTuning,
+    Caller, Clock, Control, ControlOptions, Database, OperationRef, RequestContext, ServedRegion, StoreIdentities,
+    WorkerTuning,
 };
 
 /// The regions of a [`World`].
@@ -214,6 +215,14 @@ impl Region for TestRegion {
     }
 }
 
+/// Where the catalogue of a test in `directory` is: see `galerie_testdb`.
+pub(crate) async fn database(directory: &Path) -> Database {
+    match galerie_testdb::postgres_of(directory).await {
+        Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
+        None => Database::Sqlite(directory.join("catalogue.db")),
+    }
+}
+
 /// A catalogue with three regions, its administrator, and nothing running until [`World::start`].
 pub(crate) struct World {
     pub(crate) control: Control,
@@ -238,7 +247,7 @@ impl World {
     }
 
     async fn open(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>) -> Self {
-        let database = directory.path().join("catalogue.db");
+        let database = database(directory.path()).await;
         let identities = StoreIdentities::read(&database).await.expect("a catalogue");
         let mut regions = HashMap::new();
         for name in REGIONS {

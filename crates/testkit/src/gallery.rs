@@ -8,7 +8,9 @@ use axum::{
     http::{Method, Request, header},
 };
 use galerie_api::ApiOptions;
-use galerie_control::{Clock, Control, ControlOptions, ServedRegion, StoreIdentities, SystemClock, WorkerTuning};
+use galerie_control::{
+    Clock, Control, ControlOptions, Database, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
+};
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -216,7 +218,7 @@ impl Gallery {
 }
 
 async fn open(directory: &Path, options: &GalleryOptions) -> Control {
-    let database = directory.join("catalogue.sqlite");
+    let database = database(directory).await;
     let identities = StoreIdentities::read(&database).await.expect("a catalogue");
     let mut regions = Vec::new();
     for name in &options.regions {
@@ -245,6 +247,14 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
         control.start();
     }
     control
+}
+
+/// Where the catalogue of a test in `directory` is: see `galerie_testdb`.
+async fn database(directory: &Path) -> Database {
+    match galerie_testdb::postgres_of(directory).await {
+        Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
+        None => Database::Sqlite(directory.join("catalogue.sqlite")),
+    }
 }
 
 fn serve(control: &Control, options: &GalleryOptions) -> Router {

@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("galerie-testkit", "galerie-disk"),
     ("galerie-testkit", "galerie-region"),
     ("galerie-testkit", "galerie-store"),
+    ("galerie-testkit", "galerie-testdb"),
 ];
 
 #[test]

@@ -1,9 +1,8 @@
 //! Who did what.
 
-use sqlx::query;
 use uuid::Uuid;
 
-use super::{Connection, Result, row};
+use super::{Connection, Result, row, statement::query};
 
 const INSERT: &str = "INSERT INTO audit (id, at_ms, tenant, principal, action, resource, operation, correlation_id, detail) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";

@@ -1,12 +1,12 @@
 //! Packs that are never deduplicated against again and will be deleted.
 
 use galerie_store::PackId;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint},
+    statement::query,
 };
 
 const LIST: &str = "SELECT * FROM condemned_packs WHERE region = $1 AND tenant = $2 ORDER BY sequence, pack";

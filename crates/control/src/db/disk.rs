@@ -2,11 +2,11 @@
 
 use galerie_arm::disk::DiskState;
 use galerie_store::ManifestId;
-use sqlx::query;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM disks WHERE key = $1";

@@ -1,12 +1,12 @@
 //! The manifests that resources hold alive. With replicas, pins and staged uploads they are the collector's roots.
 
 use galerie_store::{ManifestId, Roots};
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint},
+    statement::query,
 };
 
 const LIST: &str = "SELECT * FROM disk_images WHERE resource = $1 ORDER BY lun";

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM grants WHERE id = $1";

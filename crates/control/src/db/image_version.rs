@@ -1,10 +1,9 @@
 //! What an image version is beyond its document: its number, and whether `latest` may mean it.
 
-use sqlx::query;
-
 use super::{
     Connection, Result,
     row::{self, Columns, Row},
+    statement::query,
 };
 
 const UPSERT: &str = "INSERT INTO image_versions (key, definition, major, minor, patch, exclude_from_latest, published_ms) \

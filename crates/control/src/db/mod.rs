@@ -1,11 +1,14 @@
 //! The catalogue's tables, one file per table, and the two kinds of transaction that reach them.
 //!
-//! Promises: every write is one `BEGIN IMMEDIATE` transaction on the one writing connection, durable when
-//! [`WriteTx::commit`] returns (WAL, `synchronous=FULL`); every read sees one snapshot. Statements are constants,
-//! listed in `STATEMENTS`, so that a test can prepare each. Does not: decide anything; rows go in and out as they are.
+//! Promises: every write is one transaction that might as well have been alone, durable when it is committed: `BEGIN
+//! IMMEDIATE` on SQLite (WAL, `synchronous=FULL`), SERIALIZABLE on PostgreSQL, where `transact` does the work again that lost
+//! a race. Every read sees one snapshot. One SQL text serves both. Statements are constants, listed in `STATEMENTS`, so that
+//! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
 pub(crate) mod audit;
 pub(crate) mod condemned_pack;
+mod connection;
+mod database;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
 pub(crate) mod error;
@@ -25,25 +28,32 @@ pub(crate) mod subscription;
 pub(crate) mod tenant;
 pub(crate) mod wrapped_key;
 
-use std::{
-    ops::{Deref, DerefMut},
-    path::Path,
-    time::Duration,
-};
+mod sole_use;
+mod statement;
+pub(crate) mod transact;
+
+use std::{path::Path, time::Duration};
 
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    PgPool, SqliteConnection, SqlitePool,
+    pool::PoolOptions,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-pub(crate) use self::error::{Error, Result};
+pub use self::database::Database;
+pub(crate) use self::{
+    connection::{Connection, ReadTx, WriteTx},
+    error::{Error, Result},
+    sole_use::SoleUse,
+    transact::transact,
+};
 
-/// What table functions take: either kind of transaction derefs to it.
-pub(crate) type Connection = sqlx::SqliteConnection;
-
-/// Connections that read. Each is a thread with a page cache of 2 MiB.
-const READERS: u32 = 4;
-/// How long a statement waits for another process's write before it is an error.
+/// SQLite connections that read. Each is a thread with a page cache of 2 MiB.
+const SQLITE_READERS: u32 = 4;
+/// Connections to PostgreSQL that a process has at most; each is a process there.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a statement waits for another process's write to the file before it is an error.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that a connection reads ahead of who asked: a page of a list, so that the two do not wait for each other row by row.
 const ROW_BUFFER: usize = 128;
@@ -52,60 +62,93 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Handles to one catalogue.
 #[derive(Debug, Clone)]
-pub(crate) struct Db {
-    writer: SqlitePool,
-    readers: SqlitePool,
+pub(crate) struct Db(Pools);
+
+#[derive(Debug, Clone)]
+enum Pools {
+    /// One connection writes, the others read.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres {
+        pool: PgPool,
+        options: Box<PgConnectOptions>,
+    },
 }
 
 impl Db {
     /// Opens or creates a catalogue and brings it to the schema that this program knows.
     ///
     /// # Errors
-    /// `Newer` when the file was written by a later program; it is left as it is.
-    pub(crate) async fn open(path: &Path) -> Result<Self> {
-        schema::prepare(path).await?;
-        let options = options(path);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writer = pool(1).after_release(|connection, _| Box::pin(is_whole(connection)));
-        let writer = writer.connect_with(options.clone()).await?;
-        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(Self { writer, readers })
+    /// `Newer` when it was written by a later program; it is left as it is.
+    pub(crate) async fn open(database: &Database) -> Result<Self> {
+        match database {
+            Database::Sqlite(path) => {
+                schema::sqlite::prepare(path).await?;
+                let options = sqlite_options(path);
+                let one_place = |pool: PoolOptions<sqlx::Sqlite>| pool.idle_timeout(None).max_lifetime(None);
+                let writer = one_place(pool(1)).after_release(|connection, _| Box::pin(is_whole(connection)));
+                let writer = writer.connect_with(options.clone()).await?;
+                let readers = one_place(pool(SQLITE_READERS)).connect_lazy_with(options.pragma("query_only", "ON"));
+                Ok(Self(Pools::Sqlite { writer, readers }))
+            }
+            Database::Postgres(options) => {
+                schema::postgres::prepare(options).await?;
+                let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
+                Ok(Self(Pools::Postgres { pool, options: options.clone() }))
+            }
+        }
     }
 
-    /// Begins a transaction that may write. There is one at a time; dropping it rolls it back.
+    /// Begins a transaction that may write; dropping it rolls it back. On SQLite there is one at a time. What decides
+    /// uses [`transact!`], which does it again when PostgreSQL demands it.
     pub(crate) async fn write(&self) -> Result<WriteTx> {
-        Ok(WriteTx(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+        Ok(WriteTx(match &self.0 {
+            Pools::Sqlite { writer, .. } => Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres { pool, .. } => {
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?)
+            }
+        }))
     }
 
     /// Begins a transaction that reads one snapshot.
     pub(crate) async fn read(&self) -> Result<ReadTx> {
-        Ok(ReadTx(self.readers.begin().await?))
+        Ok(ReadTx(match &self.0 {
+            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?),
+            Pools::Postgres { pool, .. } => {
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        }))
     }
 
     /// Closes every connection; waits for what they do.
     pub(crate) async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres { pool, .. } => pool.close().await,
+        }
     }
 }
 
 /// Whether the connection may be used again. After a full disk or a failed write SQLite rolls back by itself; the ROLLBACK
 /// that follows is an error, the driver goes on counting a transaction that is over, and would refuse to begin another.
-async fn is_whole(connection: &mut Connection) -> sqlx::Result<bool> {
+async fn is_whole(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     use sqlx::Connection as _;
     // Waits for the rollback of a dropped transaction, which is only queued.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }
 
+fn pool<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
 /// How the catalogue's file is opened.
-fn options(path: &Path) -> SqliteConnectOptions {
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -117,59 +160,17 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .row_buffer_size(ROW_BUFFER)
 }
 
-/// A transaction that may write.
-#[derive(Debug)]
-pub(crate) struct WriteTx(Transaction<'static, Sqlite>);
-
-impl WriteTx {
-    /// Makes everything written durable and visible.
-    pub(crate) async fn commit(self) -> Result<()> {
-        Ok(self.0.commit().await?)
-    }
-}
-
-impl Deref for WriteTx {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        &self.0
-    }
-}
-
-impl DerefMut for WriteTx {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.0
-    }
-}
-
-/// A transaction that reads one snapshot.
-#[derive(Debug)]
-pub(crate) struct ReadTx(Transaction<'static, Sqlite>);
-
-impl Deref for ReadTx {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        &self.0
-    }
-}
-
-impl DerefMut for ReadTx {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.0
-    }
-}
-
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 pub(crate) mod tests {
-    use sqlx::{Executor, SqlSafeStr};
-
     use super::*;
 
     /// A fresh catalogue in a directory that lives as long as the test.
     pub(crate) async fn fresh() -> (tempfile::TempDir, Db) {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let db = Db::open(&directory.path().join("catalogue.db")).await.expect("a new catalogue opens");
+        let database = crate::testing::database(directory.path()).await;
+        let db = Db::open(&database).await.expect("a new catalogue opens");
         (directory, db)
     }
 
@@ -197,7 +198,7 @@ pub(crate) mod tests {
             wrapped_key::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {
-            (&mut *tx).prepare(statement.into_sql_str()).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+            tx.prepare(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
     }
 
@@ -213,9 +214,11 @@ pub(crate) mod tests {
     /// Regression: a full disk was an internal error, and no transaction could begin after it until the next start.
     #[tokio::test]
     async fn a_full_disk_is_told_and_room_mends_it() {
-        let (_directory, db) = fresh().await;
+        let directory = tempfile::tempdir().unwrap();
+        let db = Db::open(&directory.path().join("catalogue.db").into()).await.unwrap();
         // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
-        sqlx::query("PRAGMA max_page_count = 1").execute(&db.writer).await.unwrap();
+        let Pools::Sqlite { writer, .. } = &db.0 else { unreachable!("a file is SQLite's") };
+        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
         let mut tx = db.write().await.unwrap();
         let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();
         assert!(matches!(error, Error::Full(_)), "{error:?}");

@@ -2,12 +2,12 @@
 
 use galerie_arm::{ArmError, OperationStatus};
 use serde_json::Value;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint, json},
+    statement::{query, query_of},
 };
 use crate::{
     OperationRef,
@@ -21,9 +21,19 @@ const INSERT: &str = "INSERT INTO operations (id, kind, tenant, subscription, lo
      $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 const UNFINISHED: &str =
     "SELECT * FROM operations WHERE resource = $1 AND status = 'InProgress' AND resource_uid = $2 ORDER BY created_ms";
-const CLAIM: &str = "UPDATE operations SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
+macro_rules! claim {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE operations SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
      attempts = attempts + 1 WHERE id = (SELECT id FROM operations WHERE region = $1 AND status = 'InProgress' \
-     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1) RETURNING *";
+     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1",
+            $lock,
+            ") RETURNING *"
+        )
+    };
+}
+/// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time.
+const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
 const HOLDS: &str = "SELECT COUNT(*) FROM operations WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
 const RENEW: &str = "UPDATE operations SET lease_until_ms = $3, percent = $4 \
      WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
@@ -45,7 +55,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     FIND,
     INSERT,
     UNFINISHED,
-    CLAIM,
+    CLAIM[0],
     HOLDS,
     RENEW,
     FINISH,
@@ -198,7 +208,7 @@ pub(crate) async fn claim_due(
     now_ms: i64,
     lease_until_ms: i64,
 ) -> Result<Option<OperationRow>> {
-    let statement = query(CLAIM).bind(region.unwrap_or("")).bind(now_ms).bind(owner);
+    let statement = query_of(CLAIM).bind(region.unwrap_or("")).bind(now_ms).bind(owner);
     row::one(tx, statement.bind(lease_until_ms)).await
 }
 

@@ -1,12 +1,12 @@
 //! Pins: what keeps blobs from collection while they are read, copied or not yet named by a row.
 
 use galerie_store::ManifestId;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, bigint},
+    statement::query,
 };
 
 const NEXT: &str = "UPDATE sequences SET value = value + 1 WHERE name = 'pin' RETURNING value";
@@ -18,6 +18,8 @@ const RELEASE: &str = "DELETE FROM pins WHERE sequence = $1";
 const OLDEST: &str = "SELECT sequence FROM pins WHERE region = $1 AND tenant = $2 ORDER BY sequence LIMIT 1";
 const EXPIRE: &str = "DELETE FROM pins WHERE expires_ms <= $1";
 const RELEASE_ALL: &str = "DELETE FROM pins";
+#[cfg(test)]
+const RELEASE_ROOTS: &str = "DELETE FROM pins WHERE manifest IS NOT NULL";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[NEXT, INSERT, RENEW, EXISTS, RELEASE, OLDEST, EXPIRE, RELEASE_ALL];
@@ -81,4 +83,10 @@ pub(crate) async fn expire(tx: &mut Connection, now_ms: i64) -> Result<u64> {
 /// Removes every pin, whoever holds it; how many.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
+}
+
+/// Removes the pins that name a manifest, as if their holder had slept too long.
+#[cfg(test)]
+pub(crate) async fn release_roots(tx: &mut Connection) -> Result<u64> {
+    row::run(tx, query(RELEASE_ROOTS)).await
 }

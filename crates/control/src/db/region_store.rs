@@ -1,11 +1,11 @@
 //! The region stores that belong to this catalogue.
 
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint},
+    statement::query,
 };
 
 const LIST: &str = "SELECT * FROM region_stores ORDER BY region";

@@ -1,12 +1,12 @@
 //! One copy of an image version in one region: a unit of work of its own, with its own lease, progress and error.
 
 use galerie_arm::ReplicationState;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, bigint},
+    statement::{query, query_of},
 };
 
 const FIND: &str = "SELECT * FROM replicas WHERE version = $1 AND region = $2";
@@ -32,9 +32,19 @@ const COPY_AGAIN: &str = "UPDATE replicas SET state = 'Replicating', attempts = 
      lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE version = $1 AND region = $2 AND state = 'Completed'";
 const DELETE: &str = "DELETE FROM replicas WHERE version = $1 AND region = $2";
-const CLAIM: &str = "UPDATE replicas SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
+macro_rules! claim {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE replicas SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
      attempts = attempts + 1 WHERE uid = (SELECT uid FROM replicas WHERE region = $1 AND state = 'Replicating' \
-     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1) RETURNING *";
+     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1",
+            $lock,
+            ") RETURNING *"
+        )
+    };
+}
+/// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time.
+const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
 const HOLDS: &str = "SELECT COUNT(*) FROM replicas WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
 const RENEW: &str = "UPDATE replicas SET lease_until_ms = $3, total_bytes = $4, copied_bytes = $5 \
      WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
@@ -60,7 +70,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RETRY_DUE,
     COPY_AGAIN,
     DELETE,
-    CLAIM,
+    CLAIM[0],
     HOLDS,
     RENEW,
     COMPLETE,
@@ -247,7 +257,7 @@ pub(crate) async fn claim_due(
     now_ms: i64,
     lease_until_ms: i64,
 ) -> Result<Option<ReplicaRow>> {
-    row::one(tx, query(CLAIM).bind(region).bind(now_ms).bind(owner).bind(lease_until_ms)).await
+    row::one(tx, query_of(CLAIM).bind(region).bind(now_ms).bind(owner).bind(lease_until_ms)).await
 }
 
 /// Whether a claim still holds.

@@ -2,12 +2,12 @@
 
 use galerie_arm::{ProvisioningState, ResourceType};
 use serde_json::Value;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result, operation,
     row::{self, Columns, Row, bigint, json},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM resources WHERE key = $1";

@@ -2,12 +2,12 @@
 
 use galerie_arm::ProvisioningState;
 use serde_json::Value;
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row, json},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM resource_groups WHERE key = $1";

@@ -3,17 +3,10 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use sqlx::{
-    Row as _, Sqlite,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
-};
+use sqlx::{ColumnIndex, Decode, Row as _, Type, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Connection, Error, Result};
-
-/// A statement with its values.
-pub(super) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+use super::{Connection, Error, Result, statement::Statement};
 
 /// A row that can be read into a type of its own.
 pub(super) trait Row: Sized {
@@ -22,24 +15,41 @@ pub(super) trait Row: Sized {
 }
 
 /// The columns of one row, by name.
-pub(super) struct Columns(SqliteRow);
+pub(super) enum Columns {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
 
 impl Columns {
+    fn get<T, I>(&self, column: I) -> Result<T>
+    where
+        T: for<'r> Decode<'r, sqlx::Sqlite>
+            + Type<sqlx::Sqlite>
+            + for<'r> Decode<'r, sqlx::Postgres>
+            + Type<sqlx::Postgres>,
+        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(column)?),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+
     pub(super) fn text(&self, name: &'static str) -> Result<String> {
-        Ok(self.0.try_get(name)?)
+        self.get(name)
     }
 
     pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<String>> {
-        Ok(self.0.try_get(name)?)
+        self.get(name)
     }
 
     /// A number that may be negative; also a time.
     pub(super) fn integer(&self, name: &'static str) -> Result<i64> {
-        Ok(self.0.try_get(name)?)
+        self.get(name)
     }
 
     pub(super) fn optional_integer(&self, name: &'static str) -> Result<Option<i64>> {
-        Ok(self.0.try_get(name)?)
+        self.get(name)
     }
 
     /// A number that is never negative and fits `T`.
@@ -90,19 +100,17 @@ fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
 
 /// Runs a statement that answers at most one row.
 pub(super) async fn one<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Option<R>> {
-    let row = statement.fetch_optional(tx).await?;
-    row.map(|row| R::read(&Columns(row))).transpose()
+    tx.fetch_optional(statement).await?.map(|columns| R::read(&columns)).transpose()
 }
 
 /// Runs a statement that answers rows; the statement itself bounds how many.
 pub(super) async fn all<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Vec<R>> {
-    let rows = statement.fetch_all(tx).await?;
-    rows.into_iter().map(|row| R::read(&Columns(row))).collect()
+    tx.fetch_all(statement).await?.iter().map(R::read).collect()
 }
 
 /// Runs a statement that answers nothing; how many rows it touched.
 pub(super) async fn run(tx: &mut Connection, statement: Statement<'_>) -> Result<u64> {
-    Ok(statement.execute(tx).await?.rows_affected())
+    tx.execute(statement).await
 }
 
 /// A count or size as the database keeps it. Nothing that we count reaches 2^63; what would is held there.
@@ -118,13 +126,13 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 impl Row for String {
     /// The first column.
     fn read(columns: &Columns) -> Result<Self> {
-        Ok(columns.0.try_get(0)?)
+        columns.get(0)
     }
 }
 
 impl Row for i64 {
     /// The first column.
     fn read(columns: &Columns) -> Result<Self> {
-        Ok(columns.0.try_get(0)?)
+        columns.get(0)
     }
 }

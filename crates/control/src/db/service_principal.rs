@@ -1,11 +1,11 @@
 //! Service principals and the keyed hashes of their secrets.
 
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM service_principals WHERE id = $1";

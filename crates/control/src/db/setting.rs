@@ -1,8 +1,6 @@
 //! Single values of the whole catalogue.
 
-use sqlx::query;
-
-use super::{Connection, Result, row};
+use super::{Connection, Result, row, statement::query};
 
 const FIND: &str = "SELECT value FROM settings WHERE name = $1";
 const PUT: &str =

@@ -1,11 +1,11 @@
 //! Tenants.
 
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row},
+    statement::query,
 };
 
 const FIND: &str = "SELECT * FROM tenants WHERE id = $1";

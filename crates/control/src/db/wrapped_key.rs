@@ -1,11 +1,11 @@
 //! Keys, wrapped by the master key.
 
-use sqlx::query;
 use uuid::Uuid;
 
 use super::{
     Connection, Result,
     row::{self, Columns, Row},
+    statement::query,
 };
 
 const INSERT: &str =

@@ -14,6 +14,7 @@ use crate::{
         setting,
         subscription::{self, SubscriptionRow},
         tenant::{self, TenantRow},
+        transact,
     },
     keys::{KeyError, Keys, random},
 };
@@ -53,15 +54,17 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn bootstrap(&self) -> Result<Bootstrap, Error> {
-        let mut tx = self.db().write().await?;
-        if let Some((tenant, subscription, client_id)) = first(&mut tx).await? {
+        transact!(self.db(), |tx| -> Result<Bootstrap, Error> { self.bootstrap_in(tx).await })
+    }
+
+    async fn bootstrap_in(&self, tx: &mut Connection) -> Result<Bootstrap, Error> {
+        if let Some((tenant, subscription, client_id)) = first(tx).await? {
             return Ok(Bootstrap { tenant, subscription, client_id, client_secret: None });
         }
-        let new = add_tenant(&mut tx, self.keys(), "Galerie", self.now_ms()).await?;
-        setting::put(&mut tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
-        setting::put(&mut tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
-        setting::put(&mut tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
-        tx.commit().await?;
+        let new = add_tenant(tx, self.keys(), "Galerie", self.now_ms()).await?;
+        setting::put(tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
+        setting::put(tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
+        setting::put(tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
         let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
         Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(client_secret) })
     }
@@ -72,9 +75,9 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn add_tenant(&self, display_name: &str) -> Result<NewAdministrator, Error> {
-        let mut tx = self.db().write().await?;
-        let new = add_tenant(&mut tx, self.keys(), display_name, self.now_ms()).await?;
-        tx.commit().await?;
+        let new = transact!(self.db(), |tx| -> Result<NewTenant, Error> {
+            add_tenant(tx, self.keys(), display_name, self.now_ms()).await
+        })?;
         let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
@@ -84,14 +87,14 @@ impl Control {
     /// # Errors
     /// `NotBootstrapped` on a catalogue that was never started.
     pub async fn reset_administrator(&self) -> Result<NewAdministrator, Error> {
-        let mut tx = self.db().write().await?;
-        let Some((tenant, subscription, _)) = first(&mut tx).await? else { return Err(Error::NotBootstrapped) };
-        service_principal::demote_administrators(&mut tx, tenant).await?;
-        let (principal, client_id, client_secret) =
-            add_administrator(&mut tx, self.keys(), tenant, self.now_ms()).await?;
-        setting::put(&mut tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
-        tx.commit().await?;
-        Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
+        transact!(self.db(), |tx| -> Result<NewAdministrator, Error> {
+            let Some((tenant, subscription, _)) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+            service_principal::demote_administrators(tx, tenant).await?;
+            let (principal, client_id, client_secret) =
+                add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
+            setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
+            Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{Identity, IdentityError, IssuedToken, TokenError, TokenVersion};
-use crate::{Bootstrap, Clock, Control, ControlOptions, WorkerTuning, testing::World};
+use crate::{Bootstrap, Clock, Control, ControlOptions, testing::World};
 
 const AUDIENCE: &str = "https://management.azure.com/";
 const ISSUER: &str = "https://sts.example/tenant/";
@@ -12,14 +12,15 @@ const ISSUER: &str = "https://sts.example/tenant/";
 /// A control without regions, started for the first time.
 async fn first_start() -> (tempfile::TempDir, Control, Bootstrap, SecretString) {
     let directory = tempfile::tempdir().unwrap();
-    let options = |directory: &tempfile::TempDir| {
-        let path = |name: &str| directory.path().join(name);
-        ControlOptions::new(path("catalogue.db"), path("master.key"), Vec::new())
-    };
-    let control = Control::open(options(&directory)).await.unwrap();
+    let control = open(&directory).await;
     let mut bootstrap = control.bootstrap().await.unwrap();
     let secret = bootstrap.client_secret.take().expect("new");
     (directory, control, bootstrap, secret)
+}
+
+async fn open(directory: &tempfile::TempDir) -> Control {
+    let database = crate::testing::database(directory.path()).await;
+    Control::open(ControlOptions::new(database, directory.path().join("master.key"), Vec::new())).await.unwrap()
 }
 
 async fn ask(
@@ -117,9 +118,7 @@ async fn a_reset_takes_everything_from_the_former_administrator() {
     control.shutdown().await;
 
     // A second start finds everything as it was, and tells no secret again.
-    let path = |name: &str| directory.path().join(name);
-    let options = ControlOptions::new(path("catalogue.db"), path("master.key"), Vec::new());
-    let control = Control::open(ControlOptions { tuning: WorkerTuning::default(), ..options }).await.unwrap();
+    let control = open(&directory).await;
     let again = control.bootstrap().await.unwrap();
     assert!(again.client_secret.is_none());
     assert_eq!((again.tenant, again.client_id), (bootstrap.tenant, new.client_id));

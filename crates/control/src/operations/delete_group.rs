@@ -12,7 +12,7 @@ use crate::{
     db::{
         self, Connection,
         operation::{self, OperationRow},
-        resource, resource_group,
+        resource, resource_group, transact,
     },
 };
 
@@ -37,28 +37,29 @@ fn children_first() -> Vec<ResourceType> {
 /// Whether there may be more of the type.
 async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceType) -> Result<bool, Failure> {
     let now_ms = control.now_ms();
-    let mut tx = control.db().write().await?;
-    if !operation::holds(&mut tx, claimed.lease()).await? {
-        return Err(Failure::Stopped);
-    }
-    let batch = resource::list_in_group(&mut tx, &claimed.resource, Some(kind), None, BATCH).await?;
-    for row in &batch {
-        resource::delete_with_everything(&mut tx, &row.key, row.uid, now_ms).await?;
-    }
-    tx.commit().await?;
+    let is_there_more = transact!(control.db(), |tx| -> Result<bool, Failure> {
+        if !operation::holds(tx, claimed.lease()).await? {
+            return Err(Failure::Stopped);
+        }
+        let batch = resource::list_in_group(tx, &claimed.resource, Some(kind), None, BATCH).await?;
+        for row in &batch {
+            resource::delete_with_everything(tx, &row.key, row.uid, now_ms).await?;
+        }
+        Ok(!batch.is_empty())
+    })?;
     // Whoever copies or imports for one of them looks up.
     control.wake();
-    Ok(!batch.is_empty())
+    Ok(is_there_more)
 }
 
 async fn finish(control: &Control, claimed: &OperationRow) -> Result<(), Failure> {
-    let mut tx = control.db().write().await?;
-    if !operation::finish(&mut tx, claimed.lease(), None, control.now_ms()).await? {
-        return Err(Failure::Stopped);
-    }
-    resource_group::delete(&mut tx, &claimed.resource, claimed.resource_uid).await?;
-    tx.commit().await?;
-    Ok(())
+    transact!(control.db(), |tx| -> Result<(), Failure> {
+        if !operation::finish(tx, claimed.lease(), None, control.now_ms()).await? {
+            return Err(Failure::Stopped);
+        }
+        resource_group::delete(tx, &claimed.resource, claimed.resource_uid).await?;
+        Ok(())
+    })
 }
 
 /// What is left of the group can be used, and deleted, again.

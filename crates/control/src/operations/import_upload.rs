@@ -21,6 +21,7 @@ use crate::{
         self, Connection, disk, disk_image,
         operation::{self, OperationRow},
         resource::{self, ResourceRow},
+        transact,
     },
     pins::Pinned,
 };
@@ -71,10 +72,22 @@ pub(super) async fn record(
     state: Option<DiskState>,
 ) -> Result<(), Failure> {
     let now_ms = control.now_ms();
-    let mut tx = control.db().write().await?;
-    let found = resource::find(&mut tx, &claimed.resource).await?;
+    transact!(control.db(), |tx| -> Result<(), Failure> {
+        record_in(tx, claimed, pinned, imported, state, now_ms).await
+    })
+}
+
+async fn record_in(
+    tx: &mut Connection,
+    claimed: &OperationRow,
+    pinned: &Pinned,
+    imported: &Imported,
+    state: Option<DiskState>,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    let found = resource::find(tx, &claimed.resource).await?;
     let Some(mut found) = found.filter(|found| found.uid == claimed.resource_uid) else { return Err(Failure::Stopped) };
-    if !pinned.check(&mut tx).await? || !operation::finish(&mut tx, claimed.lease(), None, now_ms).await? {
+    if !pinned.check(tx).await? || !operation::finish(tx, claimed.lease(), None, now_ms).await? {
         return Err(Failure::Stopped);
     }
     let image = disk_image::DiskImageRow {
@@ -85,13 +98,12 @@ pub(super) async fn record(
         manifest: imported.manifest,
         virtual_size_bytes: imported.virtual_size_bytes,
     };
-    disk_image::insert(&mut tx, &image).await?;
+    disk_image::insert(tx, &image).await?;
     if let Some(state) = state {
-        disk::set_state(&mut tx, &found.key, state).await?;
+        disk::set_state(tx, &found.key, state).await?;
     }
     crate::disk::content_arrived(&mut found.document, imported.virtual_size_bytes);
-    resource::record_progress(&mut tx, &found.key, found.uid, ProvisioningState::Succeeded, &found.document).await?;
-    tx.commit().await?;
+    resource::record_progress(tx, &found.key, found.uid, ProvisioningState::Succeeded, &found.document).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use crate::{
         self, Connection,
         operation::{self, OperationLease},
         replica::{self, ReplicaLease},
+        transact,
     },
 };
 
@@ -111,10 +112,9 @@ async fn holds(control: &Control, lease: &dyn Lease) -> db::Result<bool> {
 }
 
 async fn renew(control: &Control, lease: &dyn Lease, progress: &Progress, now_ms: i64) -> db::Result<bool> {
-    let mut tx = control.db().write().await?;
-    let held = lease.renew(&mut tx, now_ms.saturating_add(LEASE_MS), progress).await?;
-    tx.commit().await?;
-    Ok(held)
+    transact!(control.db(), |tx| -> db::Result<bool> {
+        lease.renew(tx, now_ms.saturating_add(LEASE_MS), progress).await
+    })
 }
 
 #[cfg(test)]

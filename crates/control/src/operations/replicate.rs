@@ -37,7 +37,7 @@ use crate::{
     db::{
         Connection, disk_image, operation,
         replica::{self, ReplicaRow},
-        resource,
+        resource, transact,
     },
     reconcile::attempted,
 };
@@ -68,17 +68,17 @@ struct Claimed {
 async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
     let now_ms = control.now_ms();
     let until_ms = now_ms.saturating_add(LEASE_MS);
-    let mut tx = control.db().write().await?;
-    let Some(replica) = replica::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await? else {
-        return Ok(None);
-    };
-    let mut correlation_id = None;
-    if let Some(version) = resource::find(&mut tx, &replica.version).await? {
-        let wanting = operation::unfinished(&mut tx, &version.key, version.uid).await?.pop();
-        correlation_id = wanting.map(|operation| operation.correlation_id.to_string());
-    }
-    tx.commit().await?;
-    Ok(Some(Claimed { replica, correlation_id }))
+    transact!(control.db(), |tx| -> db::Result<Option<Claimed>> {
+        let Some(replica) = replica::claim_due(tx, region, control.owner(), now_ms, until_ms).await? else {
+            return Ok(None);
+        };
+        let mut correlation_id = None;
+        if let Some(version) = resource::find(tx, &replica.version).await? {
+            let wanting = operation::unfinished(tx, &version.key, version.uid).await?.pop();
+            correlation_id = wanting.map(|operation| operation.correlation_id.to_string());
+        }
+        Ok(Some(Claimed { replica, correlation_id }))
+    })
 }
 
 async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePermit) {
@@ -143,13 +143,13 @@ async fn copy(
         total_bytes += figures().0;
     }
     let now_ms = control.now_ms();
-    let mut tx = control.db().write().await?;
-    let pinned = from.check(&mut tx).await? && into.check(&mut tx).await?;
-    if !pinned || !replica::complete(&mut tx, claimed.lease(), total_bytes, now_ms).await? {
-        return Err(Failure::Stopped);
-    }
-    settle_version(&mut tx, &claimed.version, now_ms).await?;
-    tx.commit().await?;
+    transact!(control.db(), |tx| -> Result<(), Failure> {
+        let pinned = from.check(tx).await? && into.check(tx).await?;
+        if !pinned || !replica::complete(tx, claimed.lease(), total_bytes, now_ms).await? {
+            return Err(Failure::Stopped);
+        }
+        Ok(settle_version(tx, &claimed.version, now_ms).await?)
+    })?;
     metrics::counter!("galerie_replicas_completed_total", "region" => claimed.region.clone()).increment(1);
     Ok(())
 }
@@ -192,26 +192,31 @@ fn source_regions(home: &str, wanted: &ReplicaRow, replicas: &[ReplicaRow]) -> V
 /// Records what came of an attempt that did not succeed.
 async fn put_back(control: &Control, claimed: &ReplicaRow, failure: Failure) -> db::Result<()> {
     let (now_ms, lease) = (control.now_ms(), claimed.lease());
-    let mut tx = control.db().write().await?;
-    match failure {
-        Failure::Stopped => {
-            replica::relinquish(&mut tx, lease).await?;
-        }
-        Failure::Passing(error) if claimed.attempts < MOST_ATTEMPTS => {
-            let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
-            replica::postpone(&mut tx, lease, &error.message, next_ms).await?;
-        }
-        Failure::Passing(error) | Failure::Final(error) => {
-            let (version, region) = (&claimed.version, &claimed.region);
-            tracing::warn!(%version, %region, %error, "a replica failed");
-            metrics::counter!("galerie_replicas_failed_total", "region" => region.clone()).increment(1);
-            let next_ms = now_ms.saturating_add(control.tuning().retry_failed_replicas_after_ms);
-            if replica::fail(&mut tx, lease, &error.message, next_ms).await? {
-                settle_version(&mut tx, &claimed.version, now_ms).await?;
+    let is_final = transact!(control.db(), |tx| -> db::Result<bool> {
+        match &failure {
+            Failure::Stopped => {
+                replica::relinquish(tx, lease).await?;
+            }
+            Failure::Passing(error) if claimed.attempts < MOST_ATTEMPTS => {
+                let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
+                replica::postpone(tx, lease, &error.message, next_ms).await?;
+            }
+            Failure::Passing(error) | Failure::Final(error) => {
+                let next_ms = now_ms.saturating_add(control.tuning().retry_failed_replicas_after_ms);
+                if replica::fail(tx, lease, &error.message, next_ms).await? {
+                    settle_version(tx, &claimed.version, now_ms).await?;
+                }
+                return Ok(true);
             }
         }
+        Ok(false)
+    })?;
+    if let (true, Failure::Passing(error) | Failure::Final(error)) = (is_final, failure) {
+        let (version, region) = (&claimed.version, &claimed.region);
+        tracing::warn!(%version, %region, %error, "a replica failed");
+        metrics::counter!("galerie_replicas_failed_total", "region" => region.clone()).increment(1);
     }
-    tx.commit().await
+    Ok(())
 }
 
 /// When all replicas of a version are terminal, makes the version `Succeeded` or `Failed` and ends its operation.

@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     Control, db,
-    db::operation::{self, OperationRow},
+    db::{
+        operation::{self, OperationRow},
+        transact,
+    },
     reconcile::attempted,
 };
 
@@ -53,16 +56,16 @@ async fn operations(control: Control) {
 
 async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
     let now_ms = control.now_ms();
-    let mut tx = control.db().write().await?;
     let regions = control.region_names();
-    for region in std::iter::once(None).chain(regions.iter().map(|region| Some(region.as_str()))) {
-        let until_ms = now_ms.saturating_add(LEASE_MS);
-        if let Some(row) = operation::claim_due(&mut tx, region, control.owner(), now_ms, until_ms).await? {
-            tx.commit().await?;
-            return Ok(Some(row));
+    transact!(control.db(), |tx| -> db::Result<Option<OperationRow>> {
+        for region in std::iter::once(None).chain(regions.iter().map(|region| Some(region.as_str()))) {
+            let until_ms = now_ms.saturating_add(LEASE_MS);
+            if let Some(row) = operation::claim_due(tx, region, control.owner(), now_ms, until_ms).await? {
+                return Ok(Some(row));
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    })
 }
 
 async fn carry_out(control: Control, claimed: OperationRow, slot: OwnedSemaphorePermit) {
@@ -110,23 +113,24 @@ async fn step(
 /// Records what came of an attempt that did not succeed.
 async fn put_back(control: &Control, claimed: &OperationRow, failure: Failure) -> db::Result<()> {
     let (now_ms, lease) = (control.now_ms(), claimed.lease());
-    let mut tx = control.db().write().await?;
-    match failure {
-        Failure::Stopped => {
-            operation::relinquish(&mut tx, lease).await?;
-        }
-        Failure::Passing(_) if claimed.attempts < MOST_ATTEMPTS => {
-            let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
-            operation::postpone(&mut tx, lease, next_ms).await?;
-        }
-        Failure::Passing(error) | Failure::Final(error) => {
-            tracing::warn!(operation = %claimed.id, kind = claimed.kind.as_str(), %error, "an operation failed");
-            if operation::finish(&mut tx, lease, Some(&error), now_ms).await? {
-                undo(&mut tx, claimed).await?;
+    transact!(control.db(), |tx| -> db::Result<()> {
+        match &failure {
+            Failure::Stopped => {
+                operation::relinquish(tx, lease).await?;
+            }
+            Failure::Passing(_) if claimed.attempts < MOST_ATTEMPTS => {
+                let next_ms = now_ms.saturating_add(backoff_ms(claimed.attempts));
+                operation::postpone(tx, lease, next_ms).await?;
+            }
+            Failure::Passing(error) | Failure::Final(error) => {
+                tracing::warn!(operation = %claimed.id, kind = claimed.kind.as_str(), %error, "an operation failed");
+                if operation::finish(tx, lease, Some(error), now_ms).await? {
+                    undo(tx, claimed).await?;
+                }
             }
         }
-    }
-    tx.commit().await
+        Ok(())
+    })
 }
 
 /// What a failed operation leaves of its resource: nothing half-made.

@@ -9,7 +9,7 @@ use crate::{
     Control, db,
     db::{
         condemned_pack::{self, CondemnedPackRow},
-        disk_image, pin, tenant,
+        disk_image, pin, tenant, transact,
     },
 };
 
@@ -67,28 +67,25 @@ impl CollectorLedger for Ledger {
 
     async fn condemn(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<u64> {
         let tenant = id(tenant)?;
-        let condemn = async {
-            let mut tx = self.control.db().write().await?;
-            let sequence = pin::next_sequence(&mut tx).await?;
+        let condemned = transact!(self.control.db(), |tx| -> db::Result<u64> {
+            let sequence = pin::next_sequence(tx).await?;
             for pack in packs {
-                condemned_pack::insert(&mut tx, &self.region, tenant, *pack, sequence, self.control.now_ms()).await?;
+                condemned_pack::insert(tx, &self.region, tenant, *pack, sequence, self.control.now_ms()).await?;
             }
-            tx.commit().await?;
             Ok(sequence)
-        };
-        condemn.await.map_err(unavailable)
+        });
+        condemned.map_err(unavailable)
     }
 
     async fn record_copied(&self, tenant: &TenantId, packs: &[PackId], copied_ms: i64) -> galerie_store::Result<()> {
         let tenant = id(tenant)?;
-        let record = async {
-            let mut tx = self.control.db().write().await?;
+        let recorded = transact!(self.control.db(), |tx| -> db::Result<()> {
             for pack in packs {
-                condemned_pack::record_copied(&mut tx, &self.region, tenant, *pack, copied_ms).await?;
+                condemned_pack::record_copied(tx, &self.region, tenant, *pack, copied_ms).await?;
             }
-            tx.commit().await
-        };
-        record.await.map_err(unavailable)
+            Ok(())
+        });
+        recorded.map_err(unavailable)
     }
 
     async fn oldest_pin(&self, tenant: &TenantId) -> galerie_store::Result<Option<u64>> {
@@ -99,14 +96,13 @@ impl CollectorLedger for Ledger {
 
     async fn forget(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<()> {
         let tenant = id(tenant)?;
-        let forget = async {
-            let mut tx = self.control.db().write().await?;
+        let forgotten = transact!(self.control.db(), |tx| -> db::Result<()> {
             for pack in packs {
-                condemned_pack::forget(&mut tx, &self.region, tenant, *pack).await?;
+                condemned_pack::forget(tx, &self.region, tenant, *pack).await?;
             }
-            tx.commit().await
-        };
-        forget.await.map_err(unavailable)
+            Ok(())
+        });
+        forgotten.map_err(unavailable)
     }
 }
 

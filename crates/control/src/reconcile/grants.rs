@@ -2,7 +2,10 @@
 
 use galerie_arm::ArmError;
 
-use crate::{Control, access, db::grant};
+use crate::{
+    Control, access,
+    db::{grant, transact},
+};
 
 /// Most grants ended in one transaction.
 const BATCH: u32 = 100;
@@ -14,10 +17,11 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         if grant::list_expired(&mut *control.db().read().await?, now_ms, 1).await?.is_empty() {
             return Ok(());
         }
-        let mut tx = control.db().write().await?;
-        for expired in grant::list_expired(&mut tx, now_ms, BATCH).await? {
-            access::expire(&mut tx, &expired, now_ms).await?;
-        }
-        tx.commit().await?;
+        transact!(control.db(), |tx| -> Result<(), ArmError> {
+            for expired in grant::list_expired(tx, now_ms, BATCH).await? {
+                access::expire(tx, &expired, now_ms).await?;
+            }
+            Ok(())
+        })?;
     }
 }

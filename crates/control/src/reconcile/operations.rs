@@ -2,7 +2,10 @@
 
 use galerie_arm::ArmError;
 
-use crate::{Control, db::operation};
+use crate::{
+    Control,
+    db::{operation, transact},
+};
 
 /// How long an ended operation can be asked about, in ms: 7 days.
 const KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -11,9 +14,9 @@ const BATCH: u32 = 1000;
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
     loop {
-        let mut tx = control.db().write().await?;
-        let forgotten = operation::forget_ended(&mut tx, control.now_ms() - KEPT_MS, BATCH).await?;
-        tx.commit().await?;
+        let forgotten = transact!(control.db(), |tx| -> Result<u64, ArmError> {
+            Ok(operation::forget_ended(tx, control.now_ms() - KEPT_MS, BATCH).await?)
+        })?;
         if forgotten < u64::from(BATCH) {
             return Ok(());
         }

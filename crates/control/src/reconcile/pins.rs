@@ -2,12 +2,14 @@
 
 use galerie_arm::ArmError;
 
-use crate::{Control, db::pin};
+use crate::{
+    Control,
+    db::{pin, transact},
+};
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
-    let mut tx = control.db().write().await?;
-    let expired = pin::expire(&mut tx, control.now_ms()).await?;
-    tx.commit().await?;
+    let expired =
+        transact!(control.db(), |tx| -> Result<u64, ArmError> { Ok(pin::expire(tx, control.now_ms()).await?) })?;
     if expired > 0 {
         tracing::info!(expired, "removed pins that nobody renewed");
     }

@@ -2,15 +2,19 @@
 
 use galerie_arm::ArmError;
 
-use crate::{Control, db::replica};
+use crate::{
+    Control,
+    db::{replica, transact},
+};
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
-    let mut retried = 0;
-    let mut tx = control.db().write().await?;
-    for region in control.region_names() {
-        retried += replica::retry_due(&mut tx, &region, control.now_ms()).await?;
-    }
-    tx.commit().await?;
+    let retried = transact!(control.db(), |tx| -> Result<u64, ArmError> {
+        let mut retried = 0;
+        for region in control.region_names() {
+            retried += replica::retry_due(tx, &region, control.now_ms()).await?;
+        }
+        Ok(retried)
+    })?;
     if retried > 0 {
         tracing::info!(retried, "try failed replicas again");
         control.wake();

@@ -9,7 +9,7 @@ use super::{Verb, action, tracked_type};
 use crate::{
     authz,
     control::Control,
-    db::{self, Connection, resource::ResourceRow},
+    db::{self, Connection, resource::ResourceRow, transact},
     image_version,
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, RequestContext},
@@ -25,13 +25,26 @@ impl Control {
     /// `CannotDeleteResource` while nested resources exist; an end of life that blocks it; a download under way.
     pub async fn delete(&self, context: &RequestContext, id: &ResourceId) -> Result<Option<Accepted>, ArmError> {
         let resource_type = tracked_type(id, context.api_version)?;
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::Delete), id).await?;
-        let row = db::resource::find(&mut tx, id.key()).await?;
+        let deleted = transact!(self.db(), |tx| -> Result<Option<Accepted>, ArmError> {
+            self.delete_in(tx, context, id, resource_type).await
+        })?;
+        self.wake();
+        Ok(deleted)
+    }
+
+    async fn delete_in(
+        &self,
+        tx: &mut Connection,
+        context: &RequestContext,
+        id: &ResourceId,
+        resource_type: ResourceType,
+    ) -> Result<Option<Accepted>, ArmError> {
+        authz::authorize(tx, &context.caller, action(resource_type, Verb::Delete), id).await?;
+        let row = db::resource::find(tx, id.key()).await?;
         context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(row) = row else { return Ok(None) };
-        check_deletable(&mut tx, &row, self.now_ms()).await?;
-        db::resource::delete_with_everything(&mut tx, &row.key, row.uid, self.now_ms()).await?;
+        check_deletable(tx, &row, self.now_ms()).await?;
+        db::resource::delete_with_everything(tx, &row.key, row.uid, self.now_ms()).await?;
         let new = NewOperation {
             kind: OperationKind::Immediate,
             action: action(resource_type, Verb::Delete),
@@ -44,9 +57,7 @@ impl Control {
             answer: Answer::Deleted,
             finished: true,
         };
-        let operation = operations::accept(&mut tx, context, self.now_ms(), new).await?;
-        tx.commit().await?;
-        self.wake();
+        let operation = operations::accept(tx, context, self.now_ms(), new).await?;
         Ok(Some(Accepted { created: false, resource: None, operation }))
     }
 }

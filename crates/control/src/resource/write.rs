@@ -17,7 +17,7 @@ use super::{
 use crate::{
     authz,
     control::Control,
-    db::{self, Connection, resource::ResourceRow},
+    db::{self, Connection, resource::ResourceRow, transact},
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, OperationRef, RequestContext},
     source::Asker,
@@ -60,15 +60,15 @@ impl Control {
         let shape = Shape::of(resource_type, context.api_version);
         // Reading the body needs no state. Its fault is told after the caller's right to be told.
         let sent = shape.accept(body).and_then(|sent| tags::check(&sent).map(|()| sent));
-        let mut tx = self.db().write().await?;
-        authz::authorize(&mut tx, &context.caller, action(resource_type, Verb::Write), id).await?;
-        let sent = sent?;
-        let place = place::find(&mut tx, id).await?;
-        place.check_stays()?;
-        let row = db::resource::find(&mut tx, id.key()).await?;
-        let target = Target { context, id, resource_type, shape, place, row };
-        let accepted = target.accept(self, &mut tx, sent, method).await?;
-        tx.commit().await?;
+        let accepted = transact!(self.db(), |tx| -> Result<Accepted, ArmError> {
+            authz::authorize(tx, &context.caller, action(resource_type, Verb::Write), id).await?;
+            let sent = sent.clone()?;
+            let place = place::find(tx, id).await?;
+            place.check_stays()?;
+            let row = db::resource::find(tx, id.key()).await?;
+            let target = Target { context, id, resource_type, shape, place, row };
+            target.accept(self, tx, sent, method).await
+        })?;
         self.wake();
         Ok(accepted)
     }

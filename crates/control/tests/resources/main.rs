@@ -4,5 +4,6 @@ mod access;
 mod disks;
 mod galleries;
 mod publishing;
+mod races;
 mod support;
 mod versions;

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use galerie_arm::{ArmError, OperationStatus, ResourceId, etag::Precondition};
 use galerie_control::{
-    Accepted, Blob, BlobAction, BlobError, Caller, Clock, Control, ControlOptions, Expand, GrantView, OperationRef,
-    OperationResult, RequestContext, Sas, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
+    Accepted, Blob, BlobAction, BlobError, Caller, Clock, Control, ControlOptions, Database, Expand, GrantView,
+    OperationRef, OperationResult, RequestContext, Sas, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
 };
 use galerie_disk::{
     MemoryDevice,
@@ -249,7 +249,7 @@ pub(crate) fn version_body(source: &ResourceId, regions: &[&str]) -> Value {
 }
 
 async fn open(directory: &Path, clock: Arc<MovedClock>) -> Control {
-    let database = directory.join("catalogue.db");
+    let database = database(directory).await;
     let identities = StoreIdentities::read(&database).await.expect("identities");
     let mut regions = Vec::new();
     for name in REGIONS {
@@ -270,6 +270,14 @@ async fn open(directory: &Path, clock: Arc<MovedClock>) -> Control {
     options.clock = clock;
     options.tuning = WorkerTuning { poll_every: Duration::from_millis(20), ..WorkerTuning::default() };
     Control::open(options).await.expect("a catalogue")
+}
+
+/// Where the catalogue of a test in `directory` is: see `galerie_testdb`.
+async fn database(directory: &Path) -> Database {
+    match galerie_testdb::postgres_of(directory).await {
+        Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
+        None => Database::Sqlite(directory.join("catalogue.db")),
+    }
 }
 
 /// A fixed VHD of a disk that is 20 MiB long and holds `seed`'s bytes here and there.

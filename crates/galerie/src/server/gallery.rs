@@ -28,7 +28,11 @@ impl Gallery {
     /// # Errors
     /// `Region`, naming the one that cannot be used; `Control`.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
-        let identities = StoreIdentities::read(&directory.database()).await?;
+        let database = match &config.database {
+            Some(url) => url.database().map_err(Error::Config)?,
+            None => directory.database().into(),
+        };
+        let identities = StoreIdentities::read(&database).await?;
         let cache_bytes = (config.cache_size_mib << 20) / config.regions.len() as u64;
         let mut served = Vec::with_capacity(config.regions.len());
         for region in &config.regions {
@@ -39,7 +43,7 @@ impl Gallery {
             let region_plane: Arc<dyn Region> = Arc::new(opened);
             served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
         }
-        let options = ControlOptions::new(directory.database(), directory.master_key_file(), served);
+        let options = ControlOptions::new(database, directory.master_key_file(), served);
         let control = Control::open(options).await?;
         Ok(Self { control, regions: config.regions.iter().map(|region| region.name.0.to_string()).collect() })
     }

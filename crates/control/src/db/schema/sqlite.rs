@@ -1,42 +1,33 @@
-//! Bringing the catalogue's file to the schema that this program knows, without ever risking it.
-//!
-//! A file from a later program is refused, both versions named. A file from an earlier one is copied beside itself
-//! (`catalogue.db.schema-3.bak`) before anything is changed.
+//! The catalogue as a SQLite file. One from an earlier program is copied beside itself (`catalogue.db.schema-3.bak`) before
+//! anything is changed.
 
 use std::{os::unix::fs::OpenOptionsExt, path::Path};
 
 use sqlx::{ConnectOptions, SqliteConnection, migrate::Migrator};
 
-use super::{Error, Result, options};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+use super::{MIGRATIONS, SCHEMA_VERSION, check, newest};
+use crate::db::{Error, Result, sqlite_options};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-const SCHEMA_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
 const COPY: &str = "VACUUM INTO $1";
 
 /// Makes the file (readable by its owner only) when there is none, and migrates it.
-pub(super) async fn prepare(path: &Path) -> Result<()> {
+pub(in crate::db) async fn prepare(path: &Path) -> Result<()> {
     migrate(path, &MIGRATIONS).await
 }
 
 async fn migrate(path: &Path, migrations: &Migrator) -> Result<()> {
     create(path)?;
-    let mut connection = options(path).connect().await?;
-    let known = newest(migrations);
+    let (catalogue, known) = (path.display().to_string(), newest(migrations));
+    let mut connection = sqlite_options(path).connect().await?;
     let found = version(&mut connection).await?;
-    if found > known {
-        return Err(Error::Newer { path: path.to_owned(), found, known });
-    }
-    if found < known {
-        if found > 0 {
-            copy(&mut connection, path, found).await?;
-        }
-        tracing::info!(from = found, to = known, "migrate the catalogue");
+    check(&catalogue, found, known)?;
+    if (1..known).contains(&found) {
+        copy(&mut connection, path, found).await?;
     }
     // Also when nothing is to be done: the checksums of what was done are compared.
     let migrated = migrations.run_direct(None, &mut connection, false).await;
-    migrated.map_err(|source| Error::Migrate { path: path.to_owned(), source })?;
+    migrated.map_err(|source| Error::Migrate { catalogue, source })?;
     Ok(sqlx::Connection::close(connection).await?)
 }
 
@@ -47,10 +38,6 @@ fn create(path: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(Error::Io { action: format!("create the catalogue {}", path.display()), source }),
     }
-}
-
-fn newest(migrations: &Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The schema of the file; 0 for an empty one.
@@ -98,7 +85,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalogue.db");
         prepare(&path).await.unwrap();
-        let mut connection = options(&path).connect().await.unwrap();
+        let mut connection = sqlite_options(&path).connect().await.unwrap();
         sqlx::query(FORGE).execute(&mut connection).await.unwrap();
         let error = prepare(&path).await.unwrap_err().to_string();
         assert!(error.contains("version 9999") && error.contains(&format!("up to {}", newest(&MIGRATIONS))), "{error}");
@@ -130,7 +117,7 @@ mod tests {
 
         migrate(&path, &with_a_later_one("DELETE FROM sequences")).await.unwrap();
         let rows = async |path: &Path| {
-            let mut connection = options(path).connect().await.unwrap();
+            let mut connection = sqlite_options(path).connect().await.unwrap();
             let rows: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.unwrap();
             (version(&mut connection).await.unwrap(), rows)
         };
@@ -147,11 +134,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalogue.db");
         prepare(&path).await.unwrap();
-        let mut connection = options(&path).connect().await.unwrap();
+        let mut connection = sqlite_options(&path).connect().await.unwrap();
         copy(&mut connection, &path, 1).await.unwrap();
         copy(&mut connection, &path, 1).await.unwrap();
         let copied = directory.path().join("catalogue.db.schema-1.bak");
-        let mut connection = options(&copied).connect().await.unwrap();
+        let mut connection = sqlite_options(&copied).connect().await.unwrap();
         assert_eq!(version(&mut connection).await.unwrap(), newest(&MIGRATIONS));
         for file in [&path, &copied] {
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);

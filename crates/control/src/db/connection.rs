@@ -1,0 +1,141 @@
+//! A transaction on either database, and the two kinds that others see.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::{Error, Result, row::Columns, statement::Statement};
+
+/// What table functions take: either kind of transaction derefs to it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    transaction: Begun,
+    /// Whether PostgreSQL has ended it for the sake of another one; the same work may succeed when it is done again.
+    lost_race: bool,
+}
+
+#[derive(Debug)]
+enum Begun {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Connection {
+    pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>) -> Self {
+        Self { transaction: Begun::Sqlite(transaction), lost_race: false }
+    }
+
+    pub(super) fn postgres(transaction: Transaction<'static, Postgres>) -> Self {
+        Self { transaction: Begun::Postgres(transaction), lost_race: false }
+    }
+
+    pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {
+        let fetched = match &mut self.transaction {
+            Begun::Sqlite(tx) => {
+                let row = statement.for_sqlite().fetch_optional(&mut **tx).await;
+                row.map(|row| row.map(Columns::Sqlite))
+            }
+            Begun::Postgres(tx) => {
+                let row = statement.for_postgres().fetch_optional(&mut **tx).await;
+                row.map(|row| row.map(Columns::Postgres))
+            }
+        };
+        self.note(fetched)
+    }
+
+    pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Columns>> {
+        let fetched = match &mut self.transaction {
+            Begun::Sqlite(tx) => {
+                let rows = statement.for_sqlite().fetch_all(&mut **tx).await;
+                rows.map(|rows| rows.into_iter().map(Columns::Sqlite).collect())
+            }
+            Begun::Postgres(tx) => {
+                let rows = statement.for_postgres().fetch_all(&mut **tx).await;
+                rows.map(|rows| rows.into_iter().map(Columns::Postgres).collect())
+            }
+        };
+        self.note(fetched)
+    }
+
+    /// How many rows it touched.
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
+        let done = match &mut self.transaction {
+            Begun::Sqlite(tx) => statement.for_sqlite().execute(&mut **tx).await.map(|done| done.rows_affected()),
+            Begun::Postgres(tx) => statement.for_postgres().execute(&mut **tx).await.map(|done| done.rows_affected()),
+        };
+        self.note(done)
+    }
+
+    /// Has the database read a statement, without running it.
+    #[cfg(test)]
+    pub(super) async fn prepare(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        use sqlx::{Executor, SqlSafeStr};
+        match &mut self.transaction {
+            Begun::Sqlite(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
+            Begun::Postgres(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
+        }
+    }
+
+    async fn commit(self) -> Result<()> {
+        match self.transaction {
+            Begun::Sqlite(tx) => Ok(tx.commit().await?),
+            Begun::Postgres(tx) => Ok(tx.commit().await?),
+        }
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T> {
+        outcome.map_err(|error| {
+            let error = Error::from(error);
+            // What is taken was taken by a transaction that ours did not see: ours looked first.
+            self.lost_race |=
+                matches!(self.transaction, Begun::Postgres(_)) && matches!(error, Error::LostRace | Error::Taken(_));
+            error
+        })
+    }
+}
+
+/// A transaction that may write.
+#[derive(Debug)]
+pub(crate) struct WriteTx(pub(super) Connection);
+
+impl WriteTx {
+    /// Makes everything written durable and visible.
+    pub(crate) async fn commit(self) -> Result<()> {
+        self.0.commit().await
+    }
+
+    /// Whether the work is to be done again, from the start, because of another transaction.
+    pub(super) fn lost_race(&self) -> bool {
+        self.0.lost_race
+    }
+}
+
+impl Deref for WriteTx {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for WriteTx {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// A transaction that reads one snapshot.
+#[derive(Debug)]
+pub(crate) struct ReadTx(pub(super) Connection);
+
+impl Deref for ReadTx {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for ReadTx {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}

@@ -1,0 +1,103 @@
+//! A statement with its values, the same for every database.
+
+use std::borrow::Cow;
+
+use sqlx::{Postgres, Sqlite, postgres::PgArguments, query as prepared, query::Query, sqlite::SqliteArguments};
+
+/// A value that a statement names `$1`, `$2`, ...; the schema has no other types.
+#[derive(Debug, Clone)]
+pub(super) enum Value<'q> {
+    /// For a `TEXT` column.
+    Text(Option<Cow<'q, str>>),
+    /// For a `BIGINT` column.
+    Integer(Option<i64>),
+}
+
+/// A statement, and what its parameters are.
+#[derive(Debug, Clone)]
+pub(super) struct Statement<'q> {
+    sqlite: &'static str,
+    postgres: &'static str,
+    values: Vec<Value<'q>>,
+}
+
+/// A statement that both databases understand.
+pub(super) fn query<'q>(text: &'static str) -> Statement<'q> {
+    Statement { sqlite: text, postgres: text, values: Vec::new() }
+}
+
+/// A statement in each database's own words: only for `SKIP LOCKED`, which SQLite, having one writer, does not know.
+pub(super) fn query_of<'q>(texts: [&'static str; 2]) -> Statement<'q> {
+    let [sqlite, postgres] = texts;
+    Statement { sqlite, postgres, values: Vec::new() }
+}
+
+impl<'q> Statement<'q> {
+    /// The next parameter.
+    pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    pub(super) fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
+        self.values.into_iter().fold(prepared(self.sqlite), |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(number) => query.bind(number),
+        })
+    }
+
+    pub(super) fn for_postgres(self) -> Query<'q, Postgres, PgArguments> {
+        self.values.into_iter().fold(prepared(self.postgres), |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(number) => query.bind(number),
+        })
+    }
+}
+
+impl<'q> From<&'q str> for Value<'q> {
+    fn from(text: &'q str) -> Self {
+        Self::Text(Some(text.into()))
+    }
+}
+
+impl<'q> From<&'q String> for Value<'q> {
+    fn from(text: &'q String) -> Self {
+        Self::Text(Some(text.as_str().into()))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text.into()))
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text.map(Cow::Owned))
+    }
+}
+
+impl<'q> From<&'q Option<String>> for Value<'q> {
+    fn from(text: &'q Option<String>) -> Self {
+        Self::Text(text.as_deref().map(Cow::Borrowed))
+    }
+}
+
+impl<'q> From<Option<&'q str>> for Value<'q> {
+    fn from(text: Option<&'q str>) -> Self {
+        Self::Text(text.map(Cow::Borrowed))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(number: Option<i64>) -> Self {
+        Self::Integer(number)
+    }
+}
