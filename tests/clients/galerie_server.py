@@ -38,6 +38,7 @@ class Server:
         self.log_path = data_dir.with_suffix(".log")
         self._config = config
         self._environment = environment or {}
+        self._database = database_environment(data_dir)
         self._process: subprocess.Popen | None = None
         self._token: str | None = None
 
@@ -48,7 +49,7 @@ class Server:
         if self._config:
             command += ["--config", self._config]
         with open(self.log_path, "ab") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self._environment)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self._database | self._environment)
 
     def start(self) -> "Server":
         self._token = None
@@ -188,7 +189,17 @@ class Server:
             return subprocess.Popen([BINARY, *map(str, arguments)], env=self.client_environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 
     def client_environment(self) -> dict:
-        return os.environ | {"GALERIE_DATA_DIR": str(self.data_dir)}
+        return os.environ | self._database | {"GALERIE_DATA_DIR": str(self.data_dir)}
+
+
+def database_environment(data_dir: Path) -> dict:
+    """A schema of its own for each data directory, when the suite runs on PostgreSQL (`make test-postgres`)."""
+    url = os.environ.get("GALERIE_TEST_POSTGRES")
+    if not url:
+        return {}
+    schema = f"server_{uuid.uuid5(uuid.NAMESPACE_URL, str(data_dir)).hex}"
+    subprocess.run(["psql", "-q", "-c", f"CREATE SCHEMA IF NOT EXISTS {schema}", url], check=True)
+    return {"GALERIE_DATABASE": f"{url}{'&' if '?' in url else '?'}options=-c%20search_path%3D{schema}"}
 
 
 def tls_context(server: Server) -> ssl.SSLContext:

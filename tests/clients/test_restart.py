@@ -83,10 +83,10 @@ def test_two_servers_on_one_directory(own_server):
 
 def test_a_new_administrator_is_made_offline(own_server):
     old = own_server.admin
-    refused = subprocess.run([BINARY, "admin", "reset", "--data-dir", own_server.data_dir], capture_output=True, text=True)
+    refused = subprocess.run([BINARY, "admin", "reset", "--data-dir", own_server.data_dir], env=own_server.client_environment(), capture_output=True, text=True)
     assert refused.returncode != 0, "not while the server runs"
     assert own_server.stop() == 0
-    done = subprocess.run([BINARY, "admin", "reset", "--data-dir", own_server.data_dir], capture_output=True, text=True)
+    done = subprocess.run([BINARY, "admin", "reset", "--data-dir", own_server.data_dir], env=own_server.client_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     own_server.start()
     assert own_server.admin["clientSecret"] != old["clientSecret"]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     fs::File,
     io::Read,
     net::{IpAddr, SocketAddr},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use galerie_arm::Location;
+use galerie_control::Database;
 use serde::Deserialize;
 
 use super::Error;
@@ -19,6 +21,8 @@ const LONGEST_FILE_BYTES: u64 = 1024 * 1024;
 const MOST_REGIONS: usize = 64;
 /// Where metrics are served unless the configuration says otherwise; `docs/metrics.md` names the port too.
 const METRICS_LISTEN: &str = "127.0.0.1:9464";
+/// Overrides `database`: a password in it is seen by nobody else, neither in a file nor among the arguments.
+const DATABASE_VARIABLE: &str = "GALERIE_DATABASE";
 /// The regions of a server whose configuration names none.
 const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 
@@ -28,6 +32,8 @@ const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 pub(crate) struct Config {
     /// Names (or addresses) under which clients reach the server, beside loopback and the listen address.
     pub(crate) hosts: Vec<Host>,
+    /// Where the catalogue is: a PostgreSQL URL; `DIR/catalogue.db`, a SQLite file, by default.
+    pub(crate) database: Option<DatabaseUrl>,
     pub(crate) regions: Vec<RegionConfig>,
     /// A certificate chain (PEM) in place of one from the server's own authority.
     pub(crate) certificate_file: Option<PathBuf>,
@@ -55,6 +61,27 @@ pub(crate) struct RegionConfig {
     pub(crate) display_name: Option<String>,
     /// The store's directory; `DIR/regions/NAME` by default.
     pub(crate) path: Option<PathBuf>,
+}
+
+/// The URL of a PostgreSQL database, which may hold a password: it is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The database.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without repeating it.
+    pub(crate) fn database(&self) -> Result<Database, String> {
+        Database::postgres(&self.0).map_err(|problem| format!("database: {problem}"))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(..)")
+    }
 }
 
 /// How log lines look.
@@ -99,6 +126,7 @@ impl Default for Config {
         };
         Self {
             hosts: Vec::new(),
+            database: None,
             regions: REGIONS.map(region).to_vec(),
             certificate_file: None,
             key_file: None,
@@ -129,7 +157,7 @@ impl Config {
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let mut config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
         let files = [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file];
         let paths = files.into_iter().chain(config.regions.iter_mut().map(|region| &mut region.path));
         for path in paths.flatten() {
@@ -139,7 +167,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Takes the database from the environment, which says more than the file.
+    ///
+    /// # Errors
+    /// `Config`, when that is no PostgreSQL URL.
+    pub(crate) fn with_environment(mut self) -> Result<Self, Error> {
+        if let Ok(url) = std::env::var(DATABASE_VARIABLE) {
+            let url = DatabaseUrl(url);
+            url.database().map_err(|problem| Error::Config(format!("{DATABASE_VARIABLE}: {problem}")))?;
+            self.database = Some(url);
+        }
+        Ok(self)
+    }
+
     fn check(&self) -> Result<(), String> {
+        if let Some(url) = &self.database {
+            url.database()?;
+        }
         if self.certificate_file.is_some() != self.key_file.is_some() {
             return Err("certificate_file and key_file come together".to_owned());
         }
@@ -232,6 +276,15 @@ fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
+/// What is wrong and in which line. The line itself is not repeated: it may hold the database's password.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    match line {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +309,22 @@ mod tests {
         let region = in_file.split("### ").find(|part| part.starts_with("`[[regions]]`")).expect("a part of its own");
         let rows = region.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), keys("[[regions]]\nname = 'x'\nnone = 1"));
+    }
+
+    #[test]
+    fn the_password_in_a_database_url_is_never_shown() {
+        let parse = |text: &str| Config::parse(text, Path::new("/etc/galerie"));
+        let config = parse("database = 'postgres://me:hunter2@db/galerie'").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        for text in [
+            "database = 'mysql://me:hunter2@db/galerie'",
+            "database = 'postgres://me:hunter2@db'",
+            "database = 'postgres://me:hunter2@db/galerie' twice",
+            "log_level = 'info'\ndatabase = 'postgres://me:hunter2@db/galerie",
+        ] {
+            let refused = parse(text).unwrap_err();
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
     }
 
     fn check(text: &str, expected: &str) {

@@ -53,7 +53,7 @@ pub(crate) struct ServeOptions {
 /// # Errors
 /// `Config`.
 pub(crate) fn read_config(path: Option<&Path>) -> Result<Config, Error> {
-    path.map_or_else(|| Ok(Config::default()), Config::read)
+    path.map_or_else(|| Ok(Config::default()), Config::read)?.with_environment()
 }
 
 /// Serves until the process is told to end.
@@ -70,7 +70,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let tls = ServerTls::open(&config, Names::of(&config.hosts, address), &directory.tls())?;
     let endpoint = endpoint(&config, address);
     let metrics = Metrics::start(config.metrics_listen().map_err(Error::Config)?).await?;
-    refuse_foreign_admin_file(&directory)?;
+    refuse_foreign_admin_file(&config, &directory)?;
     let gallery = tokio::select! {
         gallery = Gallery::open(&config, &directory) => gallery?,
         // What was opened is given back by the process's end; a crash at any point is harmless, so this is too.
@@ -105,7 +105,6 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     }
     tokio::spawn(stop_on_signal(signals, handle.clone(), Duration::from_secs(config.shutdown_timeout_s)));
     tokio::spawn(greet(handle.clone(), welcome));
-    // The directory's lock says that whoever held claims before is dead.
     gallery.control.take_over().await?;
     gallery.control.start();
     let served = listener::serve(listener, tls_config, routes, handle).await;
@@ -128,9 +127,13 @@ fn endpoint(config: &Config, address: SocketAddr) -> String {
 }
 
 /// A new catalogue makes a new administrator, whose file must not overwrite another's.
-fn refuse_foreign_admin_file(directory: &DataDirectory) -> Result<(), Error> {
+fn refuse_foreign_admin_file(config: &Config, directory: &DataDirectory) -> Result<(), Error> {
     let path = directory.admin_file();
-    if !directory.database().exists() && path.exists() { Err(AdminFileError::Exists(path).into()) } else { Ok(()) }
+    if config.database.is_none() && !directory.database().exists() && path.exists() {
+        Err(AdminFileError::Exists(path).into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes the administrator and its file, or writes the endpoint of this start into the file there is. `None` when the
@@ -175,7 +178,7 @@ async fn update_admin_file(
 /// # Errors
 /// `InUse` while a server runs, `Control` when there never was one.
 pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Result<PathBuf, Error> {
-    if !data_dir.join("catalogue.db").exists() {
+    if config.database.is_none() && !data_dir.join("catalogue.db").exists() {
         return Err(Error::Config(format!("{} is not the data directory of a server", data_dir.display())));
     }
     let directory = DataDirectory::lock(data_dir)?;
