@@ -5,6 +5,7 @@
 
 DATA_DIR ?= galerie-data
 LISTEN ?= 127.0.0.1:8443
+CONFIG ?=
 BENCH ?= target/corpus
 PYTEST = target/venv/sdk/bin/pytest
 
@@ -13,10 +14,10 @@ PYTEST = target/venv/sdk/bin/pytest
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## build and start the server (DATA_DIR=galerie-data LISTEN=127.0.0.1:8443)
+run: ## build and start the server (DATA_DIR=galerie-data LISTEN=127.0.0.1:8443 CONFIG=)
 	@scripts/setup.sh run
 	cargo build --release --package galerie
-	@exec target/release/galerie serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+	@exec target/release/galerie serve --data-dir $(DATA_DIR) --listen $(LISTEN) $(if $(CONFIG),--config $(CONFIG))
 
 check: ## format, lints and unit tests: under three minutes once dependencies are built
 	@scripts/setup.sh check

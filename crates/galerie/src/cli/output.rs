@@ -78,7 +78,8 @@ pub(crate) fn properties(rows: Vec<(&str, Option<String>)>) -> Result<()> {
 fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let on_terminal = std::io::stdout().is_terminal();
+    // Some terminals (a script's) have no size; nothing would fit into none.
+    let on_terminal = std::io::stdout().is_terminal() && table.width().is_some_and(|width| width > 0);
     table.set_content_arrangement(if on_terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
     table
 }

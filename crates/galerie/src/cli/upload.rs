@@ -41,7 +41,7 @@ Examples:
   galerie upload web.qcow2                                the size to say to --upload-size-bytes
   az disk create -g myRG -n web --upload-type Upload --upload-size-bytes $(galerie upload web.qcow2)
   galerie upload web.qcow2 \"$(az disk grant-access -g myRG -n web --access-level Write \\
-      --duration-in-seconds 3600 --query accessSas -o tsv)\"
+      --duration-in-seconds 3600 --query accessSAS -o tsv)\"
   az disk revoke-access -g myRG -n web                    imports what was written")]
 pub(crate) struct UploadArgs {
     /// The image: raw, fixed VHD or qcow2

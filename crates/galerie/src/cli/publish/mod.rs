@@ -65,7 +65,7 @@ pub(crate) struct PublishArgs {
     /// GALLERY/DEFINITION/VERSION, or an ARM id
     #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
     version: VersionReference,
-    /// A region that gets the version, and how many replicas [default: the gallery's own region]
+    /// A region that gets the version, and how many replicas [default: the gallery's own region; needed when the gallery is made, too]
     #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]")]
     target_regions: Vec<TargetRegion>,
     /// The version's home region: where it is sent to [default: the gallery's, or the first target region]
@@ -76,8 +76,6 @@ pub(crate) struct PublishArgs {
     /// Make the resource group, the gallery and the image definition where they are missing
     #[arg(long)]
     create: bool,
-    #[command(flatten)]
-    definition: NewDefinition,
     /// A version whose content need not be sent again, by its number; or `none` [default: the newest]
     #[arg(long, value_name = "VERSION")]
     base: Option<String>,
@@ -100,6 +98,9 @@ pub(crate) struct PublishArgs {
     output: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+    // The last, because its heading covers what follows it.
+    #[command(flatten)]
+    definition: NewDefinition,
 }
 
 /// What a new image definition says of its images.
