@@ -156,6 +156,7 @@ fn what_cannot_be_published_is_refused_and_leaves_nothing() {
     convert(&server.path("disk.raw"), &["-O", "qcow2"], &server.path("cut.qcow2"));
     let whole = fs::read(server.path("cut.qcow2")).unwrap();
     fs::write(server.path("cut.qcow2"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(server.path("README.md"), "# Not a disk\n").unwrap();
     let message = server.fails(1, &["publish", "disk.raw", "g/d/1.0.0", "-t", "eastus"]);
     assert!(message.contains("there is no gallery 'g'") && message.contains("--create"), "{message}");
     let message = server.fails(1, &["publish", "disk.raw", "g/d/1.0.0", "--create", "-t", "moon"]);
@@ -166,6 +167,7 @@ fn what_cannot_be_published_is_refused_and_leaves_nothing() {
         (["disk.vhdx", "g/d/1.0.1"], "qemu-img convert"),
         (["cut.qcow2", "g/d/1.0.1"], "cut.qcow2"),
         (["nowhere.raw", "g/d/1.0.1"], "nowhere.raw: No such file"),
+        (["README.md", "g/d/1.0.1"], "README.md is hardly a disk"),
         (["disk.raw", "g/d/latest"], "not one version"),
         (["disk.raw", "g/other/1.0.0"], "there is no image definition 'other'"),
     ] {

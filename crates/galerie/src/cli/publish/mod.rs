@@ -41,6 +41,8 @@ use super::{
 };
 use crate::client::{self, ChunkUpload, Client, Content, VersionReference};
 
+/// What disks are read and written by.
+const SECTOR_BYTES: u64 = 512;
 /// How many of the base's blobs are remembered, about 64 bytes each; of a larger base, some is sent again.
 const KNOWN_BLOBS_MAX: usize = 4 << 20;
 
@@ -139,9 +141,20 @@ fn tag(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// What has no format's mark is taken as raw. A text file that was named by mistake must not become a version.
+fn check_guess(args: &PublishArgs, image: &OpenImage) -> Result<()> {
+    let is_guess = args.format.is_none() && image.format == ImageFormat::Raw;
+    if is_guess && !image.guest.virtual_size_bytes().is_multiple_of(SECTOR_BYTES) {
+        let problem = format!("{} is hardly a disk: its size is no multiple of 512 bytes", args.file.display());
+        return Err(Failure::new(problem).advise("If its bytes are a disk as they are, say --format raw."));
+    }
+    Ok(())
+}
+
 pub(crate) async fn run(args: PublishArgs) -> Result<()> {
     let started = Instant::now();
     let image = image_file::open(&args.file, args.format).await?;
+    check_guess(&args, &image)?;
     let client = args.connection.clone().client()?;
     let version_name = args
         .version
