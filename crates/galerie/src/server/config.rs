@@ -276,13 +276,15 @@ fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// What is wrong and in which line. The line itself is not repeated: it may hold the database's password.
+/// What is wrong, in which line and of which key. The line's value is not repeated: it may hold the database's password.
 fn problem(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    match line {
-        Some(line) => format!("line {line}: {}", error.message()),
-        None => error.message().to_owned(),
-    }
+    let Some(span) = error.span() else { return error.message().to_owned() };
+    let before = text.get(..span.start).unwrap_or_default();
+    let number = before.matches('\n').count();
+    let key = text.lines().nth(number).and_then(|line| Some(line.split_once('=')?.0.trim()));
+    let is_key = |key: &&str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    let key = key.filter(is_key).map(|key| format!(", {key}")).unwrap_or_default();
+    format!("line {}{key}: {}", number + 1, error.message())
 }
 
 #[cfg(test)]
