@@ -1,7 +1,7 @@
 //! The catalogue as a PostgreSQL database. Several processes may start at once: one migrates, the others wait for it.
 //!
 //! Each migration is one transaction, so a migration that fails leaves the schema that was there. A copy is not made here;
-//! `docs/operations.md` says to make one with `pg_dump` before a new version of the program is started.
+//! `docs/configuration.md` says to make one with `pg_dump` before a new version of the program is started.
 
 use sqlx::{
     ConnectOptions, PgConnection, SqlSafeStr,
