@@ -18,6 +18,7 @@ mod serve;
 mod store;
 mod upload;
 mod version;
+mod version_content;
 
 use std::process::ExitCode;
 

@@ -14,8 +14,9 @@ use super::{
     connection::{ConnectionArgs, GroupArgs},
     failure::{Failure, Result},
     output::{self, size},
+    version_content,
 };
-use crate::client::{Content, VersionReference};
+use crate::client::VersionReference;
 
 /// Serve an image version to NBD clients on this machine
 ///
@@ -52,8 +53,8 @@ pub(crate) struct NbdArgs {
 
 pub(crate) async fn run(args: NbdArgs) -> Result<()> {
     let client = args.connection.client()?;
-    let version = args.version.resolve(&client, args.group.resource_group.as_ref()).await?;
-    let content = Arc::new(Content::open(client, &version, args.region.as_deref(), args.lun).await?);
+    let content = version_content::open(client, &args.version, &args.group, args.region.as_deref(), args.lun).await?;
+    let content = Arc::new(content);
     let cache = ChunkCache::new(args.cache_mib << 20);
     let reader = ImageReader::open(content.clone(), content.manifest_id(), cache).await?;
     let listener = Listener::bind(&args.socket)?;

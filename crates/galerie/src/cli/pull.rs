@@ -24,6 +24,7 @@ use super::{
     failure::{Failure, Result},
     output::{self, size},
     progress::{Seen, during},
+    version_content,
 };
 use crate::client::{Content, VersionReference};
 
@@ -83,8 +84,8 @@ pub(crate) async fn run(args: PullArgs) -> Result<()> {
         return Err(Failure::new(format!("{} exists already", args.file.display())).advise("--force overwrites it."));
     }
     let client = args.connection.client()?;
-    let version = args.version.resolve(&client, args.group.resource_group.as_ref()).await?;
-    let content = Arc::new(Content::open(client, &version, args.region.as_deref(), args.lun).await?);
+    let content = version_content::open(client, &args.version, &args.group, args.region.as_deref(), args.lun).await?;
+    let content = Arc::new(content);
     let reader = ImageReader::open(content.clone(), content.manifest_id(), ChunkCache::new(CACHE_BYTES)).await?;
     let device = Counted { device: ImageDevice::new(reader), read_bytes: Arc::default() };
     let export = match format {
@@ -154,7 +155,8 @@ impl Unfinished {
         name.push(format!(".{}.part", std::process::id()));
         let path = wanted.with_file_name(name);
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.map_err(|error| Failure::file(&path, &error))?;
+        // Its user knows the name that was asked for.
+        let file = file.map_err(|error| Failure::file(wanted, &error))?;
         Ok(Self { path, file: Arc::new(file), finished: false })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use galerie_arm::{Location, VersionName};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     connection::{ConnectionArgs, GroupArgs},
@@ -11,8 +11,9 @@ use super::{
     failure::{Failure, Result},
     gallery::delete,
     output::{self, Format, OutputArgs},
+    version_content,
 };
-use crate::client::{Client, Content, DefinitionReference, VersionReference};
+use crate::client::{Client, DefinitionReference, VersionReference};
 
 /// The parameter that makes a server say how far each region is.
 const WITH_REPLICATION: [(&str, &str); 1] = [("$expand", "ReplicationStatus")];
@@ -65,6 +66,8 @@ enum VersionCommand {
         #[arg(long, value_name = "REGION")]
         region: String,
         #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
         connection: ConnectionArgs,
     },
 }
@@ -93,8 +96,8 @@ impl OneVersion {
         if self.version.version.is_some() {
             return self.path(client).await;
         }
-        let latest = self.version.resolve(client, self.group.resource_group.as_ref()).await?;
-        Ok(Content::open(Arc::clone(client), &latest, region, None).await?.version_id().to_owned())
+        let content = version_content::open(Arc::clone(client), &self.version, &self.group, region, None).await?;
+        Ok(content.version_id().to_owned())
     }
 
     async fn path(&self, client: &Client) -> Result<String> {
@@ -118,8 +121,8 @@ pub(crate) async fn run(args: VersionArgs) -> Result<()> {
             let path = version.path(&client).await?;
             delete(&client, "image version", &path, yes).await
         }
-        VersionCommand::ExplainLatest { definition, region, connection } => {
-            explain_latest(&*connection.client()?, &definition, &region).await
+        VersionCommand::ExplainLatest { definition, region, output, connection } => {
+            explain_latest(&*connection.client()?, &definition, &region, output).await
         }
     }
 }
@@ -190,29 +193,50 @@ fn show(version: &Value, output: OutputArgs) -> Result<()> {
     output::table(&["REGION", "REPLICAS", "STORAGE", "STATE", "PROGRESS", "DETAILS"], rows.collect())
 }
 
+/// What `latest` has to say about one version.
+struct Verdict {
+    version: String,
+    is_latest: bool,
+    why: String,
+}
+
 /// Azure's rule: the highest version that is not excluded, neither at all nor in the region, and is there.
-async fn explain_latest(client: &Client, definition: &OneDefinition, region: &str) -> Result<()> {
+async fn explain_latest(client: &Client, definition: &OneDefinition, region: &str, output: OutputArgs) -> Result<()> {
     if Location::normalise(region).is_none() {
         return Err(Failure::new(format!("'{region}' is not a region's name")));
     }
-    let (mut rows, mut found) = (Vec::new(), None);
+    let mut verdicts: Vec<Verdict> = Vec::new();
     for version in newest_first(client, definition).await? {
         let version = client.get(&text(&version, "id"), &WITH_REPLICATION).await?;
+        let found = verdicts.iter().any(|verdict| verdict.is_latest);
         let reason = reason_against(&version, region);
-        if reason.is_none() && found.is_none() {
-            found = Some(text(&version, "name"));
-        }
-        let verdict = match (reason, found.as_deref() == Some(&*text(&version, "name"))) {
-            (Some(reason), _) => reason,
-            (None, true) => format!("latest in {region}"),
-            (None, false) => "lower than latest".to_owned(),
-        };
-        rows.push(vec![text(&version, "name"), verdict]);
+        let is_latest = reason.is_none() && !found;
+        let why = reason.unwrap_or_else(|| match found {
+            true => "lower than latest".to_owned(),
+            false => format!("latest in {region}"),
+        });
+        verdicts.push(Verdict { version: text(&version, "name"), is_latest, why });
     }
-    output::table(&["VERSION", "WHY"], rows)?;
+    let found = verdicts.iter().any(|verdict| verdict.is_latest);
+    print_verdicts(verdicts, output)?;
     match found {
-        Some(_) => Ok(()),
-        None => Err(Failure::new(format!("no version is `latest` in {region}"))),
+        true => Ok(()),
+        false => Err(Failure::new(format!("no version is `latest` in {region}"))),
+    }
+}
+
+fn print_verdicts(verdicts: Vec<Verdict>, output: OutputArgs) -> Result<()> {
+    match output.output {
+        Format::Json => {
+            let documents = verdicts.into_iter().map(
+                |Verdict { version, is_latest, why }| json!({ "version": version, "isLatest": is_latest, "why": why }),
+            );
+            output::json(&documents.collect())
+        }
+        Format::Table => {
+            let rows = verdicts.into_iter().map(|verdict| vec![verdict.version, verdict.why]);
+            output::table(&["VERSION", "WHY"], rows.collect())
+        }
     }
 }
 
@@ -260,8 +284,6 @@ fn source(version: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn check(version: &Value, expected: Option<&str>) {

@@ -86,6 +86,11 @@ fn advice_for(code: &str) -> Option<&'static str> {
         }
         "CannotDeleteResource" => "Delete what is inside first.",
         "AuthenticationFailed" => "The SAS URL has expired, was revoked or was cut short; ask for a new one.",
+        "AuthorizationPermissionMismatch" => {
+            "The SAS URL is for the other direction; ask for one with `az disk grant-access --access-level Write` (to upload) \
+             or Read (to download)."
+        }
+        "BlobNotFound" => "The disk behind the SAS URL is gone, or was made anew; ask for a new one.",
         _ => return None,
     })
 }

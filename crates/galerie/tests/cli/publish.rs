@@ -120,6 +120,13 @@ fn versions_are_listed_shown_and_deleted() {
     assert_eq!(names(&server.json(&["definition", "list", "g", "-o", "json"])), ["d"]);
     let explained = server.ok(&["version", "explain-latest", "g/d", "--region", "eastus"]);
     assert!(explained.contains("excluded from latest") && explained.contains("latest in eastus"), "{explained}");
+    let explained = server.json(&["version", "explain-latest", "g/d", "--region", "eastus", "-o", "json"]);
+    assert_eq!(explained[1]["version"], "1.10.0");
+    assert_eq!(explained[1]["isLatest"], true);
+    let message = server.fails(3, &["pull", "g/d/latest", "-o", "none.raw", "--region", "westus"]);
+    assert!(message.contains("explain-latest g/d --region westus"), "{message}");
+    let message = server.fails(1, &["pull", "g/d/latest", "-o", "no-folder/latest.raw"]);
+    assert!(message.contains("no-folder/latest.raw: No such file"), "{message}");
     let shown = server.json(&["version", "show", "g/d/latest", "-o", "json"]);
     assert_eq!(shown["name"], "1.10.0");
     let listed = server.ok(&["version", "list", "g/d"]);
