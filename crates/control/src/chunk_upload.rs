@@ -7,7 +7,8 @@
 //! disk's content.
 //!
 //! A client that reads much that it need not send says now and then that it is still there; an upload that nobody asks
-//! for is given up, because its pin holds up the collector.
+//! for is given up, because its pin holds up the collector. So is one whose grant is over, whatever ended it: its time,
+//! or the deletion of its disk or group.
 
 use std::{
     collections::HashMap,
@@ -42,8 +43,8 @@ const MOST_BASES: usize = 16;
 const MOST_BASE_DISKS: usize = 64;
 /// How long an upload may rest before it is given up.
 const IDLE_MS: i64 = 15 * 60 * 1000;
-/// How often resting uploads are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often uploads that rest, or whose grant is over, are looked for. Until then they hold memory and pins.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The open uploads of this process.
 #[derive(Default)]
@@ -124,6 +125,11 @@ impl ChunkUploads {
     /// Forgets an upload; what it stored and nobody names is the collector's.
     pub(crate) fn close(&self, grant: Uuid) {
         self.state().open.remove(&grant);
+    }
+
+    /// The grants of what is open.
+    fn grants(&self) -> Vec<Uuid> {
+        self.state().open.keys().copied().collect()
     }
 
     /// Forgets what has rested too long or lost its pin; whether something is left. When nothing is, the next upload that
@@ -280,18 +286,33 @@ impl Blob {
     }
 }
 
-/// Looks for resting uploads until none is open.
+/// Looks for resting uploads, and for those whose grant is over, until none is open.
 fn spawn_sweeper(control: &Control) {
-    let (uploads, clock) = (Arc::downgrade(control.chunk_uploads()), control.clock());
+    let (uploads, clock, db) = (Arc::downgrade(control.chunk_uploads()), control.clock(), control.db().clone());
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            let has_more = Weak::upgrade(&uploads).is_some_and(|uploads| uploads.sweep(clock.now_ms()));
-            if !has_more {
+            let Some(uploads) = Weak::upgrade(&uploads) else { break };
+            if let Err(error) = close_ended(&uploads, &db, clock.now_ms()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "look which uploads' grants are over");
+            }
+            if !uploads.sweep(clock.now_ms()) {
                 break;
             }
         }
     });
+}
+
+/// Forgets uploads that can never be committed, because their grant is gone or expired.
+async fn close_ended(uploads: &ChunkUploads, db: &db::Db, now_ms: i64) -> db::Result<()> {
+    let mut tx = db.read().await?;
+    for id in uploads.grants() {
+        let grant = db::grant::find(&mut tx, id).await?;
+        if grant.is_none_or(|grant| grant.expires_ms <= now_ms) {
+            uploads.close(id);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -359,6 +380,26 @@ mod tests {
         let (resource_uid, grant_id) = (grant.resource_uid, grant.grant_id);
         let sas = Sas { resource_uid, grant_id, permission: "rw", expires_ms: grant.expires_ms, signature: &signature };
         world.control.open_blob(&sas, BlobAction::Write).await.unwrap()
+    }
+
+    /// Regression: an upload whose disk was deleted (as `galerie publish` does when it fails) stayed open for a quarter of
+    /// an hour. It held its share of the memory for uploads, and its pins held up the collector.
+    #[tokio::test]
+    async fn an_upload_goes_with_its_grant() {
+        let world = World::new().await;
+        world.start().furnish().await;
+        let blob = write(&world).await;
+        blob.put_blobs(Vec::new()).await.unwrap();
+        let (control, uploads) = (&world.control, world.control.chunk_uploads());
+        close_ended(uploads, control.db(), control.now_ms()).await.unwrap();
+        assert_eq!(uploads.grants(), [blob.grant.id]);
+        close_ended(uploads, control.db(), blob.grant.expires_ms).await.unwrap();
+        assert!(uploads.grants().is_empty(), "expired");
+        blob.put_blobs(Vec::new()).await.unwrap();
+        world.delete("disks/u").await;
+        close_ended(uploads, control.db(), control.now_ms()).await.unwrap();
+        assert!(uploads.grants().is_empty(), "the disk is gone");
+        world.control.shutdown().await;
     }
 
     async fn roots(world: &World) -> Vec<ManifestId> {
