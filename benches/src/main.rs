@@ -7,10 +7,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
 mod blocks;
+mod boot_storm;
 mod catalogue;
 mod child;
 mod collector;
 mod corpus;
+mod counted_origin;
 mod cpu;
 mod disk_create;
 mod export;
@@ -83,6 +85,9 @@ pub(crate) enum Measurement {
     Export,
     /// Serving disks: from a warm cache, from a cold one, and larger than the cache.
     Nbd,
+    /// A thousand guests that start one version at once.
+    #[value(name = "boot_storm")]
+    BootStorm,
     /// Memory while a disk of 1 TiB is imported and served.
     #[value(name = "sparse_1tib")]
     Sparse1tib,
@@ -160,6 +165,7 @@ async fn measure(measurement: Measurement, bench: &Bench, report: &mut Report) -
         Measurement::Replicate => replicate::measure(bench, report).await,
         Measurement::Export => export::measure(bench, report).await,
         Measurement::Nbd => nbd::measure(bench, report).await,
+        Measurement::BootStorm => boot_storm::measure(bench, report).await,
         Measurement::Sparse1tib => sparse_1tib::measure(bench, report).await,
         Measurement::Collector => collector::measure(bench, report).await,
         Measurement::Server => server::measure(bench, report).await,

@@ -5,7 +5,8 @@ use std::{fs::File, path::Path, sync::Arc};
 use galerie_disk::{Format, open};
 use galerie_store::{
     CondemnedPacks, Domain, GuestBytes, Identity, ImportOptions, ImportProgress, ManifestId, RegionStore, StoreOptions,
-    backend::LocalBackend, import,
+    backend::{Backend, LocalBackend},
+    import,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,11 +23,14 @@ pub(crate) struct ScratchStore {
 impl ScratchStore {
     /// Opens the store below `folder`, or makes it.
     pub(crate) async fn open(folder: &Path) -> Result<Self> {
-        let backend = Arc::new(LocalBackend::open(folder.join("store")).await?);
+        Self::open_on(Arc::new(LocalBackend::open(folder.join("store")).await?), &folder.join("index")).await
+    }
+
+    /// Opens the store on a backend, or makes it, with an index of its own.
+    pub(crate) async fn open_on(backend: Arc<dyn Backend>, index: &Path) -> Result<Self> {
         let identity =
             Identity { catalogue_id: Uuid::nil(), region: "bench".into(), expected_store_id: None, epoch: 1 };
-        let index = folder.join("index");
-        let store = RegionStore::open_or_create(backend, identity, &index, StoreOptions::default()).await?;
+        let store = RegionStore::open_or_create(backend, identity, index, StoreOptions::default()).await?;
         let domain = store.domain(&"bench".parse()?).await?;
         Ok(Self { domain, _store: store })
     }
