@@ -28,18 +28,26 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
 /// `AlreadyExists`; the file there is left as it is.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let beside = write_beside(path, content, mode)?;
-    let created = match renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE) {
-        // File systems without that flag (some network ones) have hard links, which never replace either.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::hard_link(&beside, path).and_then(|()| std::fs::remove_file(&beside))
-        }
-        other => other.map_err(io::Error::from),
-    };
+    let created = rename_new(&beside, path);
     if created.is_err() {
         // It may hold a secret that is now nobody's.
         let _ = std::fs::remove_file(&beside);
     }
     created.and_then(|()| sync_folder_of(path))
+}
+
+/// Renames a file to a name that must not be there.
+///
+/// # Errors
+/// `AlreadyExists`; both files are left as they are.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // File systems without that flag (some network ones) have hard links, which never replace either.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(from, to).and_then(|()| std::fs::remove_file(from))
+        }
+        other => other.map_err(io::Error::from),
+    }
 }
 
 fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -56,7 +56,9 @@ impl Staging {
     /// # Errors
     /// `Io` when it cannot be made.
     pub fn open(directory: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&directory).map_err(|e| io_error(format!("create {}", directory.display()), e))?;
+        // What is uploaded is nobody else's business, whatever the volume's other folders allow.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+        made.map_err(|e| io_error(format!("create {}", directory.display()), e))?;
         Ok(Self { directory: Arc::new(directory), locks: Arc::default() })
     }
 

@@ -20,6 +20,7 @@ use crate::{
     Error, Result, TenantId,
     backend::{Backend, Key},
     domain::Domain,
+    index,
     pack::PACK_MAX_BYTES,
 };
 
@@ -234,8 +235,7 @@ fn check_identity(file: &StoreFile, identity: &Identity) -> Result<()> {
 
 fn lock_index(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
-    std::fs::create_dir_all(folder)
-        .map_err(|source| Error::io(format!("create folder {}", folder.display()), source))?;
+    index::create_folder(folder)?;
     let file = File::create(&path).map_err(|source| Error::io(format!("create {}", path.display()), source))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Error::Unavailable(format!("another process uses the index in {}", folder.display())))?;

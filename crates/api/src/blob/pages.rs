@@ -32,7 +32,7 @@ pub(super) async fn write(blob: &Blob, request: Request) -> Result<Response, Ref
     let asked = range::asked(&headers)?.ok_or_else(|| Refusal::missing_header("x-ms-range"))?;
     match text(&headers, PAGE_WRITE)?.map(str::to_ascii_lowercase).as_deref() {
         Some("update") => update(blob, &headers, body, asked).await,
-        Some("clear") => clear(blob, &headers, asked).await,
+        Some("clear") => clear(blob, &headers, body, asked).await,
         Some(_) => Err(Refusal::header(PAGE_WRITE)),
         None => Err(Refusal::missing_header(PAGE_WRITE)),
     }
@@ -53,9 +53,14 @@ async fn update(blob: &Blob, headers: &HeaderMap, body: axum::body::Body, asked:
     Ok(answer)
 }
 
-async fn clear(blob: &Blob, headers: &HeaderMap, asked: Asked) -> Result<Response, Refusal> {
+async fn clear(blob: &Blob, headers: &HeaderMap, body: axum::body::Body, asked: Asked) -> Result<Response, Refusal> {
+    // A client that sends bytes means to write them.
+    let has_body = || Refusal::input("Clearing pages has no body.");
     if body::stated_length(headers).is_some_and(|length| length > 0) {
-        return Err(Refusal::input("Clearing pages has no body."));
+        return Err(has_body());
+    }
+    if !body::read(headers, body, MOST_WRITE_BYTES).await?.is_empty() {
+        return Err(has_body());
     }
     let end = asked.last.and_then(|last| last.checked_add(1)).ok_or_else(|| Refusal::header("x-ms-range"))?;
     blob.clear_pages(asked.first..end).await?;

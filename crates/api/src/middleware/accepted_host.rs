@@ -18,6 +18,11 @@ pub(crate) async fn layer(State(state): State<ApiState>, mut request: Request, n
         // Probes come by address; the answer holds no URL.
         return next.run(request).await;
     }
+    if request.headers().get_all(HOST).iter().count() > 1 {
+        // RFC 9112, section 3.2: a proxy before us might have taken another one than we do.
+        let error = ArmError::new(400, "InvalidHeaderValue", "The request has more than one Host header.");
+        return front_door::error(&error, class, request.method(), RequestIds::of(&request));
+    }
     let host = asked_host(request.uri(), request.headers());
     match state.hosts.accept(host) {
         Some(accepted) => {

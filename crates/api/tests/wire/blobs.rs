@@ -44,6 +44,8 @@ async fn pages_are_written_read_cleared_and_listed() {
     let xml = String::from_utf8_lossy(&listed.body).into_owned();
     assert!(xml.contains("<PageRange><Start>512</Start><End>1535</End></PageRange>"), "{xml}");
     let clear = [("x-ms-page-write", "clear"), ("x-ms-range", "bytes=512-1023")];
+    // A client that sends bytes, with a stated length or without one, means to write them.
+    let _ = gallery.blob(Method::PUT, &sas, "comp=page", &clear, page(1, 1)).await.expect(400);
     let _ = gallery.blob(Method::PUT, &sas, "comp=page", &clear, Bytes::new()).await.expect(201);
     let read = gallery.blob(Method::GET, &sas, "", &[range], Bytes::new()).await.expect(206);
     assert_eq!((read.body[0], read.body[512]), (0, 7));

@@ -24,6 +24,14 @@ async fn strangers_names_are_421() {
     assert_eq!(get(&gallery, "10.9.8.7", "/healthz").await.status, 200);
 }
 
+/// RFC 9112, section 3.2: whichever of two is meant, somebody on the way may have taken the other.
+#[tokio::test]
+async fn two_host_headers_are_refused() {
+    let gallery = Gallery::start().await;
+    let request = Request::get("/").header("host", "localhost").header("host", "evil.example").body(Body::empty());
+    assert_eq!(gallery.send(request.expect("a request")).await.status, 400);
+}
+
 #[tokio::test]
 async fn absolute_urls_are_built_from_the_accepted_host() {
     let options = GalleryOptions { hosts: vec!["gallery.example.com".to_owned()], ..GalleryOptions::default() };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::output;
 use crate::{client, server};
 
 /// A command's failure.
@@ -53,7 +54,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
+        // A server's words may be anybody's.
+        write!(f, "{}", output::printable(&self.message))?;
         self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "\n  {advice}"))
     }
 }

@@ -9,6 +9,7 @@ mod document;
 mod failure;
 mod gallery;
 mod image_file;
+mod interruption;
 mod nbd;
 mod output;
 mod progress;

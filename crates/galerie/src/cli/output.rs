@@ -1,6 +1,9 @@
 //! What commands print: tables for people, JSON for programs. Progress and everything else goes to standard error.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{IsTerminal, Write},
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -59,7 +62,7 @@ pub(crate) fn json(document: &Value) -> Result<()> {
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let mut table = plain_table();
     table.set_header(header.iter().copied());
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell))));
     print(table)
 }
 
@@ -69,7 +72,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
 /// As [`line()`].
 pub(crate) fn properties(rows: Vec<(&str, Option<String>)>) -> Result<()> {
     let mut table = plain_table();
-    let filled = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+    let filled = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), printable(&value?).into_owned()]));
     table.add_rows(filled.filter(|[_, value]| !value.is_empty()));
     print(table)
 }
@@ -89,6 +92,19 @@ fn print(mut table: Table) -> Result<()> {
         column.set_padding((0, COLUMN_GAP));
     });
     line(&table.trim_fmt())
+}
+
+/// Text that may come from somebody else, without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |character: char| character.is_control() && character != '\n';
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |character: char| match obeyed(character) {
+        true => character.escape_unicode().to_string(),
+        false => character.to_string(),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// A size as people say it.
@@ -113,5 +129,16 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Failure::new("nothing was done")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nobody_else() {
+        assert_eq!(printable("Größe\n  1 GiB"), "Größe\n  1 GiB");
+        assert_eq!(printable("a\u{1b}]0;b\u{7}\r\u{9b}c"), "a\\u{1b}]0;b\\u{7}\\u{d}\\u{9b}c");
     }
 }

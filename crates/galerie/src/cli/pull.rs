@@ -22,6 +22,7 @@ use serde_json::json;
 use super::{
     connection::{ConnectionArgs, GroupArgs},
     failure::{Failure, Result},
+    interruption::interrupted,
     output::{self, size},
     progress::{Seen, during},
     version_content,
@@ -101,12 +102,12 @@ pub(crate) async fn run(args: PullArgs) -> Result<()> {
     let work = async {
         tokio::select! {
             written = layout.write_to(&device, Arc::clone(&unfinished.file)) => Ok(written?),
-            _ = tokio::signal::ctrl_c() => Err(crate::client::Error::Interrupted.into()),
+            () = interrupted() => Err(crate::client::Error::Interrupted.into()),
         }
     };
     let pulled: Result<()> = during("pulling", content.virtual_size_bytes(), look, work).await;
     pulled?;
-    unfinished.finish(&args.file).await?;
+    unfinished.finish(&args.file, args.force).await?;
     report(&args.file, &content, layout.length_bytes(), args.json)
 }
 
@@ -160,11 +161,16 @@ impl Unfinished {
         Ok(Self { path, file: Arc::new(file), finished: false })
     }
 
-    async fn finish(mut self, wanted: &Path) -> Result<()> {
+    /// Gives the file its name. Unless `force` says so, nothing is replaced: another command may have been faster.
+    async fn finish(mut self, wanted: &Path, force: bool) -> Result<()> {
         let (file, from, to) = (Arc::clone(&self.file), self.path.clone(), wanted.to_owned());
         let renamed = tokio::task::spawn_blocking(move || {
             file.sync_all()?;
-            std::fs::rename(&from, &to)?;
+            if force {
+                std::fs::rename(&from, &to)?
+            } else {
+                crate::durable::rename_new(&from, &to)?
+            }
             crate::durable::sync_folder_of(&to)
         });
         let renamed = renamed.await.map_err(|error| Failure::of(&error))?;

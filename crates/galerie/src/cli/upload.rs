@@ -21,6 +21,7 @@ use super::{
     connection::ConnectionArgs,
     failure::{Failure, Result},
     image_file,
+    interruption::interrupted,
     output::{self, size},
     progress::{Seen, during},
 };
@@ -111,7 +112,7 @@ pub(crate) async fn run(args: UploadArgs) -> Result<()> {
     let work = async {
         tokio::select! {
             done = work => done,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted() => {
                 Err(Failure::from(crate::client::Error::Interrupted).advise("--resume goes on from here."))
             }
         }

@@ -19,6 +19,7 @@ mod tls;
 mod welcome;
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -168,7 +169,16 @@ async fn update_admin_file(
     if file.endpoint != endpoint || file.ca_file.as_deref() != ca_file {
         file.endpoint = endpoint.to_owned();
         file.ca_file = ca_file.map(Path::to_owned);
-        file.replace(&path)?;
+        match file.replace(&path) {
+            // A full disk must not keep the server from what empties it.
+            Err(AdminFileError::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => tracing::error!(
+                path = %path.display(),
+                endpoint,
+                "no space to write this start's endpoint into the administrator's file: clients that read it find the former \
+                 one. Make space, and restart"
+            ),
+            replaced => replaced?,
+        }
     }
     Ok(Some(path))
 }

@@ -190,21 +190,23 @@ fn what_cannot_be_published_is_refused_and_leaves_nothing() {
 
 #[test]
 fn an_interrupted_publish_cleans_up_and_a_retry_works() {
-    let server = Server::start();
     let mut bytes = vec![0; 256 << 20];
     fill(&mut bytes, &mut 5);
-    fs::write(server.path("disk.raw"), &bytes).unwrap();
-    let arguments = ["publish", "disk.raw", "g/d/1.0.0", "--create", "-t", "eastus"];
-    let child = server.client(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_log(&server, "/blob/");
-    signal(&child, "INT");
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert_no_temporary_disk(&server);
-    assert_eq!(names(&server.json(&["version", "list", "g/d", "-o", "json"])), [""; 0]);
-    server.ok(&arguments);
-    server.ok(&["pull", "g/d/1.0.0", "-o", "pulled.raw"]);
-    assert!(fs::read(server.path("pulled.raw")).unwrap() == bytes);
+    for name in ["INT", "TERM"] {
+        let server = Server::start();
+        fs::write(server.path("disk.raw"), &bytes).unwrap();
+        let arguments = ["publish", "disk.raw", "g/d/1.0.0", "--create", "-t", "eastus"];
+        let child = server.client(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for_log(&server, "/blob/");
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{name}");
+        assert_no_temporary_disk(&server);
+        assert_eq!(names(&server.json(&["version", "list", "g/d", "-o", "json"])), [""; 0]);
+        server.ok(&arguments);
+        server.ok(&["pull", "g/d/1.0.0", "-o", "pulled.raw"]);
+        assert!(fs::read(server.path("pulled.raw")).unwrap() == bytes);
+    }
 }
 
 /// Waits until the server has logged a request with this path.

@@ -72,7 +72,10 @@ impl Server {
     /// Starts it and waits until it says that it is ready.
     pub(crate) fn run(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self.serve_command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        // Tests wait for blobs, whose lines are told at this level only.
+        let mut command = self.serve_command();
+        command.env("GALERIE_LOG", "info,galerie::access=debug");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         self.welcome = lines.by_ref().map_while(Result::ok).take_while(|line| !line.starts_with("Ctrl-C")).fold(
             String::new(),

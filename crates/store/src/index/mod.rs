@@ -15,7 +15,9 @@ mod run;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fs::DirBuilder,
     ops::ControlFlow,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -94,8 +96,7 @@ impl Index {
     /// # Errors
     /// `Io` when the folder cannot be used.
     pub fn open(folder: &Path, recent_entries_max: Option<usize>) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::io(format!("create folder {}", folder.display()), source))?;
+        create_folder(folder)?;
         let mut state = State::default();
         for run in run::open_all(folder)? {
             state.adopt(run);
@@ -305,4 +306,10 @@ impl State {
         }
         runs
     }
+}
+
+/// Makes a folder that only its owner may look into, whatever those above it allow.
+pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| Error::io(format!("create folder {}", folder.display()), source))
 }

@@ -35,6 +35,7 @@ use super::{
     connection::{ConnectionArgs, GroupArgs},
     failure::{Failure, Result},
     image_file,
+    interruption::interrupted,
     output::{self, Format, OutputArgs, size},
     progress::{Seen, during},
     upload::parse_format,
@@ -171,7 +172,7 @@ pub(crate) async fn run(args: PublishArgs) -> Result<()> {
     if !args.no_wait {
         tokio::select! {
             followed = replication::follow(&client, &version_path) => followed?,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted() => {
                 let advice = format!("The version is made; the regions go on. `galerie version show {}` shows them.", args.version);
                 return Err(Failure::from(client::Error::Interrupted).advise(advice));
             }
@@ -199,7 +200,7 @@ async fn send_and_make(
     };
     let uploaded = tokio::select! {
         uploaded = upload => uploaded,
-        _ = tokio::signal::ctrl_c() => Err(client::Error::Interrupted.into()),
+        () = interrupted() => Err(client::Error::Interrupted.into()),
     };
     // Also when making it failed or was interrupted half-way: deleting what is not there is fine.
     if let Err(error) = temporary_disk::delete(client, place, &name).await {
@@ -220,7 +221,7 @@ async fn try_again(
 ) -> Result<()> {
     tokio::select! {
         same = retry::check_same(client, version_path, failed, image, args, progress) => same?,
-        _ = tokio::signal::ctrl_c() => return Err(client::Error::Interrupted.into()),
+        () = interrupted() => return Err(client::Error::Interrupted.into()),
     }
     let home = super::document::text(failed, "location");
     client.put(version_path, &document(args, place, &home, json!({}))).await?;
