@@ -56,9 +56,11 @@ impl Staging {
     /// # Errors
     /// `Io` when it cannot be made.
     pub fn open(directory: PathBuf) -> Result<Self> {
-        // What is uploaded is nobody else's business, whatever the volume's other folders allow.
+        // What is uploaded is nobody else's business, whatever the volume's other folders allow. Pages are acknowledged one
+        // by one, so the folder that they are in must not be lost either.
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-        made.map_err(|e| io_error(format!("create {}", directory.display()), e))?;
+        made.and_then(|()| directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()))
+            .map_err(|e| io_error(format!("create {}", directory.display()), e))?;
         Ok(Self { directory: Arc::new(directory), locks: Arc::default() })
     }
 

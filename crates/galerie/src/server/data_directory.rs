@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
-use crate::admin_file::ADMIN_FILE;
+use crate::{admin_file::ADMIN_FILE, durable};
 
 /// Longer than any process id.
 const LONGEST_PID_BYTES: u64 = 20;
@@ -31,8 +31,13 @@ impl DataDirectory {
     pub(crate) fn lock(root: &Path) -> Result<Self, Error> {
         let failed =
             |action: &str, source| Error::io(format!("{action} the data directory {}", root.display()), source);
+        let is_new = !root.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| failed("create", error))?;
         let root = root.canonicalize().map_err(|error| failed("find", error))?;
+        if is_new {
+            // What is made durable in a folder is lost with it.
+            durable::sync_folder_of(&root).map_err(|error| failed("sync", error))?;
+        }
         let path = root.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
