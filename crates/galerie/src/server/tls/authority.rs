@@ -39,6 +39,8 @@ struct Issued {
     key_pem: String,
     names: Names,
     /// Seconds since 1970.
+    #[serde(default)]
+    not_before_s: u64,
     not_after_s: u64,
     /// The end of the authority that signed it: another authority, another end.
     #[serde(default)]
@@ -60,14 +62,14 @@ impl Authority {
             .map_err(|error| Error::io(format!("create {}", folder.display()), error))?;
         let stored = read::<Issued>(&folder.join("ca.json"))?;
         let issued = match stored {
-            Some(issued) if issued.names.include(names) && issued.lasts(now + SERVER_LIFETIME) => issued,
+            Some(issued) if issued.names.include(names) && issued.is_valid(now, SERVER_LIFETIME) => issued,
             stored => {
                 let issued = new_authority(names, now).map_err(|error| Error::tls("make an authority", error))?;
                 write(&folder.join("ca.json"), &issued)?;
                 if stored.is_some() {
                     tracing::warn!(
                         ca_file = %folder.join("ca.pem").display(),
-                        "hosts have changed or the authority has come to its end: clients must trust the new one"
+                        "hosts or the clock have changed, or the authority has come to its end: clients must trust the new one"
                     );
                 }
                 issued
@@ -117,7 +119,7 @@ impl Authority {
     }
 
     fn is_good(&self, issued: &Issued, names: &Names, now: SystemTime) -> bool {
-        issued.names == *names && issued.lasts(now + RENEW_BEFORE_END) && issued.issuer == self.issued.certificate_pem
+        issued.names == *names && issued.is_valid(now, RENEW_BEFORE_END) && issued.issuer == self.issued.certificate_pem
     }
 
     fn issue(&self, folder: &Path, names: &Names, now: SystemTime) -> Result<Certificate, Error> {
@@ -131,7 +133,7 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&self.issued.certificate_pem, authority_key)?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
-        let not_after_s = set_validity(&mut params, now, SERVER_LIFETIME);
+        let (not_before_s, not_after_s) = set_validity(&mut params, now, SERVER_LIFETIME);
         params.distinguished_name.push(DnType::CommonName, "Galerie server");
         params.subject_alt_names = names.dns.iter().map(|name| dns_name(name)).collect::<Result<Vec<_>, _>>()?;
         params.subject_alt_names.extend(names.ip.iter().copied().map(SanType::IpAddress));
@@ -143,6 +145,7 @@ impl Authority {
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
             names: names.clone(),
+            not_before_s,
             not_after_s,
             issuer: self.issued.certificate_pem.clone(),
         })
@@ -155,15 +158,17 @@ impl Authority {
 }
 
 impl Issued {
-    fn lasts(&self, until: SystemTime) -> bool {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.not_after_s) > until
+    /// Whether it is valid now and for a time. One that was made while the clock was ahead may not have begun.
+    fn is_valid(&self, now: SystemTime, time: Duration) -> bool {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        at(self.not_before_s) <= now && at(self.not_after_s) > now + time
     }
 }
 
 fn new_authority(names: &Names, now: SystemTime) -> Result<Issued, rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::default();
-    let not_after_s = set_validity(&mut params, now, AUTHORITY_LIFETIME);
+    let (not_before_s, not_after_s) = set_validity(&mut params, now, AUTHORITY_LIFETIME);
     // A name of its own, so that two of them in one trust store are not taken for each other.
     let (mark, ..) = Uuid::new_v4().as_fields();
     params.distinguished_name.push(DnType::CommonName, format!("Galerie authority {mark:08x}"));
@@ -181,18 +186,20 @@ fn new_authority(names: &Names, now: SystemTime) -> Result<Issued, rcgen::Error>
         certificate_pem: certificate.pem(),
         key_pem: key.serialize_pem(),
         names: names.clone(),
+        not_before_s,
         not_after_s,
         issuer: String::new(),
     })
 }
 
-/// The end, in seconds since 1970.
-fn set_validity(params: &mut CertificateParams, now: SystemTime, lifetime: Duration) -> u64 {
+/// Beginning and end, in seconds since 1970.
+fn set_validity(params: &mut CertificateParams, now: SystemTime, lifetime: Duration) -> (u64, u64) {
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.not_before = (now - BACKDATED).into();
-    let not_after = now + lifetime;
+    let (not_before, not_after) = (now - BACKDATED, now + lifetime);
+    params.not_before = not_before.into();
     params.not_after = not_after.into();
-    not_after.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    (seconds(not_before), seconds(not_after))
 }
 
 fn dns_name(name: &str) -> Result<SanType, rcgen::Error> {
@@ -308,5 +315,16 @@ mod tests {
         let (more, certificate_more) = certificate(folder.path(), &names(&["c.example"]), now);
         assert_ne!(first.issued.certificate_pem, more.issued.certificate_pem);
         assert_eq!(verify(&more.issued.certificate_pem, &certificate_more, "c.example", now), Ok(()));
+    }
+
+    /// Regression: a certificate that was made while the clock was days ahead was kept when the clock was put right, though
+    /// no client takes one that has not begun.
+    #[test]
+    fn a_certificate_that_has_not_begun_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (names, now) = (names(&[]), SystemTime::now());
+        certificate(folder.path(), &names, now + 3 * DAY);
+        let (authority, right) = certificate(folder.path(), &names, now);
+        assert_eq!(verify(&authority.issued.certificate_pem, &right, "localhost", now), Ok(()));
     }
 }
