@@ -29,7 +29,7 @@ pub const PAGE_BYTES: u64 = 512;
 /// Bytes that one read of staged pages takes.
 const READ_BYTES: u64 = 1 << 20;
 /// How long a download goes on before its grant is looked up again.
-const GRANT_CHECK_MS: i64 = 1000;
+const GRANT_CHECK_MS: u64 = 1000;
 /// Extents that are looked at in one go, and ranges after which the rest is told as one.
 const EXTENTS_AT_ONCE: usize = 1024;
 const MOST_RANGES: usize = 65_536;
@@ -378,7 +378,7 @@ fn while_granted(
         let control = control.clone();
         async move {
             let now_ms = control.now_ms();
-            if now_ms - checked_ms >= GRANT_CHECK_MS {
+            if now_ms.abs_diff(checked_ms) >= GRANT_CHECK_MS {
                 check_grant(&control, grant_id).await?;
                 checked_ms = now_ms;
             }

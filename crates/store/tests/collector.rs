@@ -83,6 +83,19 @@ async fn a_pin_older_than_the_condemnation_keeps_a_pack() {
     assert_sound(&test, vec![second]).await;
 }
 
+/// Regression: a pack that was found dead before the clock was put back stayed until that moment came again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grace_begins_anew_when_the_clock_is_put_back() {
+    let (test, ledger) = (TestStore::memory().await, MemoryLedger::default());
+    test.import(&noise(7, 3 * MIB)).await.unwrap();
+    let mut collector = collector(&test, 1000);
+    assert!(run(&mut collector, &ledger, 1_000_000).await.condemned_packs > 0);
+    assert_eq!(run(&mut collector, &ledger, 1_000_001).await.deleted_packs, 0);
+    assert_eq!(run(&mut collector, &ledger, 10).await.deleted_packs, 0, "readers have their grace, by this clock");
+    assert_eq!(run(&mut collector, &ledger, 1009).await.deleted_packs, 0);
+    assert!(run(&mut collector, &ledger, 1010).await.deleted_packs > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_import_does_not_rely_on_condemned_packs() {
     let (test, ledger) = (TestStore::memory().await, MemoryLedger::default());

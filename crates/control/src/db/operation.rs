@@ -45,6 +45,8 @@ const RELINQUISH: &str = "UPDATE operations SET attempts = attempts - 1, lease_o
      WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
 const RELEASE_ALL: &str = "UPDATE operations SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE status = 'InProgress' AND lease_until_ms > 0";
+const SHORTEN_WAITS: &str = "UPDATE operations SET next_attempt_ms = $3 WHERE region = $1 AND status = 'InProgress' \
+     AND next_attempt_ms > $2 AND next_attempt_ms < $4";
 const CANCEL_FOR_RESOURCE: &str = "UPDATE operations SET status = 'Canceled', error = $2, lease_owner = NULL, \
      lease_until_ms = 0, ended_ms = $3 WHERE status = 'InProgress' AND resource_uid = $1";
 const FORGET: &str = "DELETE FROM operations WHERE id IN \
@@ -62,6 +64,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     POSTPONE,
     RELINQUISH,
     RELEASE_ALL,
+    SHORTEN_WAITS,
     CANCEL_FOR_RESOURCE,
     FORGET,
 ];
@@ -210,6 +213,17 @@ pub(crate) async fn claim_due(
 ) -> Result<Option<OperationRow>> {
     let statement = query_of(CLAIM).bind(region.unwrap_or("")).bind(now_ms).bind(owner);
     row::one(tx, statement.bind(lease_until_ms)).await
+}
+
+/// Makes what would wait beyond `latest_ms` due at `now_ms`; how many. What no worker claims is left alone.
+pub(crate) async fn shorten_waits(
+    tx: &mut Connection,
+    region: Option<&str>,
+    latest_ms: i64,
+    now_ms: i64,
+) -> Result<u64> {
+    let statement = query(SHORTEN_WAITS).bind(region.unwrap_or("")).bind(latest_ms).bind(now_ms);
+    row::run(tx, statement.bind(NEVER_MS)).await
 }
 
 /// Whether a claim still holds.

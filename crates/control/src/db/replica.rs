@@ -59,6 +59,8 @@ const RELINQUISH: &str = "UPDATE replicas SET attempts = attempts - 1, lease_own
      WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
 const RELEASE_ALL: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE state = 'Replicating' AND lease_until_ms > 0";
+const SHORTEN_WAITS: &str = "UPDATE replicas SET next_attempt_ms = $4 WHERE region = $1 \
+     AND ((state = 'Replicating' AND next_attempt_ms > $2) OR (state = 'Failed' AND next_attempt_ms > $3))";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -78,6 +80,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     FAIL,
     RELINQUISH,
     RELEASE_ALL,
+    SHORTEN_WAITS,
 ];
 
 /// A row.
@@ -242,6 +245,18 @@ pub(crate) async fn retry_due(tx: &mut Connection, region: &str, now_ms: i64) ->
 /// Has a complete replica, of which something is damaged, copied again. Whether it was complete.
 pub(crate) async fn copy_again(tx: &mut Connection, version: &str, region: &str, now_ms: i64) -> Result<bool> {
     Ok(row::run(tx, query(COPY_AGAIN).bind(version).bind(region).bind(now_ms)).await? == 1)
+}
+
+/// Makes copies that would wait beyond `latest_ms`, and failed ones beyond `latest_failed_ms`, due at `now_ms`; how many.
+pub(crate) async fn shorten_waits(
+    tx: &mut Connection,
+    region: &str,
+    latest_ms: i64,
+    latest_failed_ms: i64,
+    now_ms: i64,
+) -> Result<u64> {
+    let statement = query(SHORTEN_WAITS).bind(region).bind(latest_ms).bind(latest_failed_ms).bind(now_ms);
+    row::run(tx, statement).await
 }
 
 /// Removes a replica; whoever copies it finds out at its next write. Whether it was there.

@@ -19,9 +19,9 @@ use crate::{
 /// How long a claim lives without being renewed, in ms.
 pub(super) const LEASE_MS: i64 = 30_000;
 /// How often it is renewed when nothing else is to be written, in ms.
-const RENEW_EVERY_MS: i64 = 10_000;
+const RENEW_EVERY_MS: u64 = 10_000;
 /// How often progress is written at most, in ms.
-const RECORD_EVERY_MS: i64 = 1_000;
+const RECORD_EVERY_MS: u64 = 1_000;
 /// How often a holder looks whether it still is one.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long work may take to notice that it is cancelled.
@@ -88,8 +88,9 @@ async fn keep(control: &Control, lease: &dyn Lease, progress: &Progress, cancel:
             () = tokio::time::sleep(BEAT) => {}
         }
         let (now_ms, current) = (control.now_ms(), progress.figures());
-        let due =
-            now_ms - renewed_ms >= RENEW_EVERY_MS || (current != recorded && now_ms - renewed_ms >= RECORD_EVERY_MS);
+        // Also when the clock was put back: whoever looks at the lease reads that clock.
+        let since_ms = now_ms.abs_diff(renewed_ms);
+        let due = since_ms >= RENEW_EVERY_MS || (current != recorded && since_ms >= RECORD_EVERY_MS);
         let held = if due { renew(control, lease, progress, now_ms).await } else { holds(control, lease).await };
         match held {
             Ok(true) if due => (renewed_ms, recorded) = (now_ms, current),
@@ -97,7 +98,7 @@ async fn keep(control: &Control, lease: &dyn Lease, progress: &Progress, cancel:
             Ok(false) => cancel.cancel(),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "keep a lease");
-                if now_ms - renewed_ms >= LEASE_MS {
+                if since_ms >= LEASE_MS.unsigned_abs() {
                     cancel.cancel();
                 }
             }
@@ -142,7 +143,7 @@ mod tests {
         let (progress, cancel) = (Arc::new(Progress::default()), CancellationToken::new());
         let work = async {
             let tx = world.control.db().write().await.unwrap();
-            world.clock.advance(RENEW_EVERY_MS);
+            world.clock.advance(RENEW_EVERY_MS.cast_signed());
             world.control.wake();
             // Long enough for the keeper to have begun to wait.
             for _ in 0..1000 {

@@ -45,7 +45,7 @@ pub(crate) const MOST_ATTEMPTS: u64 = 8;
 /// The first wait between attempts, in ms; it doubles.
 const FIRST_BACKOFF_MS: i64 = 1_000;
 /// The longest wait between attempts, in ms.
-const LONGEST_BACKOFF_MS: i64 = 60_000;
+pub(crate) const LONGEST_BACKOFF_MS: i64 = 60_000;
 
 /// How long to wait after the `attempts`-th attempt, in ms.
 pub(crate) fn backoff_ms(attempts: u64) -> i64 {

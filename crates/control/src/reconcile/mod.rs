@@ -10,6 +10,7 @@ mod operations;
 mod pins;
 mod replicas;
 mod staging;
+mod waits;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -42,6 +43,7 @@ pub(crate) fn start(control: &Control) {
             patient: false,
             run: |control| Box::pin(replicas::run(control)),
         },
+        Reconciler { name: "waits", every: seconds(15), patient: false, run: |control| Box::pin(waits::run(control)) },
         Reconciler { name: "grants", every: seconds(5), patient: false, run: |control| Box::pin(grants::run(control)) },
         Reconciler { name: "pins", every: seconds(30), patient: false, run: |control| Box::pin(pins::run(control)) },
         Reconciler {

@@ -7,7 +7,7 @@ use galerie_region::{Region, UploadId};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Reconciler, collect as collector, grants, keep_true, operations, pins, replicas, staging};
+use super::{Reconciler, collect as collector, grants, keep_true, operations, pins, replicas, staging, waits};
 use crate::{
     OperationRef,
     db::{condemned_pack, disk_image, operation, pin, replica},
@@ -350,4 +350,31 @@ async fn stores_are_for_administrators_and_real_names() {
     for (name, status) in [("x", 400), (&*"0".repeat(32), 404), (&*"0".repeat(64), 404)] {
         assert_eq!(control.store_inspect(&ctx, "eastus", name).await.unwrap_err().status, status, "{name}");
     }
+}
+
+/// Regression: what was accepted before the clock was put back began only when that moment came again.
+#[tokio::test]
+async fn what_was_accepted_before_the_clock_was_put_back_begins() {
+    const HOURS_MS: i64 = 5 * 3_600_000;
+    let world = World::new().await;
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.clock.advance(-HOURS_MS);
+    let next_attempt_ms = async || {
+        let mut tx = world.control.db().read().await.unwrap();
+        operation::find(&mut tx, import.id).await.unwrap().unwrap().next_attempt_ms
+    };
+    assert!(next_attempt_ms().await > world.control.now_ms());
+    waits::run(&world.control).await.unwrap();
+    assert_eq!(next_attempt_ms().await, world.control.now_ms());
+    world.clock.advance(1);
+    waits::run(&world.control).await.unwrap();
+    assert_eq!(next_attempt_ms().await, world.control.now_ms() - 1, "an ordinary wait stays");
+    world.start();
+    assert_eq!(world.ended(&import).await, (OperationStatus::Succeeded, None));
+
+    let published = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.clock.advance(-HOURS_MS);
+    waits::run(&world.control).await.unwrap();
+    assert_eq!(world.ended(&published).await, (OperationStatus::Succeeded, None));
 }

@@ -158,8 +158,8 @@ impl Collector {
         self.options = options;
     }
 
-    /// One run: condemns, copies what is alive in condemned packs, deletes. `now_ms` is the ledger's clock, and goes
-    /// forward.
+    /// One run: condemns, copies what is alive in condemned packs, deletes. `now_ms` is the ledger's clock; when it is put
+    /// back, readers' grace begins anew.
     ///
     /// # Errors
     /// What the ledger or the store answers; `Corrupt` or `NotFound`, naming the manifest, when a whole image cannot be
@@ -229,13 +229,15 @@ impl Collector {
         now_ms: i64,
         report: &mut CollectReport,
     ) -> Result<()> {
+        // A time that is still to come was read off a clock that was put back since: the grace begins anew.
+        let since = |condemned: &Condemned| condemned.copied_ms.filter(|copied_ms| *copied_ms <= now_ms);
         let fresh: Vec<PackId> =
-            dead.iter().filter(|condemned| condemned.copied_ms.is_none()).map(|condemned| condemned.pack).collect();
+            dead.iter().filter(|condemned| since(condemned).is_none()).map(|condemned| condemned.pack).collect();
         if !fresh.is_empty() {
             ledger.record_copied(self.domain.tenant(), &fresh, now_ms).await?;
         }
         for condemned in dead {
-            if now_ms >= condemned.copied_ms.unwrap_or(now_ms).saturating_add(self.options.readers_grace_ms) {
+            if now_ms >= since(condemned).unwrap_or(now_ms).saturating_add(self.options.readers_grace_ms) {
                 self.delete(ledger, condemned.pack, marks, report).await?;
             }
         }
