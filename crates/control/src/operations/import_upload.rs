@@ -38,11 +38,14 @@ pub(super) async fn run(
     let pinned = control.pin(&found.location, found.tenant, &[], "import").await?;
     let condemned = control.condemned(&found.location, found.tenant).await?;
     let total_bytes = upload_bytes(control, &found.key).await?;
+    // Whoever granted the access may have died before it made room. What is there stays.
+    let in_region = |error| Failure::in_region(&found.location, error);
+    region.create_upload(upload, total_bytes).await.map_err(in_region)?;
     let read = Arc::new(ImportProgress::default());
     let import = region.import_upload(found.tenant, upload, &condemned, read.clone(), cancel.clone());
     let import = pinned.guard(cancel, import);
     let imported = follow(import, || progress.set(total_bytes, read.read_bytes.load(Ordering::Relaxed))).await;
-    let imported = imported.map_err(|error| Failure::in_region(&found.location, error))?;
+    let imported = imported.map_err(in_region)?;
     record(control, claimed, &pinned, &imported, Some(DiskState::Unattached)).await?;
     if let Err(error) = region.remove_upload(upload).await {
         tracing::warn!(error = &error as &dyn std::error::Error, %upload, "remove an imported upload");

@@ -307,6 +307,23 @@ async fn an_upload_that_is_no_vhd_can_be_mended() {
     world.control.shutdown().await;
 }
 
+/// Regression: a process that was killed between granting the access and making room for the upload left one whose end was
+/// an internal error.
+#[tokio::test]
+async fn an_upload_without_room_is_told_what_it_lacks() {
+    let world = World::new().await;
+    world.furnish().await;
+    world.grant_upload().await;
+    let row = resource::find(&mut world.control.db().read().await.unwrap(), world.id("disks/d").key()).await;
+    world.regions["eastus"].remove_upload(UploadId(row.unwrap().unwrap().uid)).await.unwrap();
+    let import = world.control.end_get_access(&world.ctx(), &world.id("disks/d")).await.unwrap().operation;
+    world.start();
+    let (status, error) = world.ended(&import).await;
+    assert_eq!((status, error.unwrap().code.as_ref()), (OperationStatus::Failed, "InvalidDiskImage"));
+    assert_eq!(world.get("disks/d").await.unwrap()["properties"]["diskState"], "ReadyToUpload");
+    world.control.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_import_survives_passing_failures_and_being_done_twice() {
     let world = World::new().await;
