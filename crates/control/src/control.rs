@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use galerie_arm::{Location, Locations};
 use galerie_region::Region;
+use galerie_store::CollectorOptions;
 use tokio::sync::{Mutex, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -45,6 +46,15 @@ pub struct WorkerTuning {
     pub retry_failed_replicas_after_ms: i64,
     /// How often each region's garbage is collected.
     pub collect_every: Duration,
+    /// How long a pack outlives its last use, for readers on their way, in ms.
+    pub collect_grace_ms: i64,
+}
+
+impl WorkerTuning {
+    /// How garbage is collected while readers may be on their way.
+    pub(crate) fn collector(&self) -> CollectorOptions {
+        CollectorOptions { readers_grace_ms: self.collect_grace_ms, ..CollectorOptions::default() }
+    }
 }
 
 impl Default for WorkerTuning {
@@ -55,6 +65,7 @@ impl Default for WorkerTuning {
             replicas_at_once: 2,
             retry_failed_replicas_after_ms: 5 * 60 * 1000,
             collect_every: Duration::from_secs(3600),
+            collect_grace_ms: CollectorOptions::default().readers_grace_ms,
         }
     }
 }

@@ -50,7 +50,7 @@ impl Control {
     /// As [`Control::store_stats`].
     pub async fn store_collect(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
         let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
-        let report = self.collect(ctx, &*region, CollectorOptions::default()).await?;
+        let report = self.collect(ctx, &*region, self.tuning().collector()).await?;
         Ok(collect_document(&*region, &report))
     }
 

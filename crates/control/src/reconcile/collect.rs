@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use galerie_arm::ArmError;
-use galerie_store::{CollectorLedger, CollectorOptions, Condemned, PackId, Roots, TenantId};
+use galerie_store::{CollectorLedger, Condemned, PackId, Roots, TenantId};
 use uuid::Uuid;
 
 use crate::{
@@ -21,7 +21,7 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
                 return Ok(());
             }
             let ledger = Ledger::new(control, region.name());
-            let (options, cancel) = (CollectorOptions::default(), control.stopping().child_token());
+            let (options, cancel) = (control.tuning().collector(), control.stopping().child_token());
             match region.collect(tenant.id, &ledger, options, control.now_ms(), cancel).await {
                 Ok(report) => tracing::info!(region = region.name(), tenant = %tenant.id, ?report, "collected garbage"),
                 Err(error) => {

@@ -48,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) metrics_listen: Option<String>,
     /// How much decoded image data is kept in memory for readers, all regions together.
     pub(crate) cache_size_mib: u64,
+    /// How often garbage is collected.
+    pub(crate) collect_every_s: u64,
+    /// How long what is garbage is kept for readers that are on their way.
+    pub(crate) collect_grace_s: u64,
     /// How long requests under way may take to end when the server stops.
     pub(crate) shutdown_timeout_s: u64,
 }
@@ -135,6 +139,8 @@ impl Default for Config {
             log_level: "info".to_owned(),
             metrics_listen: None,
             cache_size_mib: 128,
+            collect_every_s: 3600,
+            collect_grace_s: 60,
             shutdown_timeout_s: 30,
         }
     }
@@ -189,6 +195,9 @@ impl Config {
         }
         if self.ca_file.is_some() && self.certificate_file.is_none() {
             return Err("ca_file is the authority behind certificate_file, which is missing".to_owned());
+        }
+        if self.collect_every_s == 0 {
+            return Err("collect_every_s is at least 1".to_owned());
         }
         if self.regions.is_empty() || self.regions.len() > MOST_REGIONS {
             return Err(format!("a server has 1 to {MOST_REGIONS} regions, not {}", self.regions.len()));

@@ -1,7 +1,7 @@
 //! The gallery behind the listener: the catalogue and the regions' stores, opened in the order that keeps them apart from
 //! other galleries' (a store names its catalogue, the catalogue its stores).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use galerie_arm::{ApiVersion, etag::Precondition};
 use galerie_control::{Caller, Control, ControlOptions, RequestContext, ServedRegion, StoreIdentities};
@@ -43,7 +43,10 @@ impl Gallery {
             let region_plane: Arc<dyn Region> = Arc::new(opened);
             served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
         }
-        let options = ControlOptions::new(database, directory.master_key_file(), served);
+        let mut options = ControlOptions::new(database, directory.master_key_file(), served);
+        options.tuning.collect_every = Duration::from_secs(config.collect_every_s);
+        options.tuning.collect_grace_ms =
+            i64::try_from(config.collect_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let control = Control::open(options).await?;
         Ok(Self { control, regions: config.regions.iter().map(|region| region.name.0.to_string()).collect() })
     }
