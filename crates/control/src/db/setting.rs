@@ -5,9 +5,10 @@ use super::{Connection, Result, row, statement::query};
 const FIND: &str = "SELECT value FROM settings WHERE name = $1";
 const PUT: &str =
     "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const REMOVE: &str = "DELETE FROM settings WHERE name = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, PUT];
+pub(super) const STATEMENTS: &[&str] = &[FIND, PUT, REMOVE];
 
 /// The catalogue's own id: a GUID, written when the catalogue is made. Every region store names it.
 pub(crate) const CATALOGUE: &str = "catalogue";
@@ -18,6 +19,9 @@ pub(crate) const FIRST_SUBSCRIPTION: &str = "first.subscription";
 /// The administrator's service principal.
 pub(crate) const ADMINISTRATOR: &str = "administrator";
 
+/// There while nobody can have the first administrator's secret: the process that made it has not written it down yet.
+pub(crate) const UNDELIVERED: &str = "administrator.undelivered";
+
 /// A value.
 pub(crate) async fn find(tx: &mut Connection, name: &str) -> Result<Option<String>> {
     row::one(tx, query(FIND).bind(name)).await
@@ -26,5 +30,11 @@ pub(crate) async fn find(tx: &mut Connection, name: &str) -> Result<Option<Strin
 /// Sets a value.
 pub(crate) async fn put(tx: &mut Connection, name: &str, value: &str) -> Result<()> {
     row::run(tx, query(PUT).bind(name).bind(value)).await?;
+    Ok(())
+}
+
+/// Removes a value. Absent is fine.
+pub(crate) async fn remove(tx: &mut Connection, name: &str) -> Result<()> {
+    row::run(tx, query(REMOVE).bind(name)).await?;
     Ok(())
 }

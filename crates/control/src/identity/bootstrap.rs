@@ -49,7 +49,8 @@ pub struct NewAdministrator {
 }
 
 impl Control {
-    /// Makes the first tenant, subscription and administrator, in one transaction; or says what they are.
+    /// Makes the first tenant, subscription and administrator, in one transaction; or says what they are. Call
+    /// [`Control::administrator_is_delivered`] when the secret is where its owner finds it.
     ///
     /// # Errors
     /// The catalogue's.
@@ -65,8 +66,44 @@ impl Control {
         setting::put(tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
         setting::put(tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
         setting::put(tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
+        setting::put(tx, setting::UNDELIVERED, "yes").await?;
         let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
         Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(client_secret) })
+    }
+
+    /// What the first start made.
+    ///
+    /// # Errors
+    /// `NotBootstrapped` on a catalogue that was never started.
+    pub async fn bootstrapped(&self) -> Result<Bootstrap, Error> {
+        let found = first(&mut *self.db().read().await?).await?;
+        let (tenant, subscription, client_id) = found.ok_or(Error::NotBootstrapped)?;
+        Ok(Bootstrap { tenant, subscription, client_id, client_secret: None })
+    }
+
+    /// An administrator in place of the first one, when that one's secret never was written down: the process that made it
+    /// died too early. `None` when it was, or may have been.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn undelivered_administrator(&self) -> Result<Option<NewAdministrator>, Error> {
+        transact!(self.db(), |tx| -> Result<Option<NewAdministrator>, Error> {
+            if setting::find(tx, setting::UNDELIVERED).await?.is_none() {
+                return Ok(None);
+            }
+            self.replace_administrator(tx).await.map(Some)
+        })
+    }
+
+    /// Records that the administrator's secret was written down.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn administrator_is_delivered(&self) -> Result<(), Error> {
+        if setting::find(&mut *self.db().read().await?, setting::UNDELIVERED).await?.is_none() {
+            return Ok(());
+        }
+        transact!(self.db(), |tx| -> Result<(), Error> { Ok(setting::remove(tx, setting::UNDELIVERED).await?) })
     }
 
     /// Makes a tenant beside the first, with a subscription and an administrator of its own. No route leads here yet; it is
@@ -87,14 +124,15 @@ impl Control {
     /// # Errors
     /// `NotBootstrapped` on a catalogue that was never started.
     pub async fn reset_administrator(&self) -> Result<NewAdministrator, Error> {
-        transact!(self.db(), |tx| -> Result<NewAdministrator, Error> {
-            let Some((tenant, subscription, _)) = first(tx).await? else { return Err(Error::NotBootstrapped) };
-            service_principal::demote_administrators(tx, tenant).await?;
-            let (principal, client_id, client_secret) =
-                add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
-            setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
-            Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
-        })
+        transact!(self.db(), |tx| -> Result<NewAdministrator, Error> { self.replace_administrator(tx).await })
+    }
+
+    async fn replace_administrator(&self, tx: &mut Connection) -> Result<NewAdministrator, Error> {
+        let Some((tenant, subscription, _)) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+        service_principal::demote_administrators(tx, tenant).await?;
+        let (principal, client_id, client_secret) = add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
+        setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
+        Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
 }
 

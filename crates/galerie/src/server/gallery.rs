@@ -61,7 +61,7 @@ impl Gallery {
     /// # Errors
     /// `Control`, when the gallery was never started.
     pub(crate) async fn owner(&self) -> Result<RequestContext, Error> {
-        let known = self.control.bootstrap().await?;
+        let known = self.control.bootstrapped().await?;
         let caller =
             Caller { tenant: known.tenant, principal: Uuid::nil(), app_id: known.client_id, administrator: true };
         Ok(RequestContext {

@@ -27,6 +27,7 @@ use std::{
 
 use axum_server::Handle;
 use galerie_api::ApiOptions;
+use galerie_control::{Bootstrap, Control, NewAdministrator};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -146,17 +147,13 @@ async fn update_admin_file(
     ca_file: Option<&Path>,
 ) -> Result<Option<PathBuf>, Error> {
     let path = directory.admin_file();
-    let bootstrap = gallery.control.bootstrap().await?;
-    if let Some(secret) = bootstrap.client_secret {
-        let file = AdminFile::new(
-            endpoint.to_owned(),
-            ca_file.map(Path::to_owned),
-            bootstrap.tenant,
-            bootstrap.subscription,
-            bootstrap.client_id,
-            secret.expose_secret().to_owned(),
-        );
-        file.create(&path)?;
+    if let Some(NewAdministrator { tenant, subscription, client_id, client_secret }) =
+        new_administrator(&gallery.control, &path).await?
+    {
+        let (endpoint, ca_file) = (endpoint.to_owned(), ca_file.map(Path::to_owned));
+        let secret = client_secret.expose_secret().to_owned();
+        AdminFile::new(endpoint, ca_file, tenant, subscription, client_id, secret).create(&path)?;
+        gallery.control.administrator_is_delivered().await?;
         return Ok(Some(path));
     }
     let mut file = match AdminFile::read(&path) {
@@ -166,6 +163,8 @@ async fn update_admin_file(
         }
         file => file?,
     };
+    // A start that was killed may have written it last.
+    gallery.control.administrator_is_delivered().await?;
     if file.endpoint != endpoint || file.ca_file.as_deref() != ca_file {
         file.endpoint = endpoint.to_owned();
         file.ca_file = ca_file.map(Path::to_owned);
@@ -181,6 +180,17 @@ async fn update_admin_file(
         }
     }
     Ok(Some(path))
+}
+
+/// The administrator whose file is still to be made: the first one; or another in its place when a start was killed after it
+/// had made the first one, and before it had written the secret down.
+async fn new_administrator(control: &Control, path: &Path) -> Result<Option<NewAdministrator>, Error> {
+    let Bootstrap { tenant, subscription, client_id, client_secret } = control.bootstrap().await?;
+    match client_secret {
+        Some(client_secret) => Ok(Some(NewAdministrator { tenant, subscription, client_id, client_secret })),
+        None if !path.exists() => Ok(control.undelivered_administrator().await?),
+        None => Ok(None),
+    }
 }
 
 /// Makes a new administrator in a data directory that no server uses, and writes its file.
@@ -199,9 +209,7 @@ pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Res
         Err(error) => return Err(error.into()),
     };
     let gallery = Gallery::open(config, &directory).await?;
-    let reset = gallery.control.reset_administrator().await;
-    gallery.control.shutdown().await;
-    let reset = reset?;
+    let reset = gallery.control.reset_administrator().await?;
     let own_ca = config.certificate_file.is_none().then(|| directory.tls().join("ca.pem"));
     let (endpoint, ca_file) = match former {
         Some(former) => (former.endpoint, former.ca_file),
@@ -210,6 +218,8 @@ pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Res
     };
     let secret = reset.client_secret.expose_secret().to_owned();
     AdminFile::new(endpoint, ca_file, reset.tenant, reset.subscription, reset.client_id, secret).replace(&path)?;
+    gallery.control.administrator_is_delivered().await?;
+    gallery.control.shutdown().await;
     Ok(path)
 }
 

@@ -36,6 +36,28 @@ fn a_server_that_was_killed_starts_again() {
     server.ok(&["gallery", "list"]);
 }
 
+/// Regression: a first start that was killed after it had made the administrator, and before it had written the secret down,
+/// was followed by starts without one. So was the first use of a directory by `store --offline`.
+#[test]
+fn a_first_start_that_ended_too_early_is_followed_by_one_with_an_administrator() {
+    let mut server = Server::new("");
+    std::fs::create_dir(server.data_dir()).unwrap();
+    let said = server.client(&["store", "stats", "--offline"]).output().unwrap();
+    assert!(complaint(said).contains("never started"));
+    // What stands where the file is written first makes that fail, after all that comes before.
+    let obstacle = server.data_dir().join(".admin.json.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    complaint(server.serve_command().output().unwrap());
+    server.ok(&["store", "stats", "--offline"]);
+    std::fs::remove_dir(&obstacle).unwrap();
+    server.run();
+    server.ok(&["gallery", "list"]);
+    let first = server.admin();
+    server.stop();
+    server.run();
+    assert_eq!(server.admin()["clientSecret"], first["clientSecret"], "one that was written down stays");
+}
+
 /// Regression: signals were heard only after the catalogue and the stores had been opened, so that one that came before
 /// killed the process in place of ending it.
 #[test]
