@@ -8,8 +8,12 @@ LISTEN ?= 127.0.0.1:8443
 CONFIG ?=
 BENCH ?= target/corpus
 PYTEST = target/venv/sdk/bin/pytest
+PYTHON = target/venv/sdk/bin/python
+SEED ?=
+KILLS ?= 1000
+SEEDED = $(if $(SEED),--seed $(SEED))
 
-.PHONY: help run check test test-rust test-clients test-postgres bench deny
+.PHONY: help run check test test-rust test-clients test-postgres test-torture torture bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +34,7 @@ test: ## everything that CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	$(MAKE) --no-print-directory test-rust test-postgres test-clients
+	$(MAKE) --no-print-directory test-rust test-postgres test-clients test-torture
 
 test-rust: ## every Rust test
 	cargo nextest run --workspace
@@ -44,6 +48,25 @@ test-postgres: ## what touches the catalogue once more, on PostgreSQL
 	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit)'
 	cargo build --workspace --all-targets
 	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py
+
+test-torture: ## a few kills on both databases, power losses, and clock jumps: two minutes (SEED=)
+	cargo build --workspace --all-targets
+	$(PYTHON) tests/torture/kills.py --kills 25 --hasty $(SEEDED)
+	scripts/postgres.sh $(PYTHON) tests/torture/kills.py --kills 25 --hasty $(SEEDED)
+	$(PYTHON) tests/torture/clock.py --kills 6 --hasty $(SEEDED)
+	$(PYTHON) tests/torture/power.py --cuts 20 $(SEEDED)
+
+torture: ## the same for much longer, and how long a killed server is away (SEED= KILLS=1000)
+	@scripts/setup.sh test
+	cargo build --workspace --all-targets
+	$(PYTHON) tests/torture/kills.py --kills $(KILLS) $(SEEDED)
+	scripts/postgres.sh $(PYTHON) tests/torture/kills.py --kills $(KILLS) $(SEEDED)
+	$(PYTHON) tests/torture/clock.py --kills $$(($(KILLS) / 10)) $(SEEDED)
+	$(PYTHON) tests/torture/power.py --cuts $$(($(KILLS) / 4)) $(SEEDED)
+	$(PYTHON) tests/torture/power.py --cuts 8 --forget files $(SEEDED)
+	$(PYTHON) tests/torture/power.py --cuts 8 --forget folders $(SEEDED)
+	$(PYTHON) tests/torture/recovery.py
+	scripts/postgres.sh $(PYTHON) tests/torture/recovery.py
 
 bench: ## the budgets beside what was reached (BENCH=target/corpus makes the corpus there; BENCH=--small is quick)
 	@scripts/setup.sh bench

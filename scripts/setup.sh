@@ -4,7 +4,8 @@
 # Safe to run at any time: what is there is left alone, and when nothing is missing it takes a fraction of a second.
 #   run    a C compiler, for the libraries that bring C code, and cargo
 #   check  and the test runner
-#   test   and a Python with the real Azure clients, qemu, NBD tools, PostgreSQL, and what builds a bootable disk image
+#   test   and a Python with the real Azure clients, qemu, NBD tools, PostgreSQL, what builds a bootable disk image, and
+#          what kills and misleads a server
 #   bench  and the peers that the benchmarks compare with
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,7 +20,7 @@ flock 9
 
 packages_run=(gcc libc6-dev make)
 packages_test=(python3 python3-venv qemu-utils libnbd-bin nbdkit
-    qemu-system-x86 qemu-system-data seabios postgresql
+    qemu-system-x86 qemu-system-data seabios postgresql strace libfaketime
     busybox-static e2fsprogs dosfstools mtools syslinux syslinux-common systemd-boot-efi)
 packages_bench=(qemu-utils libnbd-bin nbdkit fio zstd mmdebstrap uidmap e2fsprogs util-linux python3)
 
