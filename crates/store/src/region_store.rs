@@ -1,13 +1,15 @@
 //! A region's store: a backend that belongs to one catalogue and one region, and the domains in it.
 //!
 //! The root object `store.json` says whose store it is. Opening checks it before anything else is touched, so that a
-//! wrong mount, a copied directory or another installation's bucket is refused rather than written to.
+//! wrong mount, a copied directory or another installation's bucket is refused rather than written to. It is read by its
+//! name and put by creating only, so that it depends on no listing, and of two that create the same store one wins.
 
 use std::{
     collections::HashMap,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,6 +30,9 @@ use crate::{
 pub const STORE_FORMAT_VERSION: u32 = 1;
 const STORE_FILE: &str = "store.json";
 const STORE_FILE_MAX_BYTES: u64 = 64 * 1024;
+/// Where two could both create a store, each waits this long and looks whose it is. Whoever saw no store before has written
+/// its own by then, unless it was held up in between for as long.
+const CREATION_SETTLES_AFTER: Duration = Duration::from_secs(5);
 
 /// Who opens a store.
 #[derive(Debug, Clone)]
@@ -201,13 +206,29 @@ async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity
         region: identity.region.clone(),
         epoch: identity.epoch,
     };
-    let text = serde_json::to_vec_pretty(&file).expect("ids and numbers can be written as JSON");
-    match backend.put(key, vec![Bytes::from(text)]).await {
-        Ok(()) => Ok(file),
+    let text = Bytes::from(serde_json::to_vec_pretty(&file).expect("ids and numbers can be written as JSON"));
+    match backend.put(key, vec![text.clone()]).await {
+        Ok(()) if creates_only(backend, key, text).await? => Ok(file),
+        Ok(()) => {
+            tokio::time::sleep(CREATION_SETTLES_AFTER).await;
+            read_store_file(backend, key)
+                .await?
+                .ok_or_else(|| Error::Unavailable(format!("{STORE_FILE}, just written, is gone")))
+        }
         // Another process was first; what it wrote is checked like any other.
         Err(Error::AlreadyExists(_)) => read_store_file(backend, key)
             .await?
             .ok_or_else(|| Error::Unavailable(format!("{STORE_FILE} comes and goes"))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether nobody else can have put the root object meanwhile. An object store that ignores the condition of a put does not
+/// say so: putting the same bytes again, which does no harm, shows it.
+async fn creates_only(backend: &dyn Backend, key: &Key, text: Bytes) -> Result<bool> {
+    match backend.put(key, vec![text]).await {
+        Ok(()) => Ok(false),
+        Err(Error::AlreadyExists(_)) => Ok(backend.creates_only()),
         Err(error) => Err(error),
     }
 }

@@ -1,5 +1,7 @@
 //! What every backend promises, checked over each of them and over each wrapper.
 
+mod support;
+
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use galerie_store::{
     Error,
     backend::{Backend, FaultPlan, FaultyBackend, Key, LimitedBackend, LocalBackend, MemoryBackend},
 };
+use galerie_tests3::S3Server;
 
 fn key(text: &str) -> Key {
     text.parse().unwrap()
@@ -102,6 +105,15 @@ async fn memory() {
 async fn local() {
     let folder = tempfile::tempdir().unwrap();
     check(Arc::new(LocalBackend::open(folder.path().join("a/b")).await.unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3() {
+    let server = S3Server::start().await;
+    for prefix in ["", "a/B"] {
+        check(support::s3(&server, prefix)).await;
+        assert_eq!(server.take_requests().get("other"), None, "nothing but what every server has is asked for");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

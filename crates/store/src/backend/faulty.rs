@@ -115,4 +115,8 @@ impl Backend for FaultyBackend {
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>> {
         self.inner.list(prefix, after, limit).await
     }
+
+    fn creates_only(&self) -> bool {
+        self.inner.creates_only()
+    }
 }

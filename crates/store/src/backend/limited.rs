@@ -58,4 +58,8 @@ impl Backend for LimitedBackend {
         let _permit = self.permit().await?;
         self.inner.list(prefix, after, limit).await
     }
+
+    fn creates_only(&self) -> bool {
+        self.inner.creates_only()
+    }
 }

@@ -12,6 +12,7 @@ mod key;
 pub mod limited;
 pub mod local;
 pub mod memory;
+pub mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,7 @@ pub use key::Key;
 pub use limited::LimitedBackend;
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
+pub use s3::{S3Backend, S3Credentials, S3Options, S3Place, S3Retries};
 
 use crate::Result;
 
@@ -76,11 +78,18 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// At most `limit` objects (and never more than [`LIST_LIMIT_MAX`]) whose keys begin with `prefix` and come after
     /// `after`, in the order of their bytes. `prefix` is empty or ends in `/`. An object that was put before the call
-    /// and is not being deleted is in the answer.
+    /// and is not being deleted is in the answer, but for object stores whose listings lag behind: nothing is lost if it
+    /// is not, nor if one that was deleted is (`docs/design/store.md`, "Where listings lag").
     ///
     /// # Errors
     /// `Invalid` for another prefix, `Io`, `Unavailable`.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Object>>;
+
+    /// Whether of two that put the same key at the same moment only one succeeds. Some object stores do not know how to do
+    /// that, which their backend may find out at a `put`.
+    fn creates_only(&self) -> bool {
+        true
+    }
 }
 
 /// All objects under a prefix, page by page.

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,10 +12,11 @@ use bytes::Bytes;
 use galerie_store::{
     BlobSink, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions, ImportProgress,
     ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
-    backend::{Backend, MemoryBackend},
+    backend::{Backend, MemoryBackend, S3Backend, S3Credentials, S3Options, S3Retries},
     cache::ChunkCache,
     import,
 };
+use galerie_tests3::S3Server;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -173,5 +175,24 @@ impl CollectorLedger for MemoryLedger {
         let mut state = self.state.lock().unwrap();
         state.condemned.retain(|pack, _| !packs.contains(pack));
         Ok(())
+    }
+}
+
+/// A bucket's prefix as a backend whose pauses are short.
+pub fn s3(server: &S3Server, prefix: &str) -> Arc<dyn Backend> {
+    Arc::new(S3Backend::new(s3_options(server, prefix)).unwrap())
+}
+
+pub fn s3_options(server: &S3Server, prefix: &str) -> S3Options {
+    let (key_id, secret_key) = (galerie_tests3::KEY_ID.to_owned(), galerie_tests3::SECRET_KEY.to_owned());
+    let pause = Duration::from_millis(1);
+    S3Options {
+        place: format!("s3://{}/{prefix}", galerie_tests3::BUCKET).parse().unwrap(),
+        endpoint: Some(server.endpoint()),
+        region: None,
+        path_style: None,
+        ca_file: server.ca_file().map(std::path::Path::to_owned),
+        credentials: S3Credentials::Static { key_id, secret_key, session_token: None },
+        retries: S3Retries { first_pause: pause, longest_pause: pause * 20, ..S3Retries::default() },
     }
 }
