@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     BlobId, BlobSource, CondemnedPacks, Error, Manifest, ManifestId, Result, Segment, SegmentId, StoredBlob, TenantId,
-    backend::{Backend, Key, Object, list_all},
+    backend::{Backend, Key, list_all},
     blob::blocking,
     index::{Index, IndexStats, IndexedPack, Location},
     pack::{PackEntry, PackId, PackTable, blob_at, packs_prefix, read_table},
@@ -125,8 +125,8 @@ impl Domain {
         self.index.contains(id, &CondemnedPacks::none())
     }
 
-    /// Brings the index up to date with the packs there are. Afterwards every pack that was there before the call is
-    /// known, and none that was gone.
+    /// Brings the index up to date with the packs that are listed. Afterwards every pack is known that was listed, or known
+    /// before, and is there. One that was known and is gone is forgotten as soon as a listing lacks it.
     ///
     /// # Errors
     /// `Io`, `Unavailable`.
@@ -136,32 +136,33 @@ impl Domain {
         // Known before listing: a pack written meanwhile may be missing from the listing, and must not be forgotten.
         let known: HashSet<PackId> = self.index.packs().into_iter().map(|pack| pack.pack).collect();
         let listed = self.list_packs().await?;
-        let gone: Vec<PackId> = known.iter().filter(|pack| !listed.contains_key(*pack)).copied().collect();
-        self.index.remove(&gone);
+        let unlisted = known.iter().filter(|pack| !listed.contains_key(*pack)).copied().collect();
+        self.index.remove(&self.gone(unlisted).await?);
         self.unreadable().retain(|pack, _| listed.contains_key(pack));
-        let new: Vec<(PackId, Object)> = listed.into_iter().filter(|(pack, _)| !known.contains(pack)).collect();
+        let new: Vec<(PackId, u64)> = listed.into_iter().filter(|(pack, _)| !known.contains(pack)).collect();
         stream::iter(new)
-            .map(|(pack, object)| self.learn(pack, object))
+            .map(|(pack, size_bytes)| self.learn(pack, size_bytes))
             .buffer_unordered(TABLE_READS_MAX)
             .try_collect::<()>()
             .await?;
         self.load_quarantine().await
     }
 
-    async fn list_packs(&self) -> Result<HashMap<PackId, Object>> {
+    /// The packs that are listed, and their sizes in bytes.
+    async fn list_packs(&self) -> Result<HashMap<PackId, u64>> {
         let objects = list_all(&*self.backend, &packs_prefix(&self.tenant)).await?;
-        let named = objects.into_iter().filter_map(|object| Some((object.key.name().parse::<PackId>().ok()?, object)));
+        let named = objects.into_iter().filter_map(|object| Some((object.key.name().parse().ok()?, object.size_bytes)));
         Ok(named.collect())
     }
 
     /// Reads a pack's table into the index. A pack that is no pack is remembered, left to [`crate::verify`], and tried again
     /// at the next refresh: what failed may have been the way to it.
-    async fn learn(&self, pack: PackId, object: Object) -> Result<()> {
-        match self.table(pack, object.size_bytes).await {
+    pub(crate) async fn learn(&self, pack: PackId, size_bytes: u64) -> Result<()> {
+        match self.table(pack, size_bytes).await {
             Ok(table) => {
                 self.unreadable().remove(&pack);
                 let index = Arc::clone(&self.index);
-                blocking(move || index.add(&table, object.size_bytes)).await
+                blocking(move || index.add(&table, size_bytes)).await
             }
             Err(Error::NotFound(_)) => Ok(()),
             Err(error) if error.is_damage() => {
@@ -340,7 +341,17 @@ impl Domain {
                 }
                 Ok(blobs)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.forget_if_gone(range.pack, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the backend says of a pack's name counts for more than a listing that still shows it.
+    pub(crate) fn forget_if_gone(&self, pack: PackId, error: &Error) {
+        if matches!(error, Error::NotFound(_)) {
+            self.index.remove(&[pack]);
         }
     }
 

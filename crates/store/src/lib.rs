@@ -24,6 +24,7 @@ pub mod index;
 pub mod inspect;
 pub mod manifest;
 pub mod pack;
+mod presence;
 pub mod reader;
 pub mod region_store;
 pub mod segment;

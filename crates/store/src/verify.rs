@@ -92,7 +92,7 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
         match checked {
             (_, Ok(checked)) => add(domain, options, checked, &mut report).await,
             // Collected meanwhile.
-            (_, Err(Error::NotFound(_))) => {}
+            (pack, Err(error @ Error::NotFound(_))) => domain.forget_if_gone(pack, &error),
             (pack, Err(error)) if error.is_damage() => {
                 let reason = complaint(&error);
                 if options.quarantine {

@@ -4,8 +4,9 @@
 //! put -> filling pack -(full)-> sealed -> written, in the order of sealing, a few at a time -> indexed, visible
 //! ```
 //! A pack is visible only when it is durable. A pack that holds a manifest is written when every earlier pack of this
-//! writer is durable, and alone: a manifest never comes before what it names. After an error the writer takes nothing
-//! more; what it wrote stays, unreferenced, and is found again by the next attempt or collected.
+//! writer is durable, and alone: a manifest never comes before what it names. Before it, and before the writer says that it
+//! is done, the packs in which blobs were found are asked for by name, because the index may know packs that are gone
+//! (`docs/design/store.md`, "Where listings lag"). After an error the writer takes nothing more; what it wrote stays, unreferenced, and is found again by the next attempt or collected.
 
 use std::{
     collections::HashSet,
@@ -22,6 +23,7 @@ use crate::{
     blob::blocking,
     domain::Domain,
     pack::{PACK_MAX_BYTES, PackBuilder, PackId, SealedPack},
+    presence::ReliedPacks,
 };
 
 /// Writes blobs into new packs of a domain. Cheap to share: many threads may put at once.
@@ -40,6 +42,8 @@ struct Shared {
     in_flight: Semaphore,
     /// The number of the sealed pack whose turn it is to be written.
     turn: watch::Sender<u64>,
+    /// The packs in which blobs were found.
+    relied: ReliedPacks,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,7 @@ impl DomainWriter {
             filling: Mutex::new(filling),
             in_flight: Semaphore::new(in_flight_max as usize),
             turn: watch::Sender::new(0),
+            relied: ReliedPacks::default(),
         };
         Self { domain, condemned, shared: Arc::new(shared), handle: Handle::current(), in_flight_max }
     }
@@ -110,7 +115,13 @@ impl DomainWriter {
         self.shared.wait_turn(sealed).await;
         let all = self.shared.in_flight.acquire_many(self.in_flight_max).await.map_err(|_| Error::Cancelled)?;
         drop(all);
-        self.shared.check()
+        self.shared.check()?;
+        let confirmed = self.shared.relied.confirm(&self.domain).await;
+        // What was found before is in doubt from then on.
+        if let Err(error) = &confirmed {
+            self.shared.filling().failure.get_or_insert(error.again());
+        }
+        confirmed
     }
 
     /// Takes a blob that comes from outside: it is verified before it is put. For async callers.
@@ -201,11 +212,15 @@ impl Drop for Outcome<'_> {
 }
 
 async fn write(domain: &Domain, shared: &Shared, sealed: SealedPack) -> Result<()> {
+    if sealed.has_manifest() {
+        shared.relied.confirm(domain).await?;
+    }
     let SealedPack { table, parts, size_bytes } = sealed;
     domain.backend().put(&table.pack.key(domain.tenant()), parts).await?;
     metrics::counter!("galerie_store_packs_written_total").increment(1);
     metrics::counter!("galerie_store_pack_bytes_written_total").increment(size_bytes);
     let index = Arc::clone(domain.index());
+    shared.relied.add_written(table.pack);
     let table = blocking(move || index.add(&table, size_bytes).map(|()| table)).await?;
     let mut filling = shared.filling();
     filling.written_bytes += size_bytes;
@@ -236,7 +251,9 @@ impl BlobSink for DomainWriter {
         if self.shared.filling().pending.contains(id) {
             return Ok(true);
         }
-        self.domain.index().contains(id, &self.condemned)
+        let found = self.domain.index().find(id, &self.condemned)?;
+        found.into_iter().for_each(|pack| self.shared.relied.add(pack));
+        Ok(found.is_some())
     }
 
     fn put(&self, blob: StoredBlob) -> Result<()> {

@@ -1,7 +1,10 @@
 //! Marking: which stored blobs live images need. One bit for each blob of each pack, and one more for each whose list was
 //! walked.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,8 @@ pub(super) struct Marks {
     /// Manifests and segments that were walked. Being alive does not say so: ids ignore kinds, and a guest may hold the
     /// bytes of another image's segment as a chunk of its own. No bytes are both a manifest and a segment.
     walked: Bits,
+    /// Sound packs for whose sake a condemned pack's copy of a blob was not marked.
+    relied: HashSet<PackId>,
     missing_blobs: u64,
     elapsed_ms: u64,
 }
@@ -111,7 +116,7 @@ impl Marks {
             first_bit += u64::from(pack.blobs);
         }
         let (live, walked) = (Bits::none(first_bit), Bits::none(first_bit));
-        Self { packs: marked, live, walked, missing_blobs: 0, elapsed_ms: 0 }
+        Self { packs: marked, live, walked, relied: HashSet::new(), missing_blobs: 0, elapsed_ms: 0 }
     }
 
     async fn walk(
@@ -199,6 +204,10 @@ impl Marks {
             let Some(bit) = self.set(location) else { continue };
             first.get_or_insert(bit);
             if !condemned.contains(&location.pack) {
+                // They come last.
+                if locations.last().is_some_and(|last| condemned.contains(&last.pack)) {
+                    self.relied.insert(location.pack);
+                }
                 break;
             }
         }
@@ -220,6 +229,16 @@ impl Marks {
     pub(super) fn is_live(&self, pack: &PackId, slot: u32) -> bool {
         let pack = self.packs.get(pack).filter(|pack| slot < pack.blobs);
         pack.is_some_and(|pack| self.live.is_set(pack.first_bit + u64::from(slot)))
+    }
+
+    /// The sound packs that must be there for the marks to be right: what is alive in condemned ones is in them, too.
+    pub(super) fn relied(&self) -> &HashSet<PackId> {
+        &self.relied
+    }
+
+    /// Whether the pack was there when the marks were begun.
+    pub(super) fn knows(&self, pack: &PackId) -> bool {
+        self.packs.contains_key(pack)
     }
 
     /// Whether something is alive that only this pack, or other condemned ones, have.

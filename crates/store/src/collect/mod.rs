@@ -14,6 +14,9 @@
 //!
 //! Packs of which nothing is alive go first, without a byte being written: a full region must be able to empty itself.
 //!
+//! Listings may lag (`docs/design/store.md`, "Where listings lag"): a condemned pack is deleted only if its table was read
+//! or the backend says that it is gone, and only after the packs that keep its live blobs were asked for by name.
+//!
 //! Marks are two bits for each stored blob. A domain whose whole images cannot all be walked is left alone.
 
 mod copy_live;
@@ -28,7 +31,7 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CondemnedPacks, ManifestId, PackId, Result, TenantId, domain::Domain};
+use crate::{CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};
 use mark::Marks;
 
 /// What must stay in a domain.
@@ -108,7 +111,7 @@ pub struct CollectReport {
     pub missing_blobs: u64,
     /// Packs condemned in this run.
     pub condemned_packs: u64,
-    /// Condemned packs that a pin older than their condemnation keeps.
+    /// Condemned packs that a pin older than their condemnation keeps, or of which it is not known what is in them.
     pub waiting_packs: u64,
     /// What was copied out of condemned packs, as stored.
     pub copied_bytes: u64,
@@ -177,13 +180,18 @@ impl Collector {
         let condemned = ledger.condemned(&tenant).await?;
         let avoided: CondemnedPacks = condemned.iter().map(|condemned| condemned.pack).collect();
         self.domain.refresh().await?;
+        let named: Vec<PackId> = condemned.iter().map(|condemned| condemned.pack).collect();
+        let gone = self.domain.learn_unlisted(&named).await?;
         let packs = self.domain.packs();
         let roots = ledger.roots(&tenant).await?;
         let marks = Marks::make(&self.domain, &packs, &roots, &avoided, cancel).await?;
+        self.confirm(&marks).await?;
         let mut report = marks.report();
 
+        let is_known = |condemned: &Condemned| marks.knows(&condemned.pack) || gone.contains(&condemned.pack);
         let is_due = |condemned: &Condemned| oldest_pin.is_none_or(|pin| pin > condemned.sequence);
-        let (due, waiting): (Vec<Condemned>, Vec<Condemned>) = condemned.into_iter().partition(is_due);
+        let (due, waiting): (Vec<Condemned>, Vec<Condemned>) =
+            condemned.into_iter().partition(|one| is_due(one) && is_known(one));
         report.waiting_packs = waiting.len() as u64;
         let (needed, dead): (Vec<Condemned>, Vec<Condemned>) =
             due.into_iter().partition(|condemned| marks.needs(&condemned.pack));
@@ -191,6 +199,16 @@ impl Collector {
         self.empty(ledger, &marks, &needed, &avoided, now_ms, cancel, &mut report).await?;
         self.condemn(ledger, &tenant, &marks, &avoided, oldest_pin, &mut report).await?;
         Ok(report)
+    }
+
+    /// Makes sure that the packs are there for whose sake others may go.
+    async fn confirm(&self, marks: &Marks) -> Result<()> {
+        let gone = self.domain.gone(marks.relied().iter().copied().collect()).await?;
+        self.domain.index().remove(&gone);
+        match gone.first() {
+            None => Ok(()),
+            Some(pack) => Err(Error::Unavailable(format!("pack {pack}, which is listed, is gone; the next run knows"))),
+        }
     }
 
     async fn condemn(

@@ -153,10 +153,21 @@ impl Index {
     /// # Errors
     /// `Io`, `Corrupt` when a run cannot be read.
     pub fn contains(&self, id: &BlobId, condemned: &CondemnedPacks) -> Result<bool> {
-        let mut found = false;
+        Ok(self.find(id, condemned)?.is_some())
+    }
+
+    /// A pack that is not condemned and has the blob.
+    ///
+    /// # Errors
+    /// As [`Index::contains`].
+    pub(crate) fn find(&self, id: &BlobId, condemned: &CondemnedPacks) -> Result<Option<PackId>> {
+        let mut found = None;
         self.read().visit(id, &mut |location| {
-            found = !condemned.contains(&location.pack);
-            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if condemned.contains(&location.pack) {
+                return ControlFlow::Continue(());
+            }
+            found = Some(location.pack);
+            ControlFlow::Break(())
         })?;
         Ok(found)
     }
