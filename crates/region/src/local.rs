@@ -1,4 +1,4 @@
-//! A region on this machine: a store root with its packs and its staged uploads.
+//! A region that this machine serves: a store with its packs, and the uploads staged on a local disk.
 //!
 //! ```text
 //! ROOT/store.json            whose store this is
@@ -6,9 +6,11 @@
 //! ROOT/staging/              uploads that are not imported yet
 //! INDEX/                     this process's index; disposable
 //! ```
+//! The store may lie elsewhere, in a bucket; then only `staging/` is below the root.
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -20,7 +22,7 @@ use galerie_store::{
     BlobSource, ChunkCache, CollectReport, Collector, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
     Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId, PackId,
     RegionStore, StoreOptions, TenantId, VerifyOptions, VerifyReport,
-    backend::LocalBackend,
+    backend::{Backend, LocalBackend},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
     pack::PackTable,
 };
@@ -43,7 +45,7 @@ use crate::{
 pub struct LocalRegionOptions {
     /// The normalised name, such as `eastus`.
     pub name: String,
-    /// The store root; made when it does not exist.
+    /// The store root, and of a store elsewhere the folder for staged uploads; made when it does not exist.
     pub root: PathBuf,
     /// The catalogue that owns the store.
     pub catalogue_id: Uuid,
@@ -57,7 +59,7 @@ pub struct LocalRegionOptions {
     pub cache_bytes: u64,
 }
 
-/// A region whose store is a local directory.
+/// A region whose uploads are staged in a local directory, where its store may lie, too.
 pub struct LocalRegion {
     name: String,
     store: Arc<RegionStore>,
@@ -76,19 +78,31 @@ impl LocalRegion {
     /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
     /// `Io` and `Store(Io)` when it cannot be read or written.
     pub async fn open(options: LocalRegionOptions) -> Result<Self> {
-        let failed =
-            |what: &str| store_error(format!("open region {}: {what} {}", options.name, options.root.display()));
-        let backend = LocalBackend::open(&options.root).await.map_err(failed("root"))?;
+        let place = options.root.display().to_string();
+        let failed = store_error(format!("open region {}: root {place}", options.name));
+        let backend = LocalBackend::open(&options.root).await.map_err(failed)?;
+        Self::open_on(options, Arc::new(backend), place).await
+    }
+
+    /// Opens a region whose store lies elsewhere: in `backend`, which messages call `place`.
+    ///
+    /// # Errors
+    /// As [`LocalRegion::open`]; `Store(Unavailable)` when the store cannot be reached.
+    pub async fn open_on(
+        options: LocalRegionOptions,
+        backend: Arc<dyn Backend>,
+        place: impl Display + Send,
+    ) -> Result<Self> {
+        let failed = store_error(format!("open region {}: store {place}", options.name));
         let identity = Identity {
             catalogue_id: options.catalogue_id,
             region: options.name.clone(),
             expected_store_id: options.expected_store_id,
             epoch: options.epoch,
         };
-        let store =
-            RegionStore::open_or_create(Arc::new(backend), identity, &options.index_dir, StoreOptions::default())
-                .await
-                .map_err(failed("store"))?;
+        let store = RegionStore::open_or_create(backend, identity, &options.index_dir, StoreOptions::default())
+            .await
+            .map_err(failed)?;
         let staging = Staging::open(staging_directory(&options.root))?;
         Ok(Self {
             name: options.name,

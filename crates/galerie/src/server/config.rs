@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key optional, unknown keys refused. `docs/configuration.md` explains each.
 
+mod s3;
+
 use std::{
     collections::BTreeSet,
     fmt,
@@ -13,6 +15,7 @@ use galerie_arm::Location;
 use galerie_control::Database;
 use serde::Deserialize;
 
+pub(crate) use self::s3::{S3Config, StorePlace};
 use super::Error;
 
 /// Longer than any configuration.
@@ -65,6 +68,11 @@ pub(crate) struct RegionConfig {
     pub(crate) display_name: Option<String>,
     /// The store's directory; `DIR/regions/NAME` by default.
     pub(crate) path: Option<PathBuf>,
+    /// The bucket that the store lies in, in place of a directory.
+    pub(crate) store: Option<StorePlace>,
+    /// How that bucket is reached.
+    #[serde(default)]
+    pub(crate) s3: S3Config,
 }
 
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
@@ -127,6 +135,8 @@ impl Default for Config {
             name: RegionName(Location::normalise(name).expect("a region's name")),
             display_name: None,
             path: None,
+            store: None,
+            s3: S3Config::default(),
         };
         Self {
             hosts: Vec::new(),
@@ -165,7 +175,7 @@ impl Config {
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
         let files = [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file];
-        let paths = files.into_iter().chain(config.regions.iter_mut().map(|region| &mut region.path));
+        let paths = files.into_iter().chain(config.regions.iter_mut().flat_map(RegionConfig::files));
         for path in paths.flatten() {
             *path = folder.join(&*path);
         }
@@ -212,6 +222,15 @@ impl Config {
         for path in self.regions.iter().filter_map(|region| region.path.as_ref()) {
             if !paths.insert(path) {
                 return Err(format!("two regions cannot share the directory {}", path.display()));
+            }
+        }
+        let mut buckets = BTreeSet::new();
+        for region in &self.regions {
+            region.check()?;
+            if let Some(place) = &region.store
+                && !buckets.insert((&region.s3.endpoint, place))
+            {
+                return Err(format!("two regions cannot share the bucket and prefix {place}"));
             }
         }
         self.metrics_listen().map(|_| ())
@@ -320,6 +339,10 @@ mod tests {
         let region = in_file.split("### ").find(|part| part.starts_with("`[[regions]]`")).expect("a part of its own");
         let rows = region.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), keys("[[regions]]\nname = 'x'\nnone = 1"));
+        let bucket = in_file.split("### ").find(|part| part.starts_with("`[regions.s3]`")).expect("a part of its own");
+        let rows = bucket.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented = rows.map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(documented, keys("[[regions]]\nname = 'x'\n[regions.s3]\nnone = 1"));
     }
 
     #[test]
@@ -371,6 +394,17 @@ mod tests {
             name = "muc-1"
             display_name = "Werk München"
             path = "stores/muc"
+            [[regions]]
+            name = "muc-2"
+            store = "s3://images/muc"
+            [regions.s3]
+            endpoint = "https://minio.example.com:9000"
+            region = "muc"
+            path_style = true
+            ca_file = "minio.pem"
+            credentials_file = "minio.keys"
+            profile = "galerie"
+            instance_credentials = false
         "#;
         let config = Config::parse(text, Path::new("/etc/galerie")).unwrap();
         let hosts: Vec<_> = config.hosts.iter().map(|host| (host.name.as_str(), host.port)).collect();
@@ -385,6 +419,11 @@ mod tests {
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
         assert_eq!(config.metrics_listen(), Ok(MetricsListen::Asked("127.0.0.1:0".parse().unwrap())));
+        let bucket = config.regions[2].bucket().unwrap().expect("a bucket");
+        assert_eq!(bucket.place.to_string(), "s3://images/muc");
+        assert_eq!(bucket.ca_file.as_deref(), Some(Path::new("/etc/galerie/minio.pem")));
+        assert_eq!(format!("{:?}", bucket.credentials), "File(/etc/galerie/minio.keys, galerie)");
+        assert!(config.regions[1].bucket().unwrap().is_none());
     }
 
     #[test]
@@ -395,6 +434,14 @@ mod tests {
         check("[[regions]]\nname = 'East US'\n[[regions]]\nname = 'eastus'", "'eastus' is there twice");
         check("[[regions]]\nname = 'a'\npath='x'\n[[regions]]\nname = 'b'\npath='x'", "cannot share");
         check("[[regions]]\nname = 'a/b'", "'a/b' is not a region's name");
+        check("[[regions]]\nname = 'a'\nstore = '/srv/a'", "s3://BUCKET/PREFIX");
+        check("[[regions]]\nname = 'a'\npath = 'x'\nstore = 's3://images'", "either a path or a store");
+        check("[[regions]]\nname = 'a'\n[regions.s3]\nregion = 'x'", "has no store");
+        check("[[regions]]\nname = 'a'\nstore = 's3://images'\n[regions.s3]\nprofile = 'x'", "credentials_file");
+        check("[[regions]]\nname = 'a'\nstore = 's3://images'\n[regions.s3]\nsecret = 'x'", "unknown field `secret`");
+        let twice =
+            "[[regions]]\nname = 'a'\nstore = 's3://images/x'\n[[regions]]\nname = 'b'\nstore = 's3://images/x/'";
+        check(twice, "cannot share the bucket");
         check("certificate_file = 'x'", "come together");
         check("ca_file = 'x'", "which is missing");
         check("metrics_listen = 'here'", "or \"off\"");

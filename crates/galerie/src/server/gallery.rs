@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use galerie_arm::{ApiVersion, etag::Precondition};
 use galerie_control::{Caller, Control, ControlOptions, RequestContext, ServedRegion, StoreIdentities};
 use galerie_region::{LocalRegion, LocalRegionOptions, Region};
+use galerie_store::backend::s3;
 use uuid::Uuid;
 
 use super::{
@@ -37,9 +38,7 @@ impl Gallery {
         let mut served = Vec::with_capacity(config.regions.len());
         for region in &config.regions {
             let options = region_options(region, directory, &identities, cache_bytes);
-            let opened = LocalRegion::open(options)
-                .await
-                .map_err(|source| Error::Region { name: region.name.0.to_string(), source })?;
+            let opened = open_region(region, options).await?;
             let region_plane: Arc<dyn Region> = Arc::new(opened);
             served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
         }
@@ -71,6 +70,18 @@ impl Gallery {
             correlation_id: Uuid::new_v4(),
         })
     }
+}
+
+async fn open_region(region: &RegionConfig, options: LocalRegionOptions) -> Result<LocalRegion, Error> {
+    let failed = |source| Error::Region { name: region.name.0.to_string(), source };
+    let Some(bucket) = region.bucket().map_err(Error::Config)? else {
+        return LocalRegion::open(options).await.map_err(failed);
+    };
+    let place = bucket.place.to_string();
+    let backend = s3::bounded(bucket).map_err(|source| {
+        failed(galerie_region::Error::Store { action: format!("set up a client of {place}"), source })
+    })?;
+    LocalRegion::open_on(options, backend, place).await.map_err(failed)
 }
 
 fn region_options(
