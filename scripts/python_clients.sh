@@ -1,9 +1,10 @@
 # Python environments with the real clients, for the scripts beside this file (sourced, not run).
 #
-# Two, because az pins older Azure packages than a user of the SDKs gets today: target/venv/az has the Azure CLI,
-# target/venv/sdk the newest SDKs and pytest, which runs the suite. What they hold is pinned in tests/clients/.
+# Three, because az pins older Azure packages than a user of the SDKs gets today: target/venv/az has the Azure CLI,
+# target/venv/sdk the newest SDKs and pytest, which runs the suite, target/venv/s3 an object store to run it against. What
+# they hold is pinned in tests/clients/.
 
-install_python_clients() { # az sdk
+install_python_clients() { # az sdk s3
     local name
     for name in "$@"; do python_environment "$name" "$repo/tests/clients/requirements-$name.txt"; done
 }

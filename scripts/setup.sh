@@ -38,7 +38,7 @@ test)
     check_cargo
     install_debian_packages "${packages_run[@]}" "${packages_test[@]}"
     install_nextest
-    install_python_clients az sdk
+    install_python_clients az sdk s3
     ;;
 bench)
     check_cargo
