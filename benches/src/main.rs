@@ -23,6 +23,7 @@ mod machine;
 mod nbd;
 mod replicate;
 mod report;
+mod s3;
 mod scratch_store;
 mod server;
 mod server_process;
@@ -81,6 +82,8 @@ pub(crate) enum Measurement {
     Corpus,
     /// What moves when a patched version is replicated.
     Replicate,
+    /// Requests to an object store.
+    S3,
     /// Writing raw and VHD files from the store.
     Export,
     /// Serving disks: from a warm cache, from a cold one, and larger than the cache.
@@ -163,6 +166,7 @@ async fn measure(measurement: Measurement, bench: &Bench, report: &mut Report) -
         Measurement::Import => import::measure(bench, report).await,
         Measurement::Corpus => corpus::measure(bench, report).await,
         Measurement::Replicate => replicate::measure(bench, report).await,
+        Measurement::S3 => s3::measure(bench, report).await,
         Measurement::Export => export::measure(bench, report).await,
         Measurement::Nbd => nbd::measure(bench, report).await,
         Measurement::BootStorm => boot_storm::measure(bench, report).await,
