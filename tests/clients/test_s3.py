@@ -7,6 +7,7 @@ import time
 import pytest
 
 import disk_images
+import machine_credentials
 import s3_server
 import storage
 from disk_images import MIB
@@ -153,3 +154,23 @@ def test_keys_are_in_no_file_and_no_message(s3_region, tmp_path, object_store):
     process = without.spawn()
     assert process.wait(timeout=60) not in (0, 101)
     assert "AWS_SECRET_ACCESS_KEY" in without.log and "credentials_file" in without.log, without.log
+
+
+def test_keys_come_from_the_machine(object_store, tmp_path, raw_image):
+    """A container's credentials, as a platform hands them out; nothing else says with which keys."""
+    machine = machine_credentials.MachineCredentials(tmp_path)
+    server = configured(object_store, tmp_path, unique("machine-"))
+    with open(server._config, "a") as config:
+        config.write("instance_credentials = true\n")
+    server._environment = machine.environment
+    try:
+        server.start()
+        publish(server, raw_image, "machine/web/1.0.0", "westeurope")
+        assert_holds(server, "machine/web/1.0.0", raw_image, tmp_path)
+        assert server.stop() == 0
+    finally:
+        machine.stop()
+        if server.is_running:
+            server.kill()
+    assert machine.asked == [machine_credentials.TOKEN], "once, for as long as they are good"
+    assert "machine-secret" not in server.log
