@@ -117,12 +117,12 @@ impl Front {
 }
 
 fn operation(request: &Request<Incoming>) -> &'static str {
-    match request.method() {
-        &Method::GET if request.uri().query().is_some_and(|query| query.contains("list-type=")) => "list",
-        &Method::GET => "get",
-        &Method::HEAD => "head",
-        &Method::PUT => "put",
-        &Method::DELETE => "delete",
+    match *request.method() {
+        Method::GET if request.uri().query().is_some_and(|query| query.contains("list-type=")) => "list",
+        Method::GET => "get",
+        Method::HEAD => "head",
+        Method::PUT => "put",
+        Method::DELETE => "delete",
         _ => "other",
     }
 }

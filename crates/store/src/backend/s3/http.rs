@@ -110,13 +110,13 @@ impl Service {
 
     fn operation(&self, request: &HttpRequest) -> &'static str {
         let is_listing = || request.uri().query().is_some_and(|query| query.contains("list-type="));
-        match request.method() {
+        match *request.method() {
             _ if request.uri().host() != Some(&self.host) => "credentials",
-            &Method::GET if is_listing() => "list",
-            &Method::GET => "get",
-            &Method::HEAD => "head",
-            &Method::PUT => "put",
-            &Method::DELETE => "delete",
+            Method::GET if is_listing() => "list",
+            Method::GET => "get",
+            Method::HEAD => "head",
+            Method::PUT => "put",
+            Method::DELETE => "delete",
             _ => "other",
         }
     }
