@@ -250,7 +250,8 @@ impl Domain {
     }
 
     /// A writer of new packs. The caller has pinned what it will find here, *then* read which packs are condemned.
-    /// The index is refreshed first, so that no pack deleted before the call is deduplicated against.
+    /// The index is refreshed first, so that hardly a pack deleted before the call is deduplicated against; the writer makes
+    /// sure of it before it is done.
     ///
     /// # Errors
     /// As [`Domain::refresh`].
