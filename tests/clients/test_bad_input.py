@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobClient
 
 import disk_images
@@ -390,6 +391,49 @@ def test_a_full_disk_fails_the_version_and_space_mends_it(tmp_path, small_raw):
         assert mended["properties"]["provisioningState"] == "Succeeded"
         server.galerie("pull", "fullGallery/web/1.0.0", "-o", tmp_path / "west.raw", "--region", "westus")
         assert disk_images.sha256(tmp_path / "west.raw") == disk_images.sha256(small_raw)
+    finally:
+        server.stop()
+
+
+def test_a_region_below_its_watermark_takes_nothing_new_and_goes_on_by_itself(tmp_path, images, small_raw):
+    """On a volume that is really full: what is there is read, deleted and collected, and then there is room again."""
+    volume = tmp_path / "eastus"
+    volume.mkdir()
+    config = config_with_regions(tmp_path / "galerie.toml", {"eastus": volume})
+    config.write_text(config.read_text() + 'min_free_space = "24MiB"\n')
+    server = ServerInNamespace(tmp_path / "data", config=config, mounts={volume: "size=96m"}).start()
+    try:
+        server.galerie("publish", small_raw, "full/web/1.0.0", "--create", "--target-region", "eastus")
+        disk = f"{server.group('watermark')}/{COMPUTE}/disks/up"
+        size = 20 * MIB + VHD_FOOTER_BYTES
+        body = {"location": "eastus", "properties": {"creationData": {"createOption": "Upload", "uploadSizeBytes": size}}}
+        server.put(disk, body)
+        # It would try again.
+        blob = BlobClient.from_blob_url(server.grant(disk, "Write"), connection_verify=server.ca_file, retry_total=0)
+
+        # Somebody else fills the volume to its last byte.
+        server.in_namespace("sh", "-c", f"cat /dev/zero > '{volume}/filler' || true")
+        with pytest.raises(HttpResponseError) as refused:
+            blob.upload_page(b"x" * 512, offset=0, length=512)
+        assert refused.value.status_code == 507 and "min_free_space" in str(refused.value), refused.value
+        other = f"{disk.rsplit('/', 1)[0]}/other"
+        reply = server.request("PUT", other, body)
+        assert reply.status_code == 507 and "bytes are free and 25165824 are kept free" in reply.text, reply.text
+        assert "galerie store collect" in reply.text
+        server.galerie("pull", "full/web/1.0.0", "-o", tmp_path / "back.raw", "--region", "eastus")
+        assert disk_images.sha256(tmp_path / "back.raw") == disk_images.sha256(small_raw)
+        server.galerie("version", "delete", "full/web/1.0.0", "--yes")
+
+        def collected():
+            server.galerie("store", "collect", "--region", "eastus")
+            return json.loads(server.galerie("store", "stats", "-o", "json").stdout)[0]["report"]["packs"] == 0
+
+        # The readers' grace is a minute.
+        wait_until("the version's packs are collected from the full volume", collected)
+
+        server.in_namespace("rm", volume / "filler")
+        blob.upload_page(b"x" * 512, offset=0, length=512)
+        server.put(other, body)
     finally:
         server.stop()
 

@@ -29,6 +29,7 @@ use crate::{
     db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
     disk,
     operations::{self, Answer, NewOperation, OperationKind},
+    quota,
     request::{Accepted, OperationRef, RequestContext},
     resource::{
         Verb, action,
@@ -167,6 +168,9 @@ async fn begin(
 ) -> Result<BegunAccess, ArmError> {
     let wanted = wanted(&body)?;
     let row = find_idle(tx, id).await?;
+    if wanted.permission == Permission::Write {
+        quota::check_not_exceeded(tx, &row).await?;
+    }
     if let Some(grant) = db::grant::find_for_resource(tx, &row.key).await?
         && grant.expires_ms <= now_ms
     {
@@ -210,7 +214,12 @@ impl Control {
         let now_ms = self.now_ms();
         let begun = transact!(self.db(), |tx| -> Result<BegunAccess, ArmError> {
             authz::authorize(tx, &context.caller, action(resource_type, Verb::BeginGetAccess), id).await?;
-            begin(tx, context, id, resource_type, body.clone()?, now_ms).await
+            let begun = begin(tx, context, id, resource_type, body.clone()?, now_ms).await?;
+            if begun.upload_bytes.is_some() {
+                self.check_catalogue_space().await?;
+                self.check_region_space(&begun.row.location).await?;
+            }
+            Ok(begun)
         })?;
         self.wake();
         if let Some(length_bytes) = begun.upload_bytes {
@@ -231,7 +240,8 @@ impl Control {
     /// Ends access: every SAS is dead when this returns. What was uploaded becomes the disk's content.
     ///
     /// # Errors
-    /// Not there, not allowed, or another operation in progress. Ending what was not begun is fine, and does nothing
+    /// Not there, not allowed, or another operation in progress; 507 when the region has no room to import what was
+    /// uploaded, and then nothing has changed. Ending what was not begun is fine, and does nothing
     /// unless something was uploaded.
     pub async fn end_get_access(&self, context: &RequestContext, id: &ResourceId) -> Result<Accepted, ArmError> {
         let resource_type = accessible_type(context, id)?;
@@ -310,12 +320,14 @@ impl Control {
                 db::disk::set_state(tx, &row.key, DiskState::Unattached).await?;
             }
             None => {
+                self.check_region_space(&row.location).await?;
                 db::disk::set_state(tx, &row.key, DiskState::ActiveUpload).await?;
                 row.provisioning_state = ProvisioningState::Updating;
                 kind = OperationKind::ImportUpload;
             }
         }
         db::resource::update(tx, &row, previous).await?;
+        quota::settle(tx, &row).await?;
         let finished = kind == OperationKind::Immediate;
         let region = (!finished).then_some(row.location.as_str());
         let new = operation(&row, id, Verb::EndGetAccess, Answer::Empty);

@@ -21,7 +21,7 @@ use crate::{
     access::{Permission, letters, signed_text},
     control::Control,
     db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
-    source,
+    quota, source, space,
 };
 
 /// What a page's offset and length are multiples of.
@@ -59,6 +59,9 @@ pub enum BlobError {
     /// A disk of the region or of the catalogue is full; the text says which. 507 `InsufficientStorage`.
     #[error("{0}")]
     Full(String),
+    /// The owner holds more than its quota; the text has the numbers. 409 `QuotaExceeded`.
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// The region's file system takes no writes now; somebody must mend that. 503 `ServerBusy`.
     #[error("The region '{0}' cannot be written to.")]
     Unwritable(String),
@@ -80,6 +83,7 @@ impl BlobError {
             Self::InvalidPageRange(_) => (416, "InvalidPageRange"),
             Self::InvalidInput(_) => (400, "InvalidInput"),
             Self::Conflict(_) => (409, "InvalidOperation"),
+            Self::QuotaExceeded(_) => (409, "QuotaExceeded"),
             Self::Full(_) => (507, "InsufficientStorage"),
             Self::Unwritable(_) | Self::Busy(_) => (503, "ServerBusy"),
             Self::Internal(_) => (500, "InternalError"),
@@ -97,6 +101,9 @@ impl BlobError {
         if error.is_unwritable() {
             tracing::error!(region, error = &error as &dyn std::error::Error, "a region cannot be written to");
             return Self::Unwritable(region.to_owned());
+        }
+        if let galerie_region::Error::LowSpace(low) = error {
+            return space::low_in_region(region, low).into();
         }
         error.into()
     }
@@ -117,6 +124,9 @@ impl From<galerie_arm::ArmError> for BlobError {
         match error.status {
             503 => Self::Busy(error.message),
             507 => Self::Full(error.message),
+            _ if error.details.iter().any(|detail| detail.code == quota::QUOTA_EXCEEDED) => {
+                Self::QuotaExceeded(error.message)
+            }
             500.. => Self::internal("serve a blob", &error),
             403 | 404 => Self::InvalidInput(error.message),
             _ => Self::Conflict(error.message),
@@ -269,6 +279,7 @@ impl Blob {
     pub async fn write_pages(&self, offset_bytes: u64, bytes: Bytes) -> Result<(), BlobError> {
         let (upload, length_bytes) = self.staged()?;
         check_pages(offset_bytes, bytes.len() as u64, length_bytes)?;
+        self.check_quota().await?;
         self.begin_pages().await?;
         let written = self.region.write_pages(upload, offset_bytes, bytes).await;
         written.map_err(|error| BlobError::in_region(&self.row.location, error))?;
@@ -322,6 +333,11 @@ impl Blob {
         };
         let within = |range: Range<u64>| range.start.max(range_bytes.start)..range.end.min(range_bytes.end);
         Ok(all.into_iter().map(within).filter(|range| !range.is_empty()).collect())
+    }
+
+    /// Takes no more bytes for an owner who holds more than its quota; it was lowered.
+    pub(crate) async fn check_quota(&self) -> Result<(), BlobError> {
+        Ok(quota::check_not_exceeded(&mut *self.control.db().read().await?, &self.row).await?)
     }
 
     /// Pages take the place of what an upload of chunks committed: whoever comes last says what the disk is to be. That is

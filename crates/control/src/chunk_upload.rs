@@ -29,6 +29,7 @@ use crate::{
     blob::{Blob, BlobError},
     control::Control,
     db::{self, Connection, transact},
+    disk,
     pins::{Pinned, TakenPins},
     request::RequestContext,
     resource::{Verb, action},
@@ -218,7 +219,13 @@ impl Blob {
     /// # Errors
     /// `InvalidInput` for a blob that is not what it says or names what is not there; `Full`.
     pub async fn put_blobs(&self, blobs: Vec<StoredBlob>) -> Result<(), BlobError> {
+        self.check_quota().await?;
+        // Before the upload is asked: one whose pack could not be written takes nothing more.
+        self.control.check_region_space(&self.row.location).await?;
         let put = self.chunks().await?.upload.put(blobs).await;
+        if matches!(put, Err(galerie_region::Error::LowSpace(_) | galerie_region::Error::Full(_))) {
+            self.control.chunk_uploads().close(self.grant.id);
+        }
         put.map_err(|error| BlobError::in_region(&self.row.location, error))
     }
 
@@ -238,6 +245,7 @@ impl Blob {
         let open = self.chunks().await?;
         let imported = open.upload.finish(manifest).await;
         let imported = imported.map_err(|error| BlobError::in_region(&self.row.location, error))?;
+        self.check_fits(imported.virtual_size_bytes)?;
         transact!(self.control.db(), |tx| -> Result<(), BlobError> {
             let now_ms = self.control.now_ms();
             let grant = db::grant::find(tx, self.grant.id).await?.filter(|grant| grant.expires_ms > now_ms);
@@ -250,6 +258,17 @@ impl Blob {
         })?;
         self.control.chunk_uploads().close(self.grant.id);
         Ok(imported)
+    }
+
+    /// The disk was made, and its owner charged, for so many bytes; an image is not to bring more.
+    fn check_fits(&self, virtual_size_bytes: u64) -> Result<(), BlobError> {
+        let declared_bytes = self.length_bytes().saturating_sub(disk::VHD_FOOTER_BYTES);
+        if virtual_size_bytes <= declared_bytes {
+            return Ok(());
+        }
+        Err(BlobError::InvalidInput(format!(
+            "The disk was made for an image of at most {declared_bytes} bytes, and this one has {virtual_size_bytes}."
+        )))
     }
 
     /// What an earlier request committed, when the client asks for the same again because it missed the answer.

@@ -1,10 +1,18 @@
 //! The handle: the catalogue, the keys, the regions, and the workers that act on them.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex as SyncMutex, OnceLock, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use galerie_arm::{Location, Locations};
 use galerie_region::Region;
-use galerie_store::CollectorOptions;
+use galerie_store::{CollectorOptions, Watermark};
 use tokio::sync::{Mutex, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -48,6 +56,10 @@ pub struct WorkerTuning {
     pub collect_every: Duration,
     /// How long a pack outlives its last use, for readers on their way, in ms.
     pub collect_grace_ms: i64,
+    /// How fast each region's stored bytes are read again and checked; 0 for never.
+    pub scrub_rate_bytes_s: u64,
+    /// How long from the beginning of one reading of everything to the next.
+    pub scrub_period: Duration,
 }
 
 impl WorkerTuning {
@@ -66,6 +78,8 @@ impl Default for WorkerTuning {
             retry_failed_replicas_after_ms: 5 * 60 * 1000,
             collect_every: Duration::from_secs(3600),
             collect_grace_ms: CollectorOptions::default().readers_grace_ms,
+            scrub_rate_bytes_s: 8 << 20,
+            scrub_period: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
@@ -151,6 +165,11 @@ struct Inner {
     sole_use: Mutex<Option<SoleUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
+    catalogue_space: OnceLock<Watermark>,
+    /// When this process collects garbage next, by itself; 0 for never.
+    next_collection_ms: AtomicI64,
+    /// The volumes that were low at the last look.
+    low_on_space: SyncMutex<HashSet<String>>,
 }
 
 impl std::fmt::Debug for Control {
@@ -195,6 +214,9 @@ impl Control {
             sole_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
+            catalogue_space: OnceLock::new(),
+            next_collection_ms: AtomicI64::new(0),
+            low_on_space: SyncMutex::default(),
         })))
     }
 
@@ -298,6 +320,29 @@ impl Control {
 
     pub(crate) fn content_lists(&self) -> &Arc<crate::content::Lists> {
         &self.0.content_lists
+    }
+
+    pub(crate) fn catalogue_space(&self) -> &OnceLock<Watermark> {
+        &self.0.catalogue_space
+    }
+
+    /// When this process collects garbage next, by itself.
+    pub(crate) fn next_collection_ms(&self) -> Option<i64> {
+        Some(self.0.next_collection_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    /// From now on it is a period until the next collection.
+    pub(crate) fn count_down_to_collection(&self) {
+        let period_ms = i64::try_from(self.0.tuning.collect_every.as_millis()).unwrap_or(i64::MAX);
+        self.0.next_collection_ms.store(self.now_ms().saturating_add(period_ms), Ordering::Relaxed);
+    }
+
+    pub(crate) fn low_on_space(&self) -> HashSet<String> {
+        self.0.low_on_space.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_low_on_space(&self, low: HashSet<String>) {
+        *self.0.low_on_space.lock().unwrap_or_else(PoisonError::into_inner) = low;
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {

@@ -28,13 +28,16 @@ mod latest;
 mod managed_image;
 mod operations;
 mod pins;
+mod quota;
 mod reconcile;
 mod replication_status;
 mod resource;
 mod resource_group;
 mod snapshot;
 mod source;
+mod space;
 mod store_admin;
+mod store_space;
 #[cfg(test)]
 mod testing;
 
@@ -48,5 +51,6 @@ pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
 pub use keys::KeyError;
 pub use operations::{OperationResult, OperationView};
+pub use quota::{Limit, QuotaOf};
 pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;

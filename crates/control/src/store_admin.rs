@@ -10,7 +10,13 @@ use galerie_store::{
 };
 use serde_json::{Value, json};
 
-use crate::{Control, authz, db::disk_image, healing::HurtResource, reconcile::Ledger, request::RequestContext};
+use crate::{
+    Control, authz,
+    db::disk_image,
+    healing::HurtResource,
+    reconcile::{Ledger, scrub},
+    request::RequestContext,
+};
 
 /// Most damaged things that a report names; what is beyond is counted.
 const MOST_NAMED: usize = 1000;
@@ -23,7 +29,10 @@ impl Control {
     pub async fn store_stats(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
         let region = self.administered(ctx, region, "Galerie/stores/read")?;
         let stats = region.stats(ctx.caller.tenant).await.map_err(|error| failed(&*region, &error))?;
-        Ok(stats_document(&*region, &stats))
+        let mut document = stats_document(&*region, &stats);
+        document["space"] = self.space_document(&*region, ctx.caller.tenant).await?;
+        document["scrub"] = scrub::document(self, region.name(), ctx.caller.tenant).await?;
+        Ok(document)
     }
 
     /// Re-reads and checks everything that the tenant has in a region, and that every image there is complete. Images that
@@ -51,7 +60,7 @@ impl Control {
     pub async fn store_collect(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
         let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
         let report = self.collect(ctx, &*region, self.tuning().collector()).await?;
-        Ok(collect_document(&*region, &report))
+        self.collected(ctx, &*region, &report).await
     }
 
     /// As [`Control::store_collect`], for a process that has the data directory to itself and serves nobody: there is no
@@ -66,7 +75,19 @@ impl Control {
         if report.condemned_packs > 0 {
             report = report.followed_by(self.collect(ctx, &*region, options).await?);
         }
-        Ok(collect_document(&*region, &report))
+        self.collected(ctx, &*region, &report).await
+    }
+
+    /// What a collection did, and what is left to do.
+    async fn collected(
+        &self,
+        ctx: &RequestContext,
+        region: &dyn Region,
+        report: &CollectReport,
+    ) -> Result<Value, ArmError> {
+        let mut document = collect_document(region, report);
+        document["space"] = self.space_document(region, ctx.caller.tenant).await?;
+        Ok(document)
     }
 
     async fn collect(

@@ -19,8 +19,9 @@ use galerie_region::{
     UploadId, UploadRange,
 };
 use galerie_store::{
-    BlobSource, CollectReport, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress, DomainStats,
-    ImageReader, ImportProgress, ManifestId, PackId, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+    BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
+    DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space, SpaceSource,
+    VerifyReport, Watermark, inspect::ImageAnatomy, pack::PackTable,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -55,16 +56,33 @@ impl Clock for StillClock {
     }
 }
 
+/// What the tests' regions keep free.
+pub(crate) const LEAST_FREE_BYTES: u64 = 1000;
+
+/// Free space as a test says it is.
+#[derive(Debug, Clone)]
+pub(crate) struct FreeBytes(pub(crate) Arc<AtomicU64>);
+
+impl SpaceSource for FreeBytes {
+    fn space(&self) -> std::io::Result<Space> {
+        Ok(Space { total_bytes: u64::MAX, free_bytes: self.0.load(Ordering::SeqCst) })
+    }
+}
+
 /// A local region that fails, or waits, when a test says so.
 pub(crate) struct TestRegion {
     inner: LocalRegion,
     faults: Mutex<HashMap<&'static str, u64>>,
     panics: AtomicU64,
     gate: watch::Sender<bool>,
+    /// What is free, as far as the region knows; see [`TestRegion::set_free`].
+    free_bytes: FreeBytes,
     /// Copies begun.
     pub(crate) copies: AtomicU64,
     /// Collections begun.
     pub(crate) collections: AtomicU64,
+    /// Packs that were scrubbed.
+    pub(crate) scrubbed: AtomicU64,
     /// Copies that were told to stop.
     pub(crate) stopped: AtomicU64,
 }
@@ -73,6 +91,11 @@ impl TestRegion {
     /// The next `times` calls of `method` fail with a passing error.
     pub(crate) fn fail(&self, method: &'static str, times: u64) {
         self.faults.lock().unwrap().insert(method, times);
+    }
+
+    /// Has the region believe that so much is free. [`LEAST_FREE_BYTES`] are kept.
+    pub(crate) fn set_free(&self, bytes: u64) {
+        self.free_bytes.0.store(bytes, Ordering::SeqCst);
     }
 
     /// The next `times` collections panic.
@@ -116,6 +139,12 @@ impl Region for TestRegion {
     }
     fn store_id(&self) -> Uuid {
         self.inner.store_id()
+    }
+    async fn check_space(&self) -> RegionResult<()> {
+        self.inner.check_space().await
+    }
+    async fn space(&self) -> Option<(Space, u64)> {
+        self.inner.space().await
     }
     async fn create_upload(&self, upload: UploadId, size_bytes: u64) -> RegionResult<()> {
         self.inner.create_upload(upload, size_bytes).await
@@ -196,6 +225,15 @@ impl Region for TestRegion {
         assert!(left.is_err(), "on request");
         self.inner.collect(tenant, ledger, options, now_ms, cancel).await
     }
+    async fn survey(
+        &self,
+        tenant: Uuid,
+        ledger: &dyn CollectorLedger,
+        now_ms: i64,
+        cancel: CancellationToken,
+    ) -> RegionResult<CollectSurvey> {
+        self.inner.survey(tenant, ledger, now_ms, cancel).await
+    }
     async fn verify(
         &self,
         tenant: Uuid,
@@ -203,6 +241,20 @@ impl Region for TestRegion {
         cancel: CancellationToken,
     ) -> RegionResult<VerifyReport> {
         self.inner.verify(tenant, roots, cancel).await
+    }
+    async fn scrub_next(&self, tenant: Uuid, after: Option<PackId>) -> RegionResult<Option<ScrubbedPack>> {
+        self.fault("scrub_next")?;
+        let scrubbed = self.inner.scrub_next(tenant, after).await?;
+        self.scrubbed.fetch_add(u64::from(scrubbed.is_some()), Ordering::SeqCst);
+        Ok(scrubbed)
+    }
+    async fn find_missing(
+        &self,
+        tenant: Uuid,
+        roots: Vec<ManifestId>,
+        cancel: CancellationToken,
+    ) -> RegionResult<Vec<ManifestId>> {
+        self.inner.find_missing(tenant, roots, cancel).await
     }
     async fn stats(&self, tenant: Uuid) -> RegionResult<DomainStats> {
         self.inner.stats(tenant).await
@@ -238,15 +290,25 @@ impl World {
     pub(crate) async fn new() -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let clock = Arc::new(StillClock(AtomicI64::new(1_800_000_000_000)));
-        Self::open(directory, clock).await
+        Self::open(directory, clock, Self::tuning()).await
     }
 
     /// The same world as another process would find it.
     pub(crate) async fn reopen(&self) -> Self {
-        Self::open(self.directory.clone(), self.clock.clone()).await
+        self.reopen_with(Self::tuning()).await
     }
 
-    async fn open(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>) -> Self {
+    /// As [`World::reopen`], tuned.
+    pub(crate) async fn reopen_with(&self, tuning: WorkerTuning) -> Self {
+        Self::open(self.directory.clone(), self.clock.clone(), tuning).await
+    }
+
+    /// Workers that look often, and nobody who scrubs: a test that damages something wants to find it.
+    pub(crate) fn tuning() -> WorkerTuning {
+        WorkerTuning { poll_every: Duration::from_millis(20), scrub_rate_bytes_s: 0, ..WorkerTuning::default() }
+    }
+
+    async fn open(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>, tuning: WorkerTuning) -> Self {
         let database = database(directory.path()).await;
         let identities = StoreIdentities::read(&database).await.expect("a catalogue");
         let mut regions = HashMap::new();
@@ -259,7 +321,7 @@ impl World {
             master_key_file: directory.path().join("master.key"),
             regions: REGIONS.iter().map(served).collect(),
             clock: clock.clone(),
-            tuning: WorkerTuning { poll_every: Duration::from_millis(20), ..WorkerTuning::default() },
+            tuning,
         })
         .await
         .expect("a catalogue that opens");
@@ -394,7 +456,9 @@ pub(crate) fn upload_body() -> Value {
 async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities, name: &'static str) -> TestRegion {
     let known = identities.region_stores.get(name);
     let path = |kind: &str| -> PathBuf { directory.path().join(kind).join(name) };
-    let inner = LocalRegion::open(LocalRegionOptions {
+    let free_bytes = FreeBytes(Arc::new(AtomicU64::new(u64::MAX)));
+    let keep = MinFreeSpace { bytes: Some(LEAST_FREE_BYTES), percent: None };
+    let options = LocalRegionOptions {
         name: name.to_owned(),
         root: path("regions"),
         catalogue_id: identities.catalogue_id,
@@ -403,12 +467,12 @@ async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities
         // Two processes do not share an index.
         index_dir: path("index").join(Uuid::new_v4().to_string()),
         cache_bytes: 1 << 20,
-    })
-    .await
-    .expect("a region that opens");
+    };
+    let space = Watermark::new(keep, free_bytes.clone());
+    let inner = LocalRegion::open_with_space(options, space).await.expect("a region that opens");
     let (faults, panics, gate) = (Mutex::default(), AtomicU64::new(0), watch::Sender::new(true));
-    let [copies, collections, stopped] = [const { AtomicU64::new(0) }; 3];
-    TestRegion { inner, faults, panics, gate, copies, collections, stopped }
+    let [copies, collections, scrubbed, stopped] = [const { AtomicU64::new(0) }; 4];
+    TestRegion { inner, faults, panics, gate, free_bytes, copies, collections, scrubbed, stopped }
 }
 
 /// The footer of a fixed VHD (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format").

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use galerie_store::LowSpace;
+
 /// What went wrong in a region.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +20,9 @@ pub enum Error {
     /// The region's disk is full. Passing: space may be freed.
     #[error("no space left in the region while {0}")]
     Full(String),
+    /// The region's volume has less room than is kept free. Passing; what is asked for again when there is room works.
+    #[error(transparent)]
+    LowSpace(LowSpace),
     /// Too much is under way. Passing.
     #[error("{0}")]
     Busy(String),
@@ -51,7 +56,7 @@ impl Error {
     /// Whether trying the same again later may succeed.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Full(_) | Self::Busy(_) | Self::Io { .. } => true,
+            Self::Full(_) | Self::LowSpace(_) | Self::Busy(_) | Self::Io { .. } => true,
             Self::Store { source, .. } => {
                 !matches!(source, galerie_store::Error::Invalid(_) | galerie_store::Error::Foreign(_))
             }
@@ -76,6 +81,7 @@ pub(crate) fn store_error(action: impl Into<String>) -> impl Fn(galerie_store::E
     let action = action.into();
     move |source| match source {
         galerie_store::Error::Full { .. } => Error::Full(action.clone()),
+        galerie_store::Error::LowSpace(low) => Error::LowSpace(low),
         galerie_store::Error::Cancelled => Error::Cancelled,
         source => Error::Store { action: action.clone(), source },
     }

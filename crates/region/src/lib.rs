@@ -14,6 +14,8 @@ pub mod staging;
 pub mod upload;
 mod upload_memory;
 
+pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
+
 pub use error::{Error, Result};
 pub use local::{LocalRegion, LocalRegionOptions};
 pub use region::{ChunkUpload, Imported, Region};

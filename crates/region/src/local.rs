@@ -19,9 +19,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_disk::{formats, formats::Format};
 use galerie_store::{
-    BlobSource, ChunkCache, CollectReport, Collector, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
-    Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId, PackId,
-    RegionStore, StoreOptions, TenantId, VerifyOptions, VerifyReport,
+    BlobSource, ChunkCache, CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, CondemnedPacks,
+    CopyProgress, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId,
+    PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport, Watermark,
     backend::{Backend, LocalBackend},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
     pack::PackTable,
@@ -67,6 +67,7 @@ pub struct LocalRegion {
     cache: Arc<ChunkCache>,
     readers: OpenReaders,
     upload_memory: Arc<UploadMemory>,
+    space: Watermark,
     /// One collector for each tenant, and one run of it at a time.
     collectors: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Collector>>>>,
 }
@@ -78,13 +79,22 @@ impl LocalRegion {
     /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
     /// `Io` and `Store(Io)` when it cannot be read or written.
     pub async fn open(options: LocalRegionOptions) -> Result<Self> {
+        Self::open_with_space(options, Watermark::none()).await
+    }
+
+    /// As [`LocalRegion::open`]; new work leaves free what `space` says.
+    ///
+    /// # Errors
+    /// As [`LocalRegion::open`].
+    pub async fn open_with_space(options: LocalRegionOptions, space: Watermark) -> Result<Self> {
         let place = options.root.display().to_string();
         let failed = store_error(format!("open region {}: root {place}", options.name));
         let backend = LocalBackend::open(&options.root).await.map_err(failed)?;
-        Self::open_on(options, Arc::new(backend), place).await
+        Self::open_store(options, Arc::new(backend), place, [space.clone(), space]).await
     }
 
-    /// Opens a region whose store lies elsewhere: in `backend`, which messages call `place`.
+    /// Opens a region whose store lies elsewhere: in `backend`, which messages call `place`. `space` is that of the root, where
+    /// uploads are staged.
     ///
     /// # Errors
     /// As [`LocalRegion::open`]; `Store(Unavailable)` when the store cannot be reached.
@@ -92,6 +102,17 @@ impl LocalRegion {
         options: LocalRegionOptions,
         backend: Arc<dyn Backend>,
         place: impl Display + Send,
+        space: Watermark,
+    ) -> Result<Self> {
+        Self::open_store(options, backend, place, [Watermark::none(), space]).await
+    }
+
+    /// Opens the store, with what is to stay free where it lies and where uploads are staged.
+    async fn open_store(
+        options: LocalRegionOptions,
+        backend: Arc<dyn Backend>,
+        place: impl Display + Send,
+        [store_space, space]: [Watermark; 2],
     ) -> Result<Self> {
         let failed = store_error(format!("open region {}: store {place}", options.name));
         let identity = Identity {
@@ -100,7 +121,8 @@ impl LocalRegion {
             expected_store_id: options.expected_store_id,
             epoch: options.epoch,
         };
-        let store = RegionStore::open_or_create(backend, identity, &options.index_dir, StoreOptions::default())
+        let store_options = StoreOptions { space: store_space, ..StoreOptions::default() };
+        let store = RegionStore::open_or_create(backend, identity, &options.index_dir, store_options)
             .await
             .map_err(failed)?;
         let staging = Staging::open(staging_directory(&options.root))?;
@@ -111,6 +133,7 @@ impl LocalRegion {
             cache: ChunkCache::new(options.cache_bytes),
             readers: OpenReaders::default(),
             upload_memory: Arc::default(),
+            space,
             collectors: Mutex::default(),
         })
     }
@@ -118,6 +141,20 @@ impl LocalRegion {
     async fn domain(&self, tenant: Uuid) -> Result<Arc<Domain>> {
         let tenant: TenantId = tenant.to_string().parse().expect("a UUID is a tenant id");
         self.store.domain(&tenant).await.map_err(store_error(format!("open tenant {tenant} in {}", self.name)))
+    }
+
+    /// Refuses new work while the volume has less room than is kept free.
+    async fn admit(&self, more_bytes: u64) -> Result<()> {
+        let space = self.space.clone();
+        blocking("ask for free space", move || space.admit(more_bytes).map_err(Error::LowSpace)).await
+    }
+
+    /// The tenant's collector.
+    async fn collector(&self, tenant: Uuid) -> Result<Arc<tokio::sync::Mutex<Collector>>> {
+        let domain = self.domain(tenant).await?;
+        let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(tokio::sync::Mutex::new(Collector::new(domain, CollectorOptions::default())));
+        Ok(collectors.entry(tenant).or_insert_with(new).clone())
     }
 
     async fn import(
@@ -146,11 +183,21 @@ impl Region for LocalRegion {
         self.store.store_id()
     }
 
+    async fn check_space(&self) -> Result<()> {
+        self.admit(0).await
+    }
+
+    async fn space(&self) -> Option<(Space, u64)> {
+        let space = self.space.clone();
+        blocking("ask for free space", move || Ok(space.look())).await.ok().flatten()
+    }
+
     async fn create_upload(&self, upload: UploadId, size_bytes: u64) -> Result<()> {
         self.staging.create(upload, size_bytes).await
     }
 
     async fn write_pages(&self, upload: UploadId, offset_bytes: u64, bytes: Bytes) -> Result<()> {
+        self.admit(bytes.len() as u64).await?;
         self.staging.write(upload, offset_bytes, bytes).await
     }
 
@@ -244,21 +291,45 @@ impl Region for LocalRegion {
         now_ms: i64,
         cancel: CancellationToken,
     ) -> Result<CollectReport> {
-        let domain = self.domain(tenant).await?;
-        let collector = {
-            let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(tokio::sync::Mutex::new(Collector::new(domain, options)));
-            collectors.entry(tenant).or_insert_with(new).clone()
-        };
+        let collector = self.collector(tenant).await?;
         let mut collector = collector.lock().await;
         collector.set_options(options);
         collector.run(ledger, now_ms, &cancel).await.map_err(store_error(format!("collect garbage in {}", self.name)))
+    }
+
+    async fn survey(
+        &self,
+        tenant: Uuid,
+        ledger: &dyn CollectorLedger,
+        now_ms: i64,
+        cancel: CancellationToken,
+    ) -> Result<CollectSurvey> {
+        let collector = self.collector(tenant).await?;
+        let collector = collector.lock().await;
+        collector.survey(ledger, now_ms, &cancel).await.map_err(store_error(format!("survey {}", self.name)))
     }
 
     async fn verify(&self, tenant: Uuid, roots: Vec<ManifestId>, cancel: CancellationToken) -> Result<VerifyReport> {
         let domain = self.domain(tenant).await?;
         let options = VerifyOptions { quarantine: true, roots };
         galerie_store::verify(&domain, &options, &cancel).await.map_err(store_error(format!("verify {}", self.name)))
+    }
+
+    async fn scrub_next(&self, tenant: Uuid, after: Option<PackId>) -> Result<Option<ScrubbedPack>> {
+        let domain = self.domain(tenant).await?;
+        galerie_store::scrub_next(&domain, after).await.map_err(store_error(format!("scrub {}", self.name)))
+    }
+
+    async fn find_missing(
+        &self,
+        tenant: Uuid,
+        roots: Vec<ManifestId>,
+        cancel: CancellationToken,
+    ) -> Result<Vec<ManifestId>> {
+        let domain = self.domain(tenant).await?;
+        galerie_store::verify::find_missing(&domain, &roots, &cancel)
+            .await
+            .map_err(store_error(format!("walk the images of {}", self.name)))
     }
 
     async fn stats(&self, tenant: Uuid) -> Result<DomainStats> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
-    BlobSource, CollectReport, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress, DomainStats,
-    ImageReader, ImportProgress, ManifestId, PackId, StoredBlob, VerifyReport, inspect::ImageAnatomy, pack::PackTable,
+    BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
+    DomainStats, ImageReader, ImportProgress, ManifestId, PackId, ScrubbedPack, Space, StoredBlob, VerifyReport,
+    inspect::ImageAnatomy, pack::PackTable,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -34,6 +35,16 @@ pub trait Region: Send + Sync {
 
     /// The id of the region's store, as written in its root.
     fn store_id(&self) -> Uuid;
+
+    /// Whether the region takes new work: `LowSpace` while its volume has less room than is kept free. A store without a
+    /// volume of its own always does.
+    async fn check_space(&self) -> Result<()> {
+        Ok(())
+    }
+    /// The region's volume, and how much of it is kept free; `None` when it has none, or nobody knows.
+    async fn space(&self) -> Option<(Space, u64)> {
+        None
+    }
 
     /// Makes room for an upload of `size_bytes`; unwritten pages read as zeros. Does nothing when it exists.
     async fn create_upload(&self, upload: UploadId, size_bytes: u64) -> Result<()>;
@@ -101,9 +112,27 @@ pub trait Region: Send + Sync {
         now_ms: i64,
         cancel: CancellationToken,
     ) -> Result<CollectReport>;
+    /// What a collection would find now, without doing anything.
+    async fn survey(
+        &self,
+        tenant: Uuid,
+        ledger: &dyn CollectorLedger,
+        now_ms: i64,
+        cancel: CancellationToken,
+    ) -> Result<CollectSurvey>;
     /// Re-reads and checks everything stored for a tenant, and that `roots` are complete. Damage is in the report, and
     /// no longer served.
     async fn verify(&self, tenant: Uuid, roots: Vec<ManifestId>, cancel: CancellationToken) -> Result<VerifyReport>;
+    /// Re-reads and checks the first pack after `after`, in an order that stays; `None` when there is none. Damage is in the
+    /// answer, and no longer served.
+    async fn scrub_next(&self, tenant: Uuid, after: Option<PackId>) -> Result<Option<ScrubbedPack>>;
+    /// Which of these images lack something here.
+    async fn find_missing(
+        &self,
+        tenant: Uuid,
+        roots: Vec<ManifestId>,
+        cancel: CancellationToken,
+    ) -> Result<Vec<ManifestId>>;
     /// Sizes and counts.
     async fn stats(&self, tenant: Uuid) -> Result<DomainStats>;
     /// A pack's table.

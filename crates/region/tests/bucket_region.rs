@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use galerie_region::{Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId};
+use galerie_region::{Watermark, Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId};
 use galerie_store::{
     BlobSource, CondemnedPacks, ManifestId,
     backend::{S3Credentials, S3Options, S3Retries, s3},
@@ -41,7 +41,7 @@ async fn bucket_region(server: &S3Server, root: &Path, name: &str) -> Result<Loc
         credentials,
         retries: S3Retries { first_pause: pause, longest_pause: pause * 20, ..S3Retries::default() },
     };
-    LocalRegion::open_on(options(root, name), s3::bounded(bucket).expect("a client"), PLACE).await
+    LocalRegion::open_on(options(root, name), s3::bounded(bucket).expect("a client"), PLACE, Watermark::none()).await
 }
 
 /// A fixed VHD of noise and zeros, by the writer of exports.

@@ -28,6 +28,7 @@ use crate::{
     index::{Index, IndexStats, IndexedPack, Location},
     pack::{PackEntry, PackId, PackTable, blob_at, packs_prefix, read_table},
     region_store::StoreOptions,
+    space::Watermark,
     writer::DomainWriter,
 };
 
@@ -254,10 +255,19 @@ impl Domain {
     /// sure of it before it is done.
     ///
     /// # Errors
-    /// As [`Domain::refresh`].
+    /// As [`Domain::refresh`]; `LowSpace`, here or at any pack, when the volume has less room than is kept free.
     pub async fn writer(self: &Arc<Self>, condemned: CondemnedPacks) -> Result<Arc<DomainWriter>> {
+        let space = self.options.space.clone();
+        let looked = space.clone();
+        blocking(move || looked.admit(0).map_err(Error::LowSpace)).await?;
         self.refresh().await?;
-        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned)))
+        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, space)))
+    }
+
+    /// A writer for the collector: it writes little to free much, and so below the watermark, too.
+    pub(crate) async fn collectors_writer(self: &Arc<Self>, condemned: CondemnedPacks) -> Result<Arc<DomainWriter>> {
+        self.refresh().await?;
+        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, Watermark::none())))
     }
 
     /// A manifest, verified.

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use crate::space::LowSpace;
+
 /// What went wrong in a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +29,9 @@ pub enum Error {
         /// What was being done.
         action: String,
     },
+    /// Less is free than is kept free. It passes when there is room.
+    #[error(transparent)]
+    LowSpace(LowSpace),
     /// The store cannot be reached now. Retry later.
     #[error("{0}")]
     Unavailable(String),
@@ -80,6 +85,7 @@ impl Error {
             Self::Foreign(why) => Self::Foreign(why.clone()),
             Self::Full { action } => Self::Full { action: action.clone() },
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::LowSpace(low) => Self::LowSpace(*low),
             Self::Cancelled => Self::Cancelled,
             Self::Io { action, source } => {
                 let source = match source.raw_os_error() {

@@ -27,7 +27,9 @@ pub mod pack;
 mod presence;
 pub mod reader;
 pub mod region_store;
+pub mod scrub;
 pub mod segment;
+pub mod space;
 pub mod tenant;
 pub mod verify;
 mod wire;
@@ -35,7 +37,9 @@ pub mod writer;
 
 pub use blob::{BlobKind, BlobSink, BlobSource, Codec, StoredBlob};
 pub use cache::ChunkCache;
-pub use collect::{CollectReport, Collector, CollectorLedger, CollectorOptions, Condemned, Roots};
+pub use collect::{
+    CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, Condemned, PackSum, Roots,
+};
 pub use copy::{CopyProgress, pull};
 pub use domain::{Domain, DomainStats};
 pub use error::{Error, Result};
@@ -46,7 +50,9 @@ pub use manifest::Manifest;
 pub use pack::{CondemnedPacks, PackId};
 pub use reader::{ImageReader, Part};
 pub use region_store::{Identity, RegionStore, StoreOptions};
+pub use scrub::{ScrubbedPack, scrub_next};
 pub use segment::{Segment, SegmentEntry};
+pub use space::{LowSpace, MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 pub use tenant::TenantId;
 pub use verify::{VerifyOptions, VerifyReport, verify};
 pub use writer::DomainWriter;

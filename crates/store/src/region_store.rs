@@ -24,6 +24,7 @@ use crate::{
     domain::Domain,
     index,
     pack::PACK_MAX_BYTES,
+    space::Watermark,
 };
 
 /// The version of everything in a store that this program reads and writes.
@@ -56,11 +57,18 @@ pub struct StoreOptions {
     pub packs_in_flight_max: usize,
     /// How many index entries are kept in memory; `None` for the default.
     pub index_recent_entries_max: Option<usize>,
+    /// What new work leaves free on the store's volume.
+    pub space: Watermark,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { pack_size_bytes: PACK_MAX_BYTES, packs_in_flight_max: 1, index_recent_entries_max: None }
+        Self {
+            pack_size_bytes: PACK_MAX_BYTES,
+            packs_in_flight_max: 1,
+            index_recent_entries_max: None,
+            space: Watermark::none(),
+        }
     }
 }
 

@@ -67,13 +67,14 @@ impl VerifyReport {
     }
 }
 
-struct CheckedPack {
+/// A pack, checked.
+pub(crate) struct CheckedPack {
     pack: PackId,
-    blobs: u64,
+    pub(crate) blobs: u64,
     read_bytes: u64,
     /// Why it cannot be read as a whole.
-    complaint: Option<String>,
-    damaged: Vec<DamagedBlob>,
+    pub(crate) complaint: Option<String>,
+    pub(crate) damaged: Vec<DamagedBlob>,
 }
 
 /// Verifies a domain.
@@ -131,7 +132,10 @@ async fn check_named(domain: &Domain, pack: IndexedPack) -> (PackId, Result<Chec
 }
 
 /// Checks a pack's blobs. Damage is what fails each time: a blob that is wrong at first is read again.
-async fn check_pack(domain: &Domain, IndexedPack { pack, size_bytes, .. }: IndexedPack) -> Result<CheckedPack> {
+pub(crate) async fn check_pack(
+    domain: &Domain,
+    IndexedPack { pack, size_bytes, .. }: IndexedPack,
+) -> Result<CheckedPack> {
     let mut checked = CheckedPack { pack, blobs: 0, read_bytes: size_bytes, complaint: None, damaged: Vec::new() };
     let suspects = match check_whole(domain, pack).await {
         Ok((blobs, suspects)) => {
@@ -170,6 +174,30 @@ fn check_blobs(pack: PackId, bytes: &Bytes) -> Result<(u64, Vec<PackEntry>)> {
     let blobs = table.entries.len() as u64;
     let is_wrong = |entry: &PackEntry| blob_at(bytes, 0, entry).and_then(|blob| blob.decode()).is_err();
     Ok((blobs, table.entries.into_iter().filter(is_wrong).collect()))
+}
+
+/// Which of these images lack something.
+///
+/// # Errors
+/// `Io`, `Unavailable`, `Cancelled`.
+pub async fn find_missing(
+    domain: &Arc<Domain>,
+    roots: &[ManifestId],
+    cancel: &CancellationToken,
+) -> Result<Vec<ManifestId>> {
+    domain.refresh().await?;
+    let mut damaged = Vec::new();
+    for root in roots {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut report = VerifyReport::default();
+        walk(domain, *root, &mut report).await?;
+        if !report.missing_blobs.is_empty() {
+            damaged.push(*root);
+        }
+    }
+    Ok(damaged)
 }
 
 /// Adds what an image needs and does not have.

@@ -24,6 +24,7 @@ use crate::{
     domain::Domain,
     pack::{PACK_MAX_BYTES, PackBuilder, PackId, SealedPack},
     presence::ReliedPacks,
+    space::Watermark,
 };
 
 /// Writes blobs into new packs of a domain. Cheap to share: many threads may put at once.
@@ -44,6 +45,8 @@ struct Shared {
     turn: watch::Sender<u64>,
     /// The packs in which blobs were found.
     relied: ReliedPacks,
+    /// What must stay free when a pack is written.
+    space: Watermark,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,7 @@ struct Filling {
 type Begun = oneshot::Receiver<()>;
 
 impl DomainWriter {
-    pub(crate) fn new(domain: Arc<Domain>, condemned: CondemnedPacks) -> Self {
+    pub(crate) fn new(domain: Arc<Domain>, condemned: CondemnedPacks, space: Watermark) -> Self {
         let in_flight_max = u32::try_from(domain.options().packs_in_flight_max.max(1)).unwrap_or(1);
         let filling = Filling {
             pack: PackBuilder::new(PackId::random()),
@@ -74,6 +77,7 @@ impl DomainWriter {
             in_flight: Semaphore::new(in_flight_max as usize),
             turn: watch::Sender::new(0),
             relied: ReliedPacks::default(),
+            space,
         };
         Self { domain, condemned, shared: Arc::new(shared), handle: Handle::current(), in_flight_max }
     }
@@ -216,6 +220,8 @@ async fn write(domain: &Domain, shared: &Shared, sealed: SealedPack) -> Result<(
         shared.relied.confirm(domain).await?;
     }
     let SealedPack { table, parts, size_bytes } = sealed;
+    let space = shared.space.clone();
+    blocking(move || space.admit(size_bytes).map_err(Error::LowSpace)).await?;
     domain.backend().put(&table.pack.key(domain.tenant()), parts).await?;
     metrics::counter!("galerie_store_packs_written_total").increment(1);
     metrics::counter!("galerie_store_pack_bytes_written_total").increment(size_bytes);

@@ -17,6 +17,7 @@ mod image_version;
 mod managed_image;
 mod operation;
 mod provider;
+mod quota;
 mod resource_group;
 mod resources;
 pub(crate) mod response;

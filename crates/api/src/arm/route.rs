@@ -3,8 +3,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, call::Call, compute, feature, operation, provider, resource_group, resources, store_admin, subscription,
-    unsupported,
+    Answer, call::Call, compute, feature, operation, provider, quota, resource_group, resources, store_admin,
+    subscription, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
@@ -21,6 +21,7 @@ pub(super) async fn route(call: Call) -> Answer {
         ["tenants"] => subscription::tenants(call).await,
         ["subscriptions"] => subscription::list(call).await,
         ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
+        ["galerie", "quota", action] => quota::act(call, action).await,
         ["subscriptions", _, ref rest @ ..] => in_subscription(call, rest).await,
         ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
         _ => Err(ArmError::path_not_found(&call.path()).into()),

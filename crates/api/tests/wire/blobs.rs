@@ -243,3 +243,37 @@ async fn ending_access_kills_the_sas_at_once_and_reading_may_not_write() {
     let dead = gallery.blob(Method::GET, &sas, "", &[], Bytes::new()).await;
     assert_eq!((dead.status, dead.header("x-ms-error-code")), (403, Some("AuthenticationFailed")));
 }
+
+#[tokio::test]
+async fn an_exceeded_quota_is_told_in_each_protocols_form() {
+    let gallery = Gallery::start().await;
+    let sas = upload(&gallery).await;
+    let set = async |limit: u64| {
+        let path = format!("/galerie/quota/set?subscription={}&bytes={limit}", gallery.subscription);
+        gallery.post(&path, None).await.expect(200).json()
+    };
+    let shown = set(FILE_BYTES as u64 - 1).await;
+    assert_eq!(shown["bytes"]["used"], FILE_BYTES as u64);
+    let headers = [("x-ms-page-write", "update"), ("x-ms-range", "bytes=0-511")];
+    let refused = gallery.blob(Method::PUT, &sas, "comp=page", &headers, page(1, 1)).await;
+    assert_eq!((refused.status, refused.header("x-ms-error-code")), (409, Some("QuotaExceeded")), "{refused}");
+    let text = String::from_utf8_lossy(&refused.body).into_owned();
+    for part in ["<Code>QuotaExceeded</Code>", &format!("Current Usage: {FILE_BYTES}"), "galerie quota set"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let clear = [("x-ms-page-write", "clear"), ("x-ms-range", "bytes=0-511")];
+    let _ = gallery.blob(Method::PUT, &sas, "comp=page", &clear, Bytes::new()).await.expect(201);
+    let path = "{s}/resourceGroups/rg/providers/Microsoft.Compute/disks/more?api-version=2025-01-02";
+    let body = serde_json::json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
+    let refused = gallery.put(path, body.clone()).await.expect(409).json();
+    assert_eq!(refused["error"]["code"], "OperationNotAllowed", "{refused}");
+    assert_eq!(refused["error"]["details"][0]["code"], "QuotaExceeded", "{refused}");
+    set(FILE_BYTES as u64 + (1 << 30)).await;
+    let _ = gallery.blob(Method::PUT, &sas, "comp=page", &headers, page(1, 1)).await.expect(201);
+    gallery.succeeded(&gallery.put(path, body).await).await;
+    for bad in ["", "?subscription=x", "?tenant=t&subscription=s", "?bytes=-1&subscription={s}"] {
+        let path = format!("/galerie/quota/set{}", bad.replace("{s}", &gallery.subscription.to_string()));
+        assert_eq!(gallery.post(&path, None).await.status, 400, "{bad}");
+    }
+}

@@ -16,12 +16,14 @@ pub(crate) mod grant;
 pub(crate) mod image_version;
 pub(crate) mod operation;
 pub(crate) mod pin;
+pub(crate) mod quota;
 pub(crate) mod region_store;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resource_group;
 mod row;
 mod schema;
+pub(crate) mod scrub;
 pub(crate) mod service_principal;
 pub(crate) mod setting;
 pub(crate) mod subscription;
@@ -187,10 +189,12 @@ pub(crate) mod tests {
             image_version::STATEMENTS,
             operation::STATEMENTS,
             pin::STATEMENTS,
+            quota::STATEMENTS,
             region_store::STATEMENTS,
             replica::STATEMENTS,
             resource::STATEMENTS,
             resource_group::STATEMENTS,
+            scrub::STATEMENTS,
             service_principal::STATEMENTS,
             setting::STATEMENTS,
             subscription::STATEMENTS,

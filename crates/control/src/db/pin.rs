@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Connection, Result,
-    row::{self, bigint},
+    row::{self, Columns, Row, bigint},
     statement::query,
 };
 
@@ -16,13 +16,14 @@ const RENEW: &str = "UPDATE pins SET expires_ms = $2 WHERE sequence = $1";
 const EXISTS: &str = "SELECT COUNT(*) FROM pins WHERE sequence = $1";
 const RELEASE: &str = "DELETE FROM pins WHERE sequence = $1";
 const OLDEST: &str = "SELECT sequence FROM pins WHERE region = $1 AND tenant = $2 ORDER BY sequence LIMIT 1";
+const LIST: &str = "SELECT * FROM pins WHERE region = $1 AND tenant = $2 ORDER BY sequence LIMIT $3";
 const EXPIRE: &str = "DELETE FROM pins WHERE expires_ms <= $1";
 const RELEASE_ALL: &str = "DELETE FROM pins";
 #[cfg(test)]
 const RELEASE_ROOTS: &str = "DELETE FROM pins WHERE manifest IS NOT NULL";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[NEXT, INSERT, RENEW, EXISTS, RELEASE, OLDEST, EXPIRE, RELEASE_ALL];
+pub(super) const STATEMENTS: &[&str] = &[NEXT, INSERT, RENEW, EXISTS, RELEASE, OLDEST, LIST, EXPIRE, RELEASE_ALL];
 
 /// The next number of the counter that orders pins and condemnations.
 pub(crate) async fn next_sequence(tx: &mut Connection) -> Result<u64> {
@@ -73,6 +74,30 @@ pub(crate) async fn release(tx: &mut Connection, sequence: u64) -> Result<()> {
 pub(crate) async fn oldest(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Option<u64>> {
     let oldest: Option<i64> = row::one(tx, query(OLDEST).bind(region).bind(tenant.to_string())).await?;
     Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()))
+}
+
+/// A row, as far as people are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PinRow {
+    pub(crate) sequence: u64,
+    /// The process and the kind of work.
+    pub(crate) owner: String,
+    pub(crate) expires_ms: i64,
+}
+
+impl Row for PinRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            sequence: columns.unsigned("sequence")?,
+            owner: columns.text("owner")?,
+            expires_ms: columns.integer("expires_ms")?,
+        })
+    }
+}
+
+/// The oldest pins of a tenant in a region.
+pub(crate) async fn list(tx: &mut Connection, region: &str, tenant: Uuid, most: u32) -> Result<Vec<PinRow>> {
+    row::all(tx, query(LIST).bind(region).bind(tenant.to_string()).bind(i64::from(most))).await
 }
 
 /// Removes what has expired; how many.

@@ -14,6 +14,7 @@ use crate::{
         operation::{self, OperationRow},
         resource, resource_group, transact,
     },
+    quota,
 };
 
 /// Resources deleted in one transaction, so that other writes get their turn.
@@ -43,6 +44,7 @@ async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceT
         }
         let batch = resource::list_in_group(tx, &claimed.resource, Some(kind), None, BATCH).await?;
         for row in &batch {
+            quota::release(tx, row).await?;
             resource::delete_with_everything(tx, &row.key, row.uid, now_ms).await?;
         }
         Ok(!batch.is_empty())

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use galerie_arm::ArmError;
 
-use crate::db;
+use crate::{db, space};
 
 /// Why a step did not get done.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Failure {
         };
         match &error {
             Error::Cancelled => return Self::Stopped,
+            Error::LowSpace(low) => return Self::Passing(space::low_in_region(region, *low)),
             Error::Refused(reason) => return Self::Final(ArmError::invalid_disk_image("The upload", reason)),
             _ => {}
         }

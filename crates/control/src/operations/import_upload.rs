@@ -24,6 +24,7 @@ use crate::{
         transact,
     },
     pins::Pinned,
+    quota,
 };
 
 pub(super) async fn run(
@@ -107,6 +108,7 @@ async fn record_in(
     }
     crate::disk::content_arrived(&mut found.document, imported.virtual_size_bytes);
     resource::record_progress(tx, &found.key, found.uid, ProvisioningState::Succeeded, &found.document).await?;
+    quota::settle(tx, &found).await?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
             }
         }
     }
+    control.count_down_to_collection();
     Ok(())
 }
 

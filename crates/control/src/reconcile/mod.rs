@@ -8,7 +8,10 @@ mod collect;
 mod grants;
 mod operations;
 mod pins;
+pub(crate) mod quotas;
 mod replicas;
+pub(crate) mod scrub;
+mod space;
 mod staging;
 mod waits;
 
@@ -35,6 +38,7 @@ struct Reconciler {
 /// Starts all of them.
 pub(crate) fn start(control: &Control) {
     let tuning = control.tuning();
+    control.count_down_to_collection();
     let seconds = Duration::from_secs;
     let all = [
         Reconciler {
@@ -46,6 +50,25 @@ pub(crate) fn start(control: &Control) {
         Reconciler { name: "waits", every: seconds(15), patient: false, run: |control| Box::pin(waits::run(control)) },
         Reconciler { name: "grants", every: seconds(5), patient: false, run: |control| Box::pin(grants::run(control)) },
         Reconciler { name: "pins", every: seconds(30), patient: false, run: |control| Box::pin(pins::run(control)) },
+        Reconciler { name: "space", every: seconds(15), patient: false, run: |control| Box::pin(space::run(control)) },
+        Reconciler {
+            name: "scrub-figures",
+            every: seconds(30),
+            patient: false,
+            run: |control| Box::pin(scrub::show(control)),
+        },
+        Reconciler {
+            name: "quotas",
+            every: seconds(30),
+            patient: false,
+            run: |control| Box::pin(quotas::show(control)),
+        },
+        Reconciler {
+            name: "quota-drift",
+            every: seconds(3600),
+            patient: true,
+            run: |control| Box::pin(quotas::mend(control)),
+        },
         Reconciler {
             name: "operations",
             every: seconds(600),
@@ -63,6 +86,9 @@ pub(crate) fn start(control: &Control) {
         control.track(keep_true(control.clone(), reconciler));
     }
     control.track(staging::keep_true(control.clone()));
+    for region in control.region_names() {
+        control.track(scrub::keep_true(control.clone(), region));
+    }
 }
 
 async fn keep_true(control: Control, reconciler: Reconciler) {
@@ -99,5 +125,7 @@ pub(crate) async fn attempted<T, E: std::error::Error + 'static>(
     None
 }
 
+#[cfg(test)]
+mod bit_rot;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::{
     db::{self, Connection, resource::ResourceRow, transact},
     image_version,
     operations::{self, Answer, NewOperation, OperationKind},
+    quota,
     request::{Accepted, RequestContext},
 };
 
@@ -44,6 +45,7 @@ impl Control {
         context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(row) = row else { return Ok(None) };
         check_deletable(tx, &row, self.now_ms()).await?;
+        quota::release(tx, &row).await?;
         db::resource::delete_with_everything(tx, &row.key, row.uid, self.now_ms()).await?;
         let new = NewOperation {
             kind: OperationKind::Immediate,

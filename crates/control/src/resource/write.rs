@@ -11,7 +11,7 @@ use super::{
     document::{keep, set, text},
     effects, place,
     place::Place,
-    plan::{Existing, Plan, Work, Write},
+    plan::{Effect, Existing, Plan, Work, Write},
     render, rules, tracked_type,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     control::Control,
     db::{self, Connection, resource::ResourceRow, transact},
     operations::{self, Answer, NewOperation, OperationKind},
+    quota,
     request::{Accepted, OperationRef, RequestContext},
     source::Asker,
 };
@@ -121,8 +122,10 @@ impl Target<'_> {
             return self.answer(control, tx, operation, false).await;
         }
         self.check_unique(tx, &plan).await?;
+        self.check_space(control, &plan, &location).await?;
         let written = self.write_row(tx, &plan, uid, &location, now_ms).await?;
         effects::apply(tx, &written, &plan.effects, now_ms).await?;
+        quota::charge(tx, &written).await?;
         let operation = self.begin_operation(control, tx, &plan, &written).await?;
         self.answer(control, tx, operation, row.is_none()).await
     }
@@ -176,6 +179,18 @@ impl Target<'_> {
             return Ok(None);
         }
         Err(operations::in_progress(&row.name))
+    }
+
+    /// What is new needs room in the catalogue; a disk that is to be written, in its region, too.
+    async fn check_space(&self, control: &Control, plan: &Plan, location: &Location) -> Result<(), ArmError> {
+        if self.row.is_none() {
+            control.check_catalogue_space().await?;
+        }
+        let is_upload = |effect: &Effect| matches!(effect, Effect::Disk { upload_bytes: Some(_), .. });
+        if matches!(plan.work, Work::CreateEmptyDisk { .. }) || plan.effects.iter().any(is_upload) {
+            control.check_region_space(location.as_str()).await?;
+        }
+        Ok(())
     }
 
     async fn check_unique(&self, tx: &mut Connection, plan: &Plan) -> Result<(), ArmError> {

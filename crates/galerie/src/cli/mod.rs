@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod publish;
 mod pull;
+mod quota;
 mod serve;
 mod store;
 mod upload;
@@ -65,6 +66,7 @@ enum Command {
     Connect(connect::ConnectArgs),
     Admin(admin::AdminArgs),
     Store(store::StoreArgs),
+    Quota(quota::QuotaArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -106,6 +108,7 @@ fn run_command(command: Command) -> Result<()> {
             Command::Connect(args) => connect::run(args),
             Command::Admin(args) => admin::run(args).await,
             Command::Store(args) => store::run(args).await,
+            Command::Quota(args) => quota::run(args).await,
             Command::Completions(args) => completions::run(&args),
         }
     });

@@ -13,10 +13,12 @@ use std::{
 
 use galerie_arm::Location;
 use galerie_control::Database;
+use galerie_region::MinFreeSpace;
 use serde::Deserialize;
 
 pub(crate) use self::s3::{S3Config, StorePlace};
 use super::Error;
+use crate::size::Size;
 
 /// Longer than any configuration.
 const LONGEST_FILE_BYTES: u64 = 1024 * 1024;
@@ -57,6 +59,12 @@ pub(crate) struct Config {
     pub(crate) collect_grace_s: u64,
     /// How long requests under way may take to end when the server stops.
     pub(crate) shutdown_timeout_s: u64,
+    /// What new work leaves free on the volumes of the regions and of the catalogue.
+    pub(crate) min_free_space: MinFree,
+    /// How fast a region's stored bytes are read again and checked, in MiB a second; 0 for never.
+    pub(crate) scrub_rate_mib_s: u64,
+    /// How long from the beginning of one such reading of everything to the next.
+    pub(crate) scrub_period_h: u64,
 }
 
 /// One region.
@@ -73,7 +81,14 @@ pub(crate) struct RegionConfig {
     /// How that bucket is reached.
     #[serde(default)]
     pub(crate) s3: S3Config,
+    /// What new work leaves free on its volume; as for all by default.
+    pub(crate) min_free_space: Option<MinFree>,
 }
+
+/// What is kept free of a volume: `"20GiB"`, `"5%"`, or the smaller of both: `"5%, 10GiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct MinFree(pub(crate) MinFreeSpace);
 
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -137,6 +152,7 @@ impl Default for Config {
             path: None,
             store: None,
             s3: S3Config::default(),
+            min_free_space: None,
         };
         Self {
             hosts: Vec::new(),
@@ -152,6 +168,9 @@ impl Default for Config {
             collect_every_s: 3600,
             collect_grace_s: 60,
             shutdown_timeout_s: 30,
+            min_free_space: MinFree(MinFreeSpace { bytes: Some(10 << 30), percent: Some(5) }),
+            scrub_rate_mib_s: 8,
+            scrub_period_h: 7 * 24,
         }
     }
 }
@@ -248,6 +267,28 @@ impl Config {
                 format!("metrics_listen is an address such as \"{METRICS_LISTEN}\" or \"off\", not \"{text}\"")
             }),
         }
+    }
+}
+
+impl TryFrom<String> for MinFree {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let invalid = || format!("\"{text}\" is neither a size such as \"20GiB\" nor a share such as \"5%\", nor both");
+        let mut min = MinFreeSpace::default();
+        for part in text.split(',').map(str::trim) {
+            let is_second = match part.strip_suffix('%') {
+                Some(percent) => {
+                    let percent = percent.trim().parse().ok().filter(|percent| *percent < 100).ok_or_else(invalid)?;
+                    min.percent.replace(percent).is_some()
+                }
+                None => min.bytes.replace(part.parse::<Size>().map_err(|_| invalid())?.0).is_some(),
+            };
+            if is_second {
+                return Err(invalid());
+            }
+        }
+        Ok(Self(min))
     }
 }
 
@@ -388,12 +429,16 @@ mod tests {
             metrics_listen = "127.0.0.1:0"
             cache_size_mib = 512
             shutdown_timeout_s = 5
+            min_free_space = "3%, 512MiB"
+            scrub_rate_mib_s = 0
+            scrub_period_h = 24
             [[regions]]
             name = "East US"
             [[regions]]
             name = "muc-1"
             display_name = "Werk München"
             path = "stores/muc"
+            min_free_space = "1GiB"
             [[regions]]
             name = "muc-2"
             store = "s3://images/muc"
@@ -418,6 +463,10 @@ mod tests {
         assert_eq!(config.key_file.as_deref(), Some(Path::new("/keys/server.key")));
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
+        assert_eq!(config.min_free_space.0, MinFreeSpace { bytes: Some(512 << 20), percent: Some(3) });
+        let muc = config.regions[1].min_free_space.expect("its own");
+        assert_eq!(muc.0, MinFreeSpace { bytes: Some(1 << 30), percent: None });
+        assert_eq!((config.scrub_rate_mib_s, config.scrub_period_h), (0, 24));
         assert_eq!(config.metrics_listen(), Ok(MetricsListen::Asked("127.0.0.1:0".parse().unwrap())));
         let bucket = config.regions[2].bucket().unwrap().expect("a bucket");
         assert_eq!(bucket.place.to_string(), "s3://images/muc");
@@ -446,6 +495,9 @@ mod tests {
         check("ca_file = 'x'", "which is missing");
         check("metrics_listen = 'here'", "or \"off\"");
         check("log_format = 'xml'", "unknown variant `xml`");
+        for text in ["much", "5%, 6%", "1GiB, 2GiB", "100%", "-1", "", "5%,"] {
+            check(&format!("min_free_space = '{text}'"), "is neither a size");
+        }
         for host in ["https://x", "*.x", "", "a..b", "-a", "x:0", "x:99999", "x y"] {
             check(&format!("hosts = ['{host}']"), "is not a host");
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use galerie_arm::{ApiVersion, etag::Precondition};
 use galerie_control::{Caller, Control, ControlOptions, RequestContext, ServedRegion, StoreIdentities};
-use galerie_region::{LocalRegion, LocalRegionOptions, Region};
+use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
 use galerie_store::backend::s3;
 use uuid::Uuid;
 
@@ -38,7 +38,9 @@ impl Gallery {
         let mut served = Vec::with_capacity(config.regions.len());
         for region in &config.regions {
             let options = region_options(region, directory, &identities, cache_bytes);
-            let opened = open_region(region, options).await?;
+            let keep = region.min_free_space.unwrap_or(config.min_free_space).0;
+            let space = Watermark::new(keep, Volume(options.root.clone()));
+            let opened = open_region(region, options, space).await?;
             let region_plane: Arc<dyn Region> = Arc::new(opened);
             served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
         }
@@ -46,7 +48,13 @@ impl Gallery {
         options.tuning.collect_every = Duration::from_secs(config.collect_every_s);
         options.tuning.collect_grace_ms =
             i64::try_from(config.collect_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        options.tuning.scrub_rate_bytes_s = config.scrub_rate_mib_s << 20;
+        options.tuning.scrub_period = Duration::from_secs(config.scrub_period_h.saturating_mul(3600));
         let control = Control::open(options).await?;
+        if config.database.is_none() {
+            let volume = Volume(directory.database());
+            control.watch_catalogue_space(Watermark::new(config.min_free_space.0, volume));
+        }
         Ok(Self { control, regions: config.regions.iter().map(|region| region.name.0.to_string()).collect() })
     }
 
@@ -72,16 +80,20 @@ impl Gallery {
     }
 }
 
-async fn open_region(region: &RegionConfig, options: LocalRegionOptions) -> Result<LocalRegion, Error> {
+async fn open_region(
+    region: &RegionConfig,
+    options: LocalRegionOptions,
+    space: Watermark,
+) -> Result<LocalRegion, Error> {
     let failed = |source| Error::Region { name: region.name.0.to_string(), source };
     let Some(bucket) = region.bucket().map_err(Error::Config)? else {
-        return LocalRegion::open(options).await.map_err(failed);
+        return LocalRegion::open_with_space(options, space).await.map_err(failed);
     };
     let place = bucket.place.to_string();
     let backend = s3::bounded(bucket).map_err(|source| {
         failed(galerie_region::Error::Store { action: format!("set up a client of {place}"), source })
     })?;
-    LocalRegion::open_on(options, backend, place).await.map_err(failed)
+    LocalRegion::open_on(options, backend, place, space).await.map_err(failed)
 }
 
 fn region_options(

@@ -46,7 +46,7 @@ pub(super) async fn copy_live(
     marks: &Marks,
     cancel: &CancellationToken,
 ) -> Result<u64> {
-    let writer = domain.writer(avoided.clone()).await?;
+    let writer = domain.collectors_writer(avoided.clone()).await?;
     let mut copied_bytes = 0;
     for pack in packs {
         let table = domain.table(*pack, marks.size_bytes(pack)).await?;

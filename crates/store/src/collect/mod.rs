@@ -21,6 +21,7 @@
 
 mod copy_live;
 mod mark;
+mod survey;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,7 +33,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::{CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};
-use mark::Marks;
+use mark::{MarkedPack, Marks};
+pub use survey::{CollectSurvey, PackSum};
 
 /// What must stay in a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -211,6 +213,18 @@ impl Collector {
         }
     }
 
+    /// Whether so little of a pack is alive that it is not to stay.
+    fn is_poor(&self, pack: &MarkedPack) -> bool {
+        let total_bytes = pack.live_bytes + pack.dead_bytes;
+        pack.live_bytes * 100 < total_bytes * self.options.alive_min_percent
+    }
+
+    /// Whether a pack has only been there under one pin that lives: its holder is probably writing it.
+    fn may_be_written_for(&self, pack: &PackId, oldest_pin: Option<u64>) -> bool {
+        let seen_with = self.first_seen.get(pack).copied().unwrap_or(oldest_pin);
+        seen_with.is_some() && seen_with == oldest_pin
+    }
+
     async fn condemn(
         &mut self,
         ledger: &dyn CollectorLedger,
@@ -224,10 +238,8 @@ impl Collector {
         self.first_seen.retain(|pack, _| known.contains(pack));
         let mut poor = Vec::new();
         for pack in marks.packs().filter(|pack| !avoided.contains(&pack.pack)) {
-            let seen_with = *self.first_seen.entry(pack.pack).or_insert(oldest_pin);
-            let may_be_written_for = seen_with.is_some() && seen_with == oldest_pin;
-            let total_bytes = pack.live_bytes + pack.dead_bytes;
-            if !may_be_written_for && pack.live_bytes * 100 < total_bytes * self.options.alive_min_percent {
+            self.first_seen.entry(pack.pack).or_insert(oldest_pin);
+            if self.is_poor(pack) && !self.may_be_written_for(&pack.pack, oldest_pin) {
                 poor.push(pack.pack);
             }
         }

@@ -143,7 +143,12 @@ impl Index {
         self.write().quarantined.insert((pack, id));
     }
 
-    /// How many blobs are left out.
+    /// Whether a pack's copy of a blob is left out.
+    pub fn has_quarantined(&self, pack: &PackId, id: &BlobId) -> bool {
+        self.read().is_quarantined(pack, id)
+    }
+
+    /// How many copies of blobs are left out.
     pub fn quarantined(&self) -> usize {
         self.read().quarantined.len()
     }

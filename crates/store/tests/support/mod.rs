@@ -81,7 +81,12 @@ impl TestStore {
 }
 
 pub async fn open(backend: &Arc<dyn Backend>, folder: &std::path::Path) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
-    let options = StoreOptions { pack_size_bytes: MIB, packs_in_flight_max: 2, index_recent_entries_max: Some(64) };
+    let options = StoreOptions {
+        pack_size_bytes: MIB,
+        packs_in_flight_max: 2,
+        index_recent_entries_max: Some(64),
+        ..StoreOptions::default()
+    };
     let store = RegionStore::open_or_create(Arc::clone(backend), identity(), folder, options).await?;
     let domain = store.domain(&tenant()).await?;
     Ok((store, domain))
