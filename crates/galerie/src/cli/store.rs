@@ -1,5 +1,7 @@
 //! `galerie store`: looking after the regions' stores, through the running server or, with `--offline`, without one.
 
+mod report;
+
 use std::path::PathBuf;
 
 use galerie_control::RequestContext;
@@ -82,7 +84,7 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
     };
     let format = common.output.output;
     let reports = if common.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
-    show(format, &reports)?;
+    show(&action, format, &reports)?;
     match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
         (Action::Verify, Some((region, report))) => {
             Err(Failure::new(format!("the store of {region} is damaged")).advise(advice(report)))
@@ -173,7 +175,7 @@ fn found(action: &Action, reports: Vec<(String, Value)>) -> Result<Vec<(String, 
     }
 }
 
-fn show(format: Format, reports: &[(String, Value)]) -> Result<()> {
+fn show(action: &Action, format: Format, reports: &[(String, Value)]) -> Result<()> {
     if format == Format::Json {
         let all: Vec<Value> =
             reports.iter().map(|(region, report)| json!({ "region": region, "report": report })).collect();
@@ -181,6 +183,18 @@ fn show(format: Format, reports: &[(String, Value)]) -> Result<()> {
     }
     for (region, report) in reports {
         output::line(region)?;
+        let lines = match action {
+            Action::Stats => report::stats(report),
+            Action::Collect => report::collection(report),
+            Action::Verify => report::verification(report),
+            Action::Inspect(_) => Vec::new(),
+        };
+        for line in &lines {
+            output::line(&format!("  {line}"))?;
+        }
+        if !lines.is_empty() {
+            continue;
+        }
         let mut rows = Vec::new();
         flatten("  ", report, &mut rows);
         output::properties(rows.iter().map(|(name, value)| (name.as_str(), Some(value.clone()))).collect())?;
