@@ -7,13 +7,14 @@ DATA_DIR ?= galerie-data
 LISTEN ?= 127.0.0.1:8443
 CONFIG ?=
 BENCH ?= target/corpus
+LIVES ?= 40
 PYTEST = target/venv/sdk/bin/pytest
 PYTHON = target/venv/sdk/bin/python
 SEED ?=
 KILLS ?= 1000
 SEEDED = $(if $(SEED),--seed $(SEED))
 
-.PHONY: help run check test test-rust test-clients test-postgres test-torture torture bench deny
+.PHONY: help run check test test-rust test-clients test-postgres test-torture torture test-collector bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +72,10 @@ torture: ## the same for much longer, and how long a killed server is away (SEED
 bench: ## the budgets beside what was reached (BENCH=target/corpus makes the corpus there; BENCH=--small is quick)
 	@scripts/setup.sh bench
 	benches/run.sh $(BENCH)
+
+test-collector: ## imports, copies, deletions, reads and collections at once, killed again and again (LIVES=40 SEED=41)
+	GALERIE_FIRE_LIVES=$(LIVES) GALERIE_FIRE_SEED=$(SEED) cargo nextest run --workspace --no-capture \
+		-E 'package(galerie-control) & test(under_fire)'
 
 deny: ## licences, duplicate and withdrawn dependencies (installs cargo-deny the first time)
 	@scripts/setup.sh check

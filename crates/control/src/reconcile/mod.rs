@@ -129,3 +129,5 @@ pub(crate) async fn attempted<T, E: std::error::Error + 'static>(
 mod bit_rot;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_fire;
