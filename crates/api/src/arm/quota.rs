@@ -31,7 +31,7 @@ pub(super) async fn act(call: Call, action: &str) -> Answer {
 fn of(call: &Call) -> Result<QuotaOf, ArmError> {
     let id = |name: &str| {
         let text = call.query.get(name)?;
-        let invalid = |_| ArmError::invalid_parameter(name, &format!("The {name} is named by its id, a GUID."));
+        let invalid = |_| ArmError::invalid_parameter(name, format!("The {name} is named by its id, a GUID."));
         Some(text.parse().map_err(invalid))
     };
     match (id("subscription"), id("tenant")) {

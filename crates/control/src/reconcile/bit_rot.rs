@@ -105,6 +105,8 @@ async fn make(world: &World, number: usize) -> Image {
             let table = world.regions[region].inspect_pack(world.caller.tenant, *pack).await.unwrap();
             new.push((*pack, table.entries));
         }
+        // By what is in them: names are random, and a seed is to mean the same each time.
+        new.sort_by_key(|(_, entries)| entries.first().map(|entry| entry.id));
         packs.insert(region, new);
     }
     Image { bytes, manifest: images[0].manifest, packs }
@@ -217,9 +219,9 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
     for (range, region) in [(EAST_ONLY, TWO[0]), (WEST_ONLY, TWO[1])] {
         let (pack, _) = images[range.start].packs[region][0];
         faults.cut(&world, &mut random, region, pack);
-        for number in range.start + 1..range.end {
+        for image in &images[range.start + 1..range.end] {
             let most = faults.made + 75;
-            faults.spread(&world, &mut random, region, &images[number], most);
+            faults.spread(&world, &mut random, region, image, most);
         }
     }
     // The same blobs in both regions, until the thousand is full.
@@ -238,7 +240,7 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
             }
         }
     }
-    assert_eq!(faults.made, FAULTS, "there are not enough blobs");
+    assert!(faults.made >= FAULTS, "there are not enough blobs for more than {} faults", faults.made);
 
     // As another process finds it, whose caches are empty.
     let world = world.reopen_with(fast()).await;
@@ -271,7 +273,7 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
     }
 
     operations::start(&world.control);
-    for number in EAST_ONLY.start..WEST_ONLY.end {
+    for (number, image) in images[..WEST_ONLY.end].iter().enumerate() {
         world
             .until("a damaged version is whole again", || async {
                 world.clock.advance(100);
@@ -281,7 +283,7 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
             })
             .await;
         for region in TWO {
-            assert!(read_all(&world, region, &images[number]).await.is_ok(), "{region}: image {number} has not healed");
+            assert!(read_all(&world, region, image).await.is_ok(), "{region}: image {number} has not healed");
         }
     }
     for image in &images[IN_BOTH] {

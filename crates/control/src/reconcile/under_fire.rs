@@ -20,6 +20,7 @@ use galerie_arm::{ArmError, OperationStatus, ReplicationState};
 use galerie_region::{Region, UploadId};
 use galerie_store::{CollectorOptions, ManifestId};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{Ledger, bit_rot::Random};
 use crate::{
@@ -43,6 +44,8 @@ const TICK_MS: u64 = 10;
 const KILLED_WITHIN: Duration = Duration::from_secs(30);
 /// How many versions live at most.
 const MOST_VERSIONS: usize = 8;
+/// How many published ones are left alone, so that there is something to read.
+const FEWEST_VERSIONS: usize = 3;
 
 fn block(number: usize) -> Vec<u8> {
     let mut random = Random(1_000 + number as u64);
@@ -108,6 +111,21 @@ struct Life {
 impl Life {
     fn acted(&self) {
         self.actions.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// What a dead client had asked for and never heard of: some of it is deleted, some goes on by itself, and nobody counts
+    /// on either.
+    async fn settle_the_estate(&self) {
+        let mut orphans = Vec::new();
+        for (number, version) in &mut self.model.lock().unwrap().versions {
+            if version.state == Asked::Made {
+                version.state = Asked::Deleted;
+                orphans.push(*number);
+            }
+        }
+        for number in orphans.into_iter().filter(|number| number % 2 == 1) {
+            self.remove(&name(number)).await;
+        }
     }
 
     /// A published version that nobody has asked to delete.
@@ -176,6 +194,10 @@ impl Life {
     }
 
     async fn delete(&self, random: &mut Random) {
+        let published = |version: &&Version| version.state == Asked::Published;
+        if self.model.lock().unwrap().versions.values().filter(published).count() < FEWEST_VERSIONS {
+            return;
+        }
         let Some((number, _)) = self.some_version(random) else { return };
         self.model.lock().unwrap().versions.get_mut(&number).unwrap().state = Asked::Deleted;
         self.remove(&name(number)).await;
@@ -320,17 +342,18 @@ async fn begin(left: Option<World>, model: &Shared) -> Arc<Life> {
     };
     let life = Arc::new(Life { world, model: model.clone(), actions: AtomicUsize::new(0) });
     life.check().await;
+    life.settle_the_estate().await;
     life
 }
 
 /// Everybody at once, until enough was done or somebody has found a fault.
 async fn rage(life: &Arc<Life>, number: usize, seed: u64) {
-    let mut actors: Vec<_> = (0..ACTORS)
-        .map(|actor| {
-            tokio::spawn(act(life.clone(), actor, Random(seed ^ ((number as u64) << 32) ^ ((actor as u64) << 16))))
-        })
-        .collect();
-    actors.push(tokio::spawn(tick(life.clone())));
+    let mut actors = JoinSet::new();
+    for actor in 0..ACTORS {
+        let random = Random(seed ^ ((number as u64) << 32) ^ ((actor as u64) << 16));
+        actors.spawn(act(life.clone(), actor, random));
+    }
+    actors.spawn(tick(life.clone()));
     let enough = async {
         while life.actions.load(Ordering::SeqCst) < ACTIONS_IN_A_LIFE {
             tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
@@ -338,8 +361,10 @@ async fn rage(life: &Arc<Life>, number: usize, seed: u64) {
     };
     tokio::select! {
         () = enough => {}
-        (ended, _, _) = futures::future::select_all(actors) => ended.expect("an actor found a fault"),
+        ended = actors.join_next() => panic!("an actor found a fault: {ended:?}"),
     }
+    // Clients vanish first; what they asked for is still being done when the process ends.
+    actors.shutdown().await;
 }
 
 /// All that was published is there; what is deleted gives its space back, the last byte of it.
