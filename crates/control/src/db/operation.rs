@@ -43,8 +43,10 @@ const POSTPONE: &str = "UPDATE operations SET next_attempt_ms = $3, lease_owner 
      WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
 const RELINQUISH: &str = "UPDATE operations SET attempts = attempts - 1, lease_owner = NULL, lease_until_ms = 0 \
      WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
+// By region, because the index is: there may be very many operations, and a start waits for this.
 const RELEASE_ALL: &str = "UPDATE operations SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
-     WHERE status = 'InProgress' AND lease_until_ms > 0";
+     WHERE region IN (SELECT region FROM region_stores UNION ALL SELECT '') \
+     AND status = 'InProgress' AND lease_until_ms > 0";
 const SHORTEN_WAITS: &str = "UPDATE operations SET next_attempt_ms = $3 WHERE region = $1 AND status = 'InProgress' \
      AND next_attempt_ms > $2 AND next_attempt_ms < $4";
 const CANCEL_FOR_RESOURCE: &str = "UPDATE operations SET status = 'Canceled', error = $2, lease_owner = NULL, \

@@ -57,10 +57,11 @@ const FAIL: &str = "UPDATE replicas SET state = 'Failed', details = $3, next_att
      lease_until_ms = 0 WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
 const RELINQUISH: &str = "UPDATE replicas SET attempts = attempts - 1, lease_owner = NULL, lease_until_ms = 0 \
      WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
+// By region, because the index is: there may be a million replicas, and a start waits for this.
 const RELEASE_ALL: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
-     WHERE state = 'Replicating' AND lease_until_ms > 0";
-const SHORTEN_WAITS: &str = "UPDATE replicas SET next_attempt_ms = $4 WHERE region = $1 \
-     AND ((state = 'Replicating' AND next_attempt_ms > $2) OR (state = 'Failed' AND next_attempt_ms > $3))";
+     WHERE region IN (SELECT region FROM region_stores) AND state = 'Replicating' AND lease_until_ms > 0";
+const SHORTEN_WAITS: &str =
+    "UPDATE replicas SET next_attempt_ms = $4 WHERE region = $1 AND state = $2 AND next_attempt_ms > $3";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -247,15 +248,15 @@ pub(crate) async fn copy_again(tx: &mut Connection, version: &str, region: &str,
     Ok(row::run(tx, query(COPY_AGAIN).bind(version).bind(region).bind(now_ms)).await? == 1)
 }
 
-/// Makes copies that would wait beyond `latest_ms`, and failed ones beyond `latest_failed_ms`, due at `now_ms`; how many.
+/// Makes replicas in a state that would wait beyond `latest_ms` due at `now_ms`; how many.
 pub(crate) async fn shorten_waits(
     tx: &mut Connection,
     region: &str,
+    state: ReplicationState,
     latest_ms: i64,
-    latest_failed_ms: i64,
     now_ms: i64,
 ) -> Result<u64> {
-    let statement = query(SHORTEN_WAITS).bind(region).bind(latest_ms).bind(latest_failed_ms).bind(now_ms);
+    let statement = query(SHORTEN_WAITS).bind(region).bind(state.as_str()).bind(latest_ms).bind(now_ms);
     row::run(tx, statement).await
 }
 

@@ -3,7 +3,7 @@
 //! Moments are read off the wall clock. When it is put back, by hours perhaps, whatever was to begin "now" or after a short
 //! pause would wait for those hours. Such a moment is recognised by its distance, and becomes now.
 
-use galerie_arm::ArmError;
+use galerie_arm::{ArmError, ReplicationState};
 
 use crate::{
     Control,
@@ -20,7 +20,9 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         let mut shortened = operation::shorten_waits(tx, None, soon_ms, now_ms).await?;
         for region in &regions {
             shortened += operation::shorten_waits(tx, Some(region), soon_ms, now_ms).await?;
-            shortened += replica::shorten_waits(tx, region, soon_ms, retried_ms, now_ms).await?;
+            let (copying, failed) = (ReplicationState::Replicating, ReplicationState::Failed);
+            shortened += replica::shorten_waits(tx, region, copying, soon_ms, now_ms).await?;
+            shortened += replica::shorten_waits(tx, region, failed, retried_ms, now_ms).await?;
         }
         Ok(shortened)
     })?;
