@@ -211,8 +211,8 @@ impl Control {
     ) -> Result<Accepted, ArmError> {
         let resource_type = accessible_type(context, id)?;
         let body = Shape::of_action(ActionBody::GrantAccess, context.api_version).accept(body);
-        let now_ms = self.now_ms();
         let begun = transact!(self.db(), |tx| -> Result<BegunAccess, ArmError> {
+            let now_ms = tx.now_ms().await?;
             authz::authorize(tx, &context.caller, action(resource_type, Verb::BeginGetAccess), id).await?;
             let begun = begin(tx, context, id, resource_type, body.clone()?, now_ms).await?;
             if begun.upload_bytes.is_some() {
@@ -274,7 +274,7 @@ impl Control {
         mut row: ResourceRow,
         uploaded: &Uploaded,
     ) -> Result<(OperationRef, bool), ArmError> {
-        let now_ms = self.now_ms();
+        let now_ms = tx.now_ms().await?;
         if let Some(running) = db::operation::unfinished(tx, &row.key, row.uid).await?.pop() {
             // A repeated request joins the import that the first one began; nothing else answers as it does.
             if running.kind != OperationKind::ImportUpload {

@@ -207,13 +207,12 @@ impl Control {
         if !self.keys().sas_verify(text.as_bytes(), &signature) {
             return Err(BlobError::AuthenticationFailed("The signature does not match."));
         }
-        let now_ms = self.now_ms();
-        if sas.expires_ms <= now_ms {
-            return Err(BlobError::AuthenticationFailed("The signature has expired."));
-        }
         let (grant, row, disk, images) = {
             let mut tx = self.db().read().await?;
-            let grant = find_grant(&mut tx, sas.grant_id, now_ms).await?;
+            if sas.expires_ms <= tx.now_ms().await? {
+                return Err(BlobError::AuthenticationFailed("The signature has expired."));
+            }
+            let grant = find_grant(&mut tx, sas.grant_id).await?;
             if grant.resource_uid != sas.resource_uid {
                 return Err(REVOKED);
             }
@@ -356,7 +355,7 @@ impl Blob {
 
     /// Whether chunks were committed to the disk; refused when the access has ended.
     async fn is_committed(&self, tx: &mut Connection) -> Result<bool, BlobError> {
-        find_grant(tx, self.grant.id, self.control.now_ms()).await?;
+        find_grant(tx, self.grant.id).await?;
         Ok(db::disk::find(tx, &self.row.key).await?.is_some_and(|disk| disk.staged_manifest.is_some()))
     }
 
@@ -374,13 +373,14 @@ impl Blob {
 
 const REVOKED: BlobError = BlobError::AuthenticationFailed("The access has been revoked.");
 
-async fn find_grant(tx: &mut Connection, grant_id: Uuid, now_ms: i64) -> Result<GrantRow, BlobError> {
+async fn find_grant(tx: &mut Connection, grant_id: Uuid) -> Result<GrantRow, BlobError> {
+    let now_ms = tx.now_ms().await?;
     db::grant::find(tx, grant_id).await?.filter(|grant| grant.expires_ms > now_ms).ok_or(REVOKED)
 }
 
 async fn check_grant(control: &Control, grant_id: Uuid) -> Result<(), BlobError> {
     let mut tx = control.db().read().await?;
-    find_grant(&mut tx, grant_id, control.now_ms()).await.map(drop)
+    find_grant(&mut tx, grant_id).await.map(drop)
 }
 
 /// `bytes`, until the grant is found to have ended.

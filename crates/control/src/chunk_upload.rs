@@ -247,7 +247,7 @@ impl Blob {
         let imported = imported.map_err(|error| BlobError::in_region(&self.row.location, error))?;
         self.check_fits(imported.virtual_size_bytes)?;
         transact!(self.control.db(), |tx| -> Result<(), BlobError> {
-            let now_ms = self.control.now_ms();
+            let now_ms = tx.now_ms().await?;
             let grant = db::grant::find(tx, self.grant.id).await?.filter(|grant| grant.expires_ms > now_ms);
             let state = db::disk::find(tx, &self.row.key).await?.map(|disk| disk.state);
             if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.check_pins(tx).await? {
@@ -307,15 +307,15 @@ impl Blob {
 
 /// Looks for resting uploads, and for those whose grant is over, until none is open.
 fn spawn_sweeper(control: &Control) {
-    let (uploads, clock, db) = (Arc::downgrade(control.chunk_uploads()), control.clock(), control.db().clone());
+    let (uploads, db) = (Arc::downgrade(control.chunk_uploads()), control.db().clone());
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             let Some(uploads) = Weak::upgrade(&uploads) else { break };
-            if let Err(error) = close_ended(&uploads, &db, clock.now_ms()).await {
+            if let Err(error) = close_ended(&uploads, &db, db.time().now_ms()).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "look which uploads' grants are over");
             }
-            if !uploads.sweep(clock.now_ms()) {
+            if !uploads.sweep(db.time().now_ms()) {
                 break;
             }
         }

@@ -92,7 +92,7 @@ pub struct ControlOptions {
     pub master_key_file: PathBuf,
     /// The regions.
     pub regions: Vec<ServedRegion>,
-    /// Where the present comes from.
+    /// Where the present comes from, unless it is the machine's and the catalogue has a clock of its own (PostgreSQL).
     pub clock: Arc<dyn Clock>,
     /// How much is done at once.
     pub tuning: WorkerTuning,
@@ -154,7 +154,6 @@ struct Inner {
     identity: Identity,
     regions: Regions,
     locations: Locations,
-    clock: Arc<dyn Clock>,
     tuning: WorkerTuning,
     /// This process, as leases and pins name it.
     owner: String,
@@ -185,9 +184,9 @@ impl Control {
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
         let ControlOptions { database, master_key_file, regions, clock, tuning } = options;
-        let db = Db::open(&database).await?;
+        let db = Db::open_by(&database, clock).await?;
         let (regions, locations) = by_name(regions)?;
-        let now_ms = clock.now_ms();
+        let now_ms = db.time().now_ms();
         let (catalogue_id, keys) = transact!(&db, |tx| -> Result<(Uuid, Keys), Error> {
             let catalogue_id = catalogue_id(tx).await?;
             let keys = Keys::open(tx, &master_key_file, now_ms).await?;
@@ -197,14 +196,13 @@ impl Control {
             Ok((catalogue_id, keys))
         })?;
         let keys = Arc::new(keys);
-        let identity = Identity::new(db.clone(), keys.clone(), clock.clone());
+        let identity = Identity::new(db.clone(), keys.clone());
         Ok(Self(Arc::new(Inner {
             db,
             keys,
             identity,
             regions,
             locations,
-            clock,
             tuning,
             owner: Uuid::new_v4().simple().to_string(),
             catalogue_id,
@@ -288,8 +286,10 @@ impl Control {
         &self.0.keys
     }
 
+    /// By the catalogue's clock, as far as this process knows it. What decides about others' rows asks the transaction,
+    /// which knows exactly ([`Connection::now_ms`]).
     pub(crate) fn now_ms(&self) -> i64 {
-        self.0.clock.now_ms()
+        self.db().time().now_ms()
     }
 
     pub(crate) fn tuning(&self) -> &WorkerTuning {
@@ -343,10 +343,6 @@ impl Control {
 
     pub(crate) fn set_low_on_space(&self, low: HashSet<String>) {
         *self.0.low_on_space.lock().unwrap_or_else(PoisonError::into_inner) = low;
-    }
-
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        self.0.clock.clone()
     }
 
     /// Cancelled when the process stops.

@@ -19,7 +19,6 @@ pub use self::{
     token::{TOKEN_LIFETIME_S, TokenError},
 };
 use crate::{
-    Clock,
     db::{self, Db, service_principal, tenant},
     keys::Keys,
     request::Caller,
@@ -74,12 +73,11 @@ pub enum IdentityError {
 pub struct Identity {
     db: Db,
     keys: Arc<Keys>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Identity {
-    pub(crate) fn new(db: Db, keys: Arc<Keys>, clock: Arc<dyn Clock>) -> Self {
-        Self { db, keys, clock }
+    pub(crate) fn new(db: Db, keys: Arc<Keys>) -> Self {
+        Self { db, keys }
     }
 
     /// Issues a token to an application that shows its secret (client credentials).
@@ -109,7 +107,7 @@ impl Identity {
         let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
         let principal = service_principal::find_by_app(&mut tx, app_id).await?;
         let principal = principal.filter(|principal| principal.tenant == tenant.id).ok_or_else(unknown)?;
-        let now_ms = self.clock.now_ms();
+        let now_ms = tx.now_ms().await?;
         let hashes = service_principal::live_secrets(&mut tx, principal.id, now_ms).await?;
         let secret = secret.expose_secret();
         let fits = secret.len() <= LONGEST_SECRET_BYTES;
@@ -134,7 +132,7 @@ impl Identity {
     /// # Errors
     /// What is wrong with the token.
     pub async fn verify(&self, token: &str, audiences: &[String], issuers: &[String]) -> Result<Caller, TokenError> {
-        let claims = token::check(self.keys.tokens(), token, audiences, issuers, self.clock.now_ms())?;
+        let claims = token::check(self.keys.tokens(), token, audiences, issuers, self.db.time().now_ms())?;
         let mut tx = self.db.read().await?;
         let principal = service_principal::find(&mut tx, claims.oid).await?;
         let principal = principal

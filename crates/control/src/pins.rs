@@ -87,7 +87,7 @@ impl Control {
         owner: &str,
     ) -> db::Result<TakenPins> {
         let owner = format!("{}/{owner}", self.owner());
-        let expires_ms = self.now_ms().saturating_add(PIN_LEASE_MS);
+        let expires_ms = tx.now_ms().await?.saturating_add(PIN_LEASE_MS);
         let mut sequences = Vec::with_capacity(manifests.len().max(1));
         if manifests.is_empty() {
             sequences.push(pin::take(tx, region, tenant, None, &owner, expires_ms).await?);
@@ -140,8 +140,8 @@ async fn keep(control: Control, sequences: Vec<u64>, lost: CancellationToken, le
 
 /// Until when they live now; `None` when one was gone.
 async fn renew(control: &Control, sequences: &[u64]) -> db::Result<Option<i64>> {
-    let expires_ms = control.now_ms().saturating_add(PIN_LEASE_MS);
     transact!(control.db(), |tx| -> db::Result<Option<i64>> {
+        let expires_ms = tx.now_ms().await?.saturating_add(PIN_LEASE_MS);
         for sequence in sequences {
             if !pin::renew(tx, *sequence, expires_ms).await? {
                 return Ok(None);

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Error, Result, row::Columns, statement::Statement};
+use super::{Error, Result, row::Columns, statement::Statement, time::Time};
 
 /// What table functions take: either kind of transaction derefs to it.
 #[derive(Debug)]
@@ -12,6 +12,9 @@ pub(crate) struct Connection {
     transaction: Begun,
     /// Whether PostgreSQL has ended it for the sake of another one; the same work may succeed when it is done again.
     lost_race: bool,
+    pub(super) time: Time,
+    /// The transaction's present, once it was asked for.
+    pub(super) present_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -21,12 +24,12 @@ enum Begun {
 }
 
 impl Connection {
-    pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>) -> Self {
-        Self { transaction: Begun::Sqlite(transaction), lost_race: false }
+    pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>, time: Time) -> Self {
+        Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None }
     }
 
-    pub(super) fn postgres(transaction: Transaction<'static, Postgres>) -> Self {
-        Self { transaction: Begun::Postgres(transaction), lost_race: false }
+    pub(super) fn postgres(transaction: Transaction<'static, Postgres>, time: Time) -> Self {
+        Self { transaction: Begun::Postgres(transaction), lost_race: false, time, present_ms: None }
     }
 
     pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {

@@ -32,9 +32,10 @@ pub(crate) mod wrapped_key;
 
 mod sole_use;
 mod statement;
+mod time;
 pub(crate) mod transact;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool, SqliteConnection, SqlitePool,
@@ -48,8 +49,10 @@ pub(crate) use self::{
     connection::{Connection, ReadTx, WriteTx},
     error::{Error, Result},
     sole_use::SoleUse,
+    time::Time,
     transact::transact,
 };
+use crate::{Clock, SystemClock};
 
 /// SQLite connections that read. Each is a thread with a page cache of 2 MiB.
 const SQLITE_READERS: u32 = 4;
@@ -64,7 +67,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Handles to one catalogue.
 #[derive(Debug, Clone)]
-pub(crate) struct Db(Pools);
+pub(crate) struct Db {
+    pools: Pools,
+    time: Time,
+}
 
 #[derive(Debug, Clone)]
 enum Pools {
@@ -85,6 +91,21 @@ impl Db {
     /// # Errors
     /// `Newer` when it was written by a later program; it is left as it is.
     pub(crate) async fn open(database: &Database) -> Result<Self> {
+        Self::open_by(database, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Db::open`], with a clock: of a SQLite file it is the catalogue's; see `time`.
+    pub(crate) async fn open_by(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
+        let is_the_databases = database.is_shared() && clock.is_the_machines();
+        let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
+        let db = Self { pools: Self::connect(database).await?, time };
+        if is_the_databases {
+            db.read().await?.now_ms().await?;
+        }
+        Ok(db)
+    }
+
+    async fn connect(database: &Database) -> Result<Pools> {
         match database {
             Database::Sqlite(path) => {
                 schema::sqlite::prepare(path).await?;
@@ -93,12 +114,12 @@ impl Db {
                 let writer = one_place(pool(1)).after_release(|connection, _| Box::pin(is_whole(connection)));
                 let writer = writer.connect_with(options.clone()).await?;
                 let readers = one_place(pool(SQLITE_READERS)).connect_lazy_with(options.pragma("query_only", "ON"));
-                Ok(Self(Pools::Sqlite { writer, readers }))
+                Ok(Pools::Sqlite { writer, readers })
             }
             Database::Postgres(options) => {
                 schema::postgres::prepare(options).await?;
                 let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
-                Ok(Self(Pools::Postgres { pool, options: options.clone() }))
+                Ok(Pools::Postgres { pool, options: options.clone() })
             }
         }
     }
@@ -106,27 +127,34 @@ impl Db {
     /// Begins a transaction that may write; dropping it rolls it back. On SQLite there is one at a time. What decides
     /// uses [`transact!`], which does it again when PostgreSQL demands it.
     pub(crate) async fn write(&self) -> Result<WriteTx> {
-        Ok(WriteTx(match &self.0 {
-            Pools::Sqlite { writer, .. } => Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+        let time = self.time.clone();
+        Ok(WriteTx(match &self.pools {
+            Pools::Sqlite { writer, .. } => Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, time),
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?)
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time)
             }
         }))
     }
 
     /// Begins a transaction that reads one snapshot.
     pub(crate) async fn read(&self) -> Result<ReadTx> {
-        Ok(ReadTx(match &self.0 {
-            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?),
+        let time = self.time.clone();
+        Ok(ReadTx(match &self.pools {
+            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?, time),
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?, time)
             }
         }))
     }
 
+    /// Whose clock the catalogue goes by.
+    pub(crate) fn time(&self) -> &Time {
+        &self.time
+    }
+
     /// Closes every connection; waits for what they do.
     pub(crate) async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -221,7 +249,7 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let db = Db::open(&directory.path().join("catalogue.db").into()).await.unwrap();
         // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
-        let Pools::Sqlite { writer, .. } = &db.0 else { unreachable!("a file is SQLite's") };
+        let Pools::Sqlite { writer, .. } = &db.pools else { unreachable!("a file is SQLite's") };
         sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
         let mut tx = db.write().await.unwrap();
         let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();

@@ -18,7 +18,7 @@ pub(crate) struct SoleUse {
 impl Db {
     /// Asks for the catalogue alone; `None` when another process has it. A SQLite file is guarded by its data directory.
     pub(crate) async fn sole_use(&self) -> Result<Option<SoleUse>> {
-        match &self.0 {
+        match &self.pools {
             Pools::Sqlite { .. } => Ok(Some(SoleUse { _session: None })),
             Pools::Postgres { options, .. } => lock(options).await,
         }

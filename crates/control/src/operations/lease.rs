@@ -91,7 +91,7 @@ async fn keep(control: &Control, lease: &dyn Lease, progress: &Progress, cancel:
         // Also when the clock was put back: whoever looks at the lease reads that clock.
         let since_ms = now_ms.abs_diff(renewed_ms);
         let due = since_ms >= RENEW_EVERY_MS || (current != recorded && since_ms >= RECORD_EVERY_MS);
-        let held = if due { renew(control, lease, progress, now_ms).await } else { holds(control, lease).await };
+        let held = if due { renew(control, lease, progress).await } else { holds(control, lease).await };
         match held {
             Ok(true) if due => (renewed_ms, recorded) = (now_ms, current),
             Ok(true) => {}
@@ -112,9 +112,10 @@ async fn holds(control: &Control, lease: &dyn Lease) -> db::Result<bool> {
     lease.holds(&mut *control.db().read().await?).await
 }
 
-async fn renew(control: &Control, lease: &dyn Lease, progress: &Progress, now_ms: i64) -> db::Result<bool> {
+async fn renew(control: &Control, lease: &dyn Lease, progress: &Progress) -> db::Result<bool> {
     transact!(control.db(), |tx| -> db::Result<bool> {
-        lease.renew(tx, now_ms.saturating_add(LEASE_MS), progress).await
+        let until_ms = tx.now_ms().await?.saturating_add(LEASE_MS);
+        lease.renew(tx, until_ms, progress).await
     })
 }
 

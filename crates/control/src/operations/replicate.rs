@@ -66,9 +66,9 @@ struct Claimed {
 }
 
 async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
-    let now_ms = control.now_ms();
-    let until_ms = now_ms.saturating_add(LEASE_MS);
     transact!(control.db(), |tx| -> db::Result<Option<Claimed>> {
+        let now_ms = tx.now_ms().await?;
+        let until_ms = now_ms.saturating_add(LEASE_MS);
         let Some(replica) = replica::claim_due(tx, region, control.owner(), now_ms, until_ms).await? else {
             return Ok(None);
         };
@@ -191,8 +191,9 @@ fn source_regions(home: &str, wanted: &ReplicaRow, replicas: &[ReplicaRow]) -> V
 
 /// Records what came of an attempt that did not succeed.
 async fn put_back(control: &Control, claimed: &ReplicaRow, failure: Failure) -> db::Result<()> {
-    let (now_ms, lease) = (control.now_ms(), claimed.lease());
+    let lease = claimed.lease();
     let is_final = transact!(control.db(), |tx| -> db::Result<bool> {
+        let now_ms = tx.now_ms().await?;
         match &failure {
             Failure::Stopped => {
                 replica::relinquish(tx, lease).await?;

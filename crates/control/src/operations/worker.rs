@@ -55,11 +55,11 @@ async fn operations(control: Control) {
 }
 
 async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
-    let now_ms = control.now_ms();
     let regions = control.region_names();
     transact!(control.db(), |tx| -> db::Result<Option<OperationRow>> {
+        let now_ms = tx.now_ms().await?;
+        let until_ms = now_ms.saturating_add(LEASE_MS);
         for region in std::iter::once(None).chain(regions.iter().map(|region| Some(region.as_str()))) {
-            let until_ms = now_ms.saturating_add(LEASE_MS);
             if let Some(row) = operation::claim_due(tx, region, control.owner(), now_ms, until_ms).await? {
                 return Ok(Some(row));
             }
@@ -112,8 +112,9 @@ async fn step(
 
 /// Records what came of an attempt that did not succeed.
 async fn put_back(control: &Control, claimed: &OperationRow, failure: Failure) -> db::Result<()> {
-    let (now_ms, lease) = (control.now_ms(), claimed.lease());
+    let lease = claimed.lease();
     transact!(control.db(), |tx| -> db::Result<()> {
+        let now_ms = tx.now_ms().await?;
         match &failure {
             Failure::Stopped => {
                 operation::relinquish(tx, lease).await?;

@@ -12,12 +12,13 @@ const BATCH: u32 = 100;
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
     loop {
-        let now_ms = control.now_ms();
         // Looking takes no write lock; there is rarely anything to do.
+        let now_ms = control.now_ms();
         if grant::list_expired(&mut *control.db().read().await?, now_ms, 1).await?.is_empty() {
             return Ok(());
         }
         transact!(control.db(), |tx| -> Result<(), ArmError> {
+            let now_ms = tx.now_ms().await?;
             for expired in grant::list_expired(tx, now_ms, BATCH).await? {
                 access::expire(tx, &expired, now_ms).await?;
             }

@@ -8,8 +8,10 @@ use crate::{
 };
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
-    let expired =
-        transact!(control.db(), |tx| -> Result<u64, ArmError> { Ok(pin::expire(tx, control.now_ms()).await?) })?;
+    let expired = transact!(control.db(), |tx| -> Result<u64, ArmError> {
+        let now_ms = tx.now_ms().await?;
+        Ok(pin::expire(tx, now_ms).await?)
+    })?;
     if expired > 0 {
         tracing::info!(expired, "removed pins that nobody renewed");
     }

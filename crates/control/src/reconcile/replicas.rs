@@ -10,8 +10,9 @@ use crate::{
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
     let retried = transact!(control.db(), |tx| -> Result<u64, ArmError> {
         let mut retried = 0;
+        let now_ms = tx.now_ms().await?;
         for region in control.region_names() {
-            retried += replica::retry_due(tx, &region, control.now_ms()).await?;
+            retried += replica::retry_due(tx, &region, now_ms).await?;
         }
         Ok(retried)
     })?;
