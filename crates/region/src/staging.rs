@@ -20,7 +20,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use rustix::{
-    fs::{CWD, FallocateFlags, RenameFlags, renameat_with},
+    fs::{CWD, FallocateFlags, FlockOperation, RenameFlags, flock, renameat_with},
     io::Errno,
 };
 use uuid::Uuid;
@@ -226,14 +226,26 @@ impl Staging {
 
     fn mark(&self, upload: UploadId, range_bytes: &UploadRange, written: bool) -> Result<()> {
         let failed = |e| io_error(format!("change the page map of {upload}"), e);
-        let map = self.map(upload)?;
+        let file = open(&self.path(upload).with_extension(MAP_EXTENSION), upload)?;
+        let map = PageMap::new(file.try_clone().map_err(failed)?);
         let pages = range_bytes.start / PAGE_SIZE_BYTES..range_bytes.end / PAGE_SIZE_BYTES;
         {
             let lock = self.lock(upload);
             let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another process, too: one that takes over an upload from one that still ends its last requests.
+            lock_file(&file, FlockOperation::LockExclusive).map_err(failed)?;
             map.set(&pages, written).map_err(failed)?;
+            lock_file(&file, FlockOperation::Unlock).map_err(failed)?;
         }
         map.sync().map_err(failed)
+    }
+}
+
+/// File systems that have no locks are left to the one process that has them.
+fn lock_file(file: &File, operation: FlockOperation) -> io::Result<()> {
+    match flock(file, operation) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(()),
+        other => other.map_err(io::Error::from),
     }
 }
 
@@ -431,17 +443,17 @@ mod tests {
                 tokio::spawn(async move {
                     staging.create(upload, MIB).await?;
                     let page = Bytes::from(vec![writer as u8 + 1; 512]);
-                    // Far enough apart that no two share a byte of the map, which only one process's lock protects.
-                    staging.write(upload, writer * 4096, page).await
+                    // Eight pages share a byte of the map.
+                    staging.write(upload, writer * 1024, page).await
                 })
             });
             for written in futures::future::join_all(writes).await {
                 written.expect("no panic").expect("create and write");
             }
-            let expected: Vec<_> = (0..WRITERS).map(|writer| writer * 4096..writer * 4096 + 512).collect();
+            let expected: Vec<_> = (0..WRITERS).map(|writer| writer * 1024..writer * 1024 + 512).collect();
             assert_eq!(staging.ranges(upload).await.expect("ranges"), expected);
             for writer in 0..WRITERS {
-                let page = staging.read(upload, writer * 4096..writer * 4096 + 512).await.expect("read");
+                let page = staging.read(upload, writer * 1024..writer * 1024 + 512).await.expect("read");
                 assert!(page.iter().all(|byte| *byte == writer as u8 + 1), "the pages of {writer}");
             }
             assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 2, "nothing is left over");
