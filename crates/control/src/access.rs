@@ -29,6 +29,7 @@ use crate::{
     db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
     disk,
     operations::{self, Answer, NewOperation, OperationKind},
+    processes::Place,
     quota,
     request::{Accepted, OperationRef, RequestContext},
     resource::{
@@ -232,6 +233,9 @@ impl Control {
     /// cannot do it says why at the first page.
     async fn prepare_upload(&self, row: &ResourceRow, length_bytes: u64) {
         let Some(region) = self.region(&row.location) else { return };
+        if !matches!(self.place_of_upload(row.uid, &row.location).await, Ok(Place::Here)) {
+            return;
+        }
         if let Err(error) = region.create_upload(UploadId(row.uid), length_bytes).await {
             tracing::warn!(error = &error as &dyn std::error::Error, disk = %row.id, "make room for an upload");
         }
@@ -333,6 +337,30 @@ impl Control {
         let new = operation(&row, id, Verb::EndGetAccess, Answer::Empty);
         let accepted = operations::accept(tx, context, now_ms, NewOperation { kind, region, finished, ..new }).await?;
         Ok((accepted, finished))
+    }
+
+    /// Where the end of an access is accepted: what was uploaded is looked at, and chunks that are open are closed. Anything
+    /// that is wrong with the request is found here: its handler says what.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn place_of_access_end(&self, id: &ResourceId) -> Result<Place, ArmError> {
+        if !self.is_one_of_several() {
+            return Ok(Place::Here);
+        }
+        let found = {
+            let mut tx = self.db().read().await?;
+            match db::resource::find(&mut tx, id.key()).await? {
+                Some(row) => db::disk::find(&mut tx, &row.key).await?.map(|disk| (row, disk.state)),
+                None => None,
+            }
+        };
+        match found {
+            Some((row, DiskState::ReadyToUpload | DiskState::ActiveUpload)) => {
+                Ok(self.place_of_upload(row.uid, &row.location).await?)
+            }
+            _ => Ok(Place::Here),
+        }
     }
 
     /// What was uploaded to a disk and is not its content yet.

@@ -9,6 +9,7 @@ use std::{ops::Range, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use galerie_arm::ArmError;
 use galerie_disk::{
     BlockDevice, ImageDevice,
     export::{ExportFormat, ExportLayout},
@@ -21,6 +22,7 @@ use crate::{
     access::{Permission, letters, signed_text},
     control::Control,
     db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
+    processes::Place,
     quota, source, space,
 };
 
@@ -231,6 +233,7 @@ impl Control {
         let content = match (grant.permission, disk.upload_bytes, images.first()) {
             (Permission::Write, Some(length_bytes), _) => {
                 let upload = UploadId(row.uid);
+                self.require_upload_here(upload.0, &row.location).await?;
                 let made = region.create_upload(upload, length_bytes).await;
                 made.map_err(|error| BlobError::in_region(&row.location, error))?;
                 BlobContent::Upload { upload, length_bytes }
@@ -245,6 +248,37 @@ impl Control {
             _ => return Err(BlobError::NotFound),
         };
         Ok(Blob { control: self.clone(), row, grant, region, content })
+    }
+}
+
+impl Control {
+    /// Where a request to a blob is answered. Anything that is wrong with it is found here: its handler says what.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn place_of_blob(&self, sas: &Sas<'_>) -> Result<Place, ArmError> {
+        let text = signed_text(sas.resource_uid, sas.grant_id, sas.permission, sas.expires_ms);
+        let signature = STANDARD.decode(sas.signature).unwrap_or_default();
+        if !self.is_one_of_several() || !self.keys().sas_verify(text.as_bytes(), &signature) {
+            return Ok(Place::Here);
+        }
+        let found = db::resource::find_by_uid(&mut *self.db().read().await?, sas.resource_uid).await?;
+        match found {
+            None => Ok(Place::Here),
+            Some(row) if sas.permission == letters(Permission::Write) => {
+                Ok(self.place_of_upload(row.uid, &row.location).await?)
+            }
+            Some(row) => self.place_of_region(&row.location).await,
+        }
+    }
+
+    /// Refuses an upload that another process has: it was adopted since the request was sent here.
+    async fn require_upload_here(&self, upload: Uuid, region: &str) -> Result<(), BlobError> {
+        match self.place_of_upload(upload, region).await? {
+            Place::Here => Ok(()),
+            Place::At(_) => Err(BlobError::Busy("The upload is another process's now. Try again.".to_owned())),
+            Place::Away(why) => Err(BlobError::Busy(why)),
+        }
     }
 }
 
@@ -342,6 +376,7 @@ impl Blob {
     /// Pages take the place of what an upload of chunks committed: whoever comes last says what the disk is to be. That is
     /// durable before the first page is.
     async fn begin_pages(&self) -> Result<(), BlobError> {
+        self.control.mark_pages(self.row.uid).await?;
         if !self.is_committed(&mut *self.control.db().read().await?).await? {
             return Ok(());
         }

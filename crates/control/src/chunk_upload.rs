@@ -62,6 +62,8 @@ struct State {
 }
 
 struct OpenUpload {
+    /// The disk's incarnation.
+    disk: Uuid,
     upload: Arc<dyn ChunkUpload>,
     pinned: Pinned,
     /// The images that may be referred to, with what keeps them.
@@ -70,8 +72,8 @@ struct OpenUpload {
 }
 
 impl OpenUpload {
-    fn new(upload: Arc<dyn ChunkUpload>, pinned: Pinned, now_ms: i64) -> Self {
-        Self { upload, pinned, bases: Mutex::default(), last_used_ms: AtomicI64::new(now_ms) }
+    fn new(disk: Uuid, upload: Arc<dyn ChunkUpload>, pinned: Pinned, now_ms: i64) -> Self {
+        Self { disk, upload, pinned, bases: Mutex::default(), last_used_ms: AtomicI64::new(now_ms) }
     }
 
     /// Whether a pin could not be kept: what it protected must not be relied on any more.
@@ -121,6 +123,16 @@ impl ChunkUploads {
         state.open.insert(grant, Arc::clone(&upload));
         let was_swept = std::mem::replace(&mut state.is_swept, true);
         Ok((upload, !was_swept))
+    }
+
+    /// Whether chunks are being sent to a disk.
+    pub(crate) fn has(&self, disk: Uuid) -> bool {
+        self.state().open.values().any(|open| open.disk == disk)
+    }
+
+    /// Whether chunks are being sent to any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().open.is_empty()
     }
 
     /// Forgets an upload; what it stored and nobody names is the collector's.
@@ -296,12 +308,23 @@ impl Blob {
         let condemned = control.condemned(region, tenant).await?;
         let upload = self.region.begin_chunk_upload(tenant, &condemned).await;
         let upload = upload.map_err(|error| BlobError::in_region(region, error))?;
-        let opened = OpenUpload::new(upload, pinned, control.now_ms());
+        let opened = OpenUpload::new(self.row.uid, upload, pinned, control.now_ms());
         let (kept, must_sweep) = uploads.keep(self.grant.id, opened)?;
         if must_sweep {
             spawn_sweeper(control);
         }
         Ok(kept)
+    }
+}
+
+impl Control {
+    /// Whether chunks that clients are sending lie in this process's memory.
+    pub fn has_chunk_uploads(&self) -> bool {
+        !self.chunk_uploads().is_empty()
+    }
+
+    pub(crate) fn has_open_chunks(&self, disk: Uuid) -> bool {
+        self.chunk_uploads().has(disk)
     }
 }
 
@@ -363,7 +386,7 @@ mod tests {
 
     async fn opened(world: &World) -> OpenUpload {
         let pinned = world.control.pin("eastus", world.caller.tenant, &[], "test").await.unwrap();
-        OpenUpload::new(Arc::new(Nothing), pinned, world.control.now_ms())
+        OpenUpload::new(Uuid::new_v4(), Arc::new(Nothing), pinned, world.control.now_ms())
     }
 
     /// Regression: whether somebody looks for resting uploads was asked before the upload was kept. When the last other

@@ -21,6 +21,7 @@ use crate::{
     authz,
     control::Control,
     db::{self, Connection},
+    processes::Place,
     request::RequestContext,
     resource::{Verb, action, plan::OS_LUN},
     source,
@@ -138,23 +139,55 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Where a version's content is read: see [`Control::open_content`]. Anything that is wrong with the request is found
+    /// here: its handler says what.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn place_of_content(&self, version: &VersionReference, region: Option<&str>) -> Result<Place, ArmError> {
+        if !self.is_one_of_several() {
+            return Ok(Place::Here);
+        }
+        let location = match region {
+            Some(text) => self.locations().find(text).cloned(),
+            None => home_of(&mut *self.db().read().await?, version).await?,
+        };
+        match location {
+            Some(location) => self.place_of_region(location.as_str()).await,
+            None => Ok(Place::Here),
+        }
+    }
+}
+
+/// Where a version, or for `latest` its definition, lives.
+async fn home_of(tx: &mut Connection, version: &VersionReference) -> Result<Option<Location>, ArmError> {
+    let Some(id) = definite(version) else { return Ok(None) };
+    let row = db::resource::find(tx, id.key()).await?;
+    Ok(row.and_then(|row| Location::normalise(&row.location)))
+}
+
+/// The version; for `latest` its definition.
+fn definite(version: &VersionReference) -> Option<ResourceId> {
+    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
+        return None;
+    };
+    Some(match selector {
+        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
+        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
+    })
+}
+
 /// Asks for the right to the bytes; answers where the version (or for `latest` its definition) lives, if it exists.
 async fn authorize_bytes(
     tx: &mut Connection,
     context: &RequestContext,
     version: &VersionReference,
 ) -> Result<Option<Location>, ArmError> {
-    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
-        return Ok(None);
-    };
-    let id = match selector {
-        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
-        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
-    };
+    let Some(id) = definite(version) else { return Ok(None) };
     let bytes = action(ResourceType::ImageVersion, Verb::BeginGetAccess);
     authz::authorize(tx, &context.caller, bytes, &id).await?;
-    let row = db::resource::find(tx, id.key()).await?;
-    Ok(row.and_then(|row| Location::normalise(&row.location)))
+    home_of(tx, version).await
 }
 
 impl Content {

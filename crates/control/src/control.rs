@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex as SyncMutex, OnceLock, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -13,20 +13,22 @@ use std::{
 use galerie_arm::{Location, Locations};
 use galerie_region::Region;
 use galerie_store::{CollectorOptions, Watermark};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     Clock, Error, SystemClock,
     db::{
-        self, Connection, Database, Db, SoleUse, operation, pin,
+        self, CatalogueUse, Connection, Database, Db, chore, operation, pin,
         region_store::{self, RegionStoreRow},
         replica, setting, transact,
     },
     identity::Identity,
     keys::Keys,
-    operations, reconcile,
+    operations,
+    processes::Member,
+    reconcile,
 };
 
 /// How long [`Control::shutdown`] waits for work to put itself down.
@@ -38,6 +40,15 @@ pub struct ServedRegion {
     /// Its data plane, opened.
     pub region: Arc<dyn Region>,
     /// As people write it; Azure's display name, or the name, when it is `None`.
+    pub display_name: Option<String>,
+}
+
+/// A region that other processes of the same catalogue serve: resources can be in it, their bytes are not here.
+#[derive(Debug, Clone)]
+pub struct RegionElsewhere {
+    /// The normalised name.
+    pub name: String,
+    /// As for [`ServedRegion`].
     pub display_name: Option<String>,
 }
 
@@ -90,8 +101,10 @@ pub struct ControlOptions {
     pub database: Database,
     /// The key that wraps the catalogue's keys; made with the first of them.
     pub master_key_file: PathBuf,
-    /// The regions.
+    /// The regions that this process serves.
     pub regions: Vec<ServedRegion>,
+    /// Those that only other processes serve.
+    pub elsewhere: Vec<RegionElsewhere>,
     /// Where the present comes from, unless it is the machine's and the catalogue has a clock of its own (PostgreSQL).
     pub clock: Arc<dyn Clock>,
     /// How much is done at once.
@@ -103,7 +116,8 @@ impl ControlOptions {
     #[must_use]
     pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
         let database = database.into();
-        Self { database, master_key_file, regions, clock: Arc::new(SystemClock), tuning: WorkerTuning::default() }
+        let (clock, tuning) = (Arc::new(SystemClock), WorkerTuning::default());
+        Self { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning }
     }
 }
 
@@ -155,13 +169,18 @@ struct Inner {
     regions: Regions,
     locations: Locations,
     tuning: WorkerTuning,
-    /// This process, as leases and pins name it.
+    /// This process, as leases and pins name it while it has not joined others.
     owner: String,
     catalogue_id: Uuid,
+    /// This process among the others of a shared catalogue.
+    member: OnceLock<Member>,
+    draining: AtomicBool,
+    /// Wake-ups that other processes are to hear of.
+    announcements: Notify,
     woken: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    sole_use: Mutex<Option<SoleUse>>,
+    catalogue_use: Mutex<Option<CatalogueUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
     catalogue_space: OnceLock<Watermark>,
@@ -183,9 +202,9 @@ impl Control {
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, clock, tuning } = options;
+        let ControlOptions { database, master_key_file, regions, elsewhere, clock, tuning } = options;
         let db = Db::open_by(&database, clock).await?;
-        let (regions, locations) = by_name(regions)?;
+        let (regions, locations) = by_name(regions, elsewhere)?;
         let now_ms = db.time().now_ms();
         let (catalogue_id, keys) = transact!(&db, |tx| -> Result<(Uuid, Keys), Error> {
             let catalogue_id = catalogue_id(tx).await?;
@@ -206,10 +225,13 @@ impl Control {
             tuning,
             owner: Uuid::new_v4().simple().to_string(),
             catalogue_id,
+            member: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            announcements: Notify::new(),
             woken: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            sole_use: Mutex::default(),
+            catalogue_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
             catalogue_space: OnceLock::new(),
@@ -226,7 +248,7 @@ impl Control {
     /// `CatalogueInUse` when another process has a PostgreSQL database; the catalogue's.
     pub async fn take_over(&self) -> Result<(), Error> {
         let sole_use = self.db().sole_use().await?.ok_or(Error::CatalogueInUse)?;
-        *self.0.sole_use.lock().await = Some(sole_use);
+        self.keep_use(sole_use).await;
         let (operations, replicas, pins) = transact!(self.db(), |tx| -> Result<(u64, u64, u64), Error> {
             let (operations, replicas) = (operation::release_all(tx).await?, replica::release_all(tx).await?);
             Ok((operations, replicas, pin::release_all(tx).await?))
@@ -251,8 +273,17 @@ impl Control {
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.0.tasks.len(), "stop without waiting any longer for work under way");
         }
-        drop(self.0.sole_use.lock().await.take());
+        self.leave().await;
+        drop(self.0.catalogue_use.lock().await.take());
         self.0.db.close().await;
+    }
+
+    /// Stops everything that runs and tells nobody, as a process that is killed does.
+    #[cfg(test)]
+    pub(crate) async fn die(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// The identity provider.
@@ -273,9 +304,67 @@ impl Control {
         self.0.catalogue_id
     }
 
-    /// Looks for work now.
+    /// Looks for work now, here and in the other processes.
     pub fn wake(&self) {
+        self.wake_here();
+        self.0.announcements.notify_one();
+    }
+
+    /// Looks for work now, in this process.
+    pub(crate) fn wake_here(&self) {
         self.0.woken.send_replace(());
+    }
+
+    /// Wake-ups that other processes are to hear of.
+    pub(crate) fn announcements(&self) -> &Notify {
+        &self.0.announcements
+    }
+
+    /// This process among others, if it has joined them.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.0.member.get()
+    }
+
+    /// Whether it was the first to be.
+    pub(crate) fn become_member(&self, member: Member) -> bool {
+        self.0.member.set(member).is_ok()
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn keep_use(&self, catalogue_use: CatalogueUse) {
+        *self.0.catalogue_use.lock().await = Some(catalogue_use);
+    }
+
+    /// Takes the lock that keeps offline commands away again, when its session was lost (the database was restarted).
+    pub(crate) async fn check_use(&self) {
+        let mut held = self.0.catalogue_use.lock().await;
+        if let Some(held) = held.as_mut()
+            && held.holds().await
+        {
+            return;
+        }
+        match self.db().shared_use().await {
+            Ok(Some(again)) => *held = Some(again),
+            Ok(None) => tracing::error!("an offline command uses the catalogue beside this process"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "lock the catalogue again"),
+        }
+    }
+
+    /// Whether this process does a chore now and for `period`, for all processes of the catalogue.
+    pub(crate) async fn takes_chore(&self, name: &str, period: Duration) -> db::Result<bool> {
+        let Some(member) = self.member() else { return Ok(true) };
+        let period_ms = i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
+        transact!(self.db(), |tx| -> db::Result<bool> {
+            let now_ms = tx.now_ms().await?;
+            chore::take(tx, name, &member.id, now_ms, now_ms.saturating_add(period_ms)).await
+        })
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -298,7 +387,7 @@ impl Control {
 
     /// This process, as leases and pins name it.
     pub(crate) fn owner(&self) -> &str {
-        &self.0.owner
+        self.member().map_or(&self.0.owner, |member| &member.id)
     }
 
     /// A region that this process serves.
@@ -374,18 +463,28 @@ impl Control {
 type Regions = BTreeMap<String, Arc<dyn Region>>;
 
 /// The regions by their names, and what they are called.
-fn by_name(served: Vec<ServedRegion>) -> Result<(Regions, Locations), Error> {
-    let (mut regions, mut named) = (Regions::new(), Vec::with_capacity(served.len()));
+fn by_name(served: Vec<ServedRegion>, elsewhere: Vec<RegionElsewhere>) -> Result<(Regions, Locations), Error> {
+    let (mut regions, mut named) = (Regions::new(), Vec::with_capacity(served.len() + elsewhere.len()));
+    let twice = |name: &str| Error::Regions(format!("the region '{name}' is there twice"));
     for ServedRegion { region, display_name } in served {
         let name = region.name().to_owned();
-        let location = Location::normalise(&name).filter(|location| location.as_str() == name);
-        let location = location.ok_or_else(|| Error::Regions(format!("'{name}' is not a region's normalised name")))?;
-        named.push((location, display_name));
+        named.push((location(&name)?, display_name));
         if regions.insert(name.clone(), region).is_some() {
-            return Err(Error::Regions(format!("the region '{name}' is there twice")));
+            return Err(twice(&name));
         }
     }
+    for RegionElsewhere { name, display_name } in elsewhere {
+        if regions.contains_key(&name) {
+            return Err(twice(&name));
+        }
+        named.push((location(&name)?, display_name));
+    }
     Ok((regions, Locations::new(named)))
+}
+
+fn location(name: &str) -> Result<Location, Error> {
+    let location = Location::normalise(name).filter(|location| location.as_str() == name);
+    location.ok_or_else(|| Error::Regions(format!("'{name}' is not a region's normalised name")))
 }
 
 /// The catalogue's id; made with the catalogue.

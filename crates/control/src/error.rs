@@ -28,8 +28,8 @@ pub enum Error {
     /// Two regions have one name, or a name is none.
     #[error("{0}")]
     Regions(String),
-    /// Another process has the catalogue, a PostgreSQL database.
-    #[error("another server uses this PostgreSQL database (and schema); a catalogue has one server at a time")]
+    /// Other processes use the catalogue, a PostgreSQL database, and this one needs it for itself, or the other way round.
+    #[error("this PostgreSQL database (and schema) is in use: an offline command needs it while no server runs")]
     CatalogueInUse,
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]

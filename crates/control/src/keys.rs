@@ -24,6 +24,8 @@ use crate::db::{
 const TOKEN: &str = "token";
 const SAS: &str = "sas";
 const SECRET: &str = "secret";
+/// Not a key of this module's: see `authority`.
+pub(crate) const AUTHORITY: &str = "authority";
 
 /// Bytes of an HMAC key, and of its tags.
 const HMAC_BYTES: usize = 32;
@@ -34,7 +36,8 @@ const HMAC_BYTES: usize = 32;
 pub enum KeyError {
     /// The catalogue has keys and the file that unwraps them is gone.
     #[error(
-        "the catalogue's keys are wrapped by the master key {0}, which does not exist; put it back from your backup"
+        "the catalogue's keys are wrapped by the master key {0}, which does not exist; put it back from your \
+         backup, or copy it from another process of the catalogue (or name it with master_key_file)"
     )]
     MasterKeyMissing(String),
     /// The file is no master key.
@@ -67,6 +70,7 @@ pub enum KeyError {
 
 /// The keys, unwrapped.
 pub(crate) struct Keys {
+    master: MasterKey,
     /// The newest first; tokens of any are accepted.
     tokens: Vec<TokenKey>,
     sas: Vec<hmac::Key>,
@@ -94,9 +98,10 @@ impl Keys {
                 rows.push(row);
             }
         }
-        let mut keys = Self { tokens: Vec::new(), sas: Vec::new(), secrets: Vec::new() };
+        let (tokens, sas, secrets) = (Vec::new(), Vec::new(), Vec::new());
+        let mut keys = Self { master, tokens, sas, secrets };
         for row in rows {
-            let plain = master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
+            let plain = keys.master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
             match row.purpose.as_str() {
                 TOKEN => keys.tokens.push(TokenKey::new(row.id, &plain)?),
                 SAS => keys.sas.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
@@ -105,6 +110,22 @@ impl Keys {
             }
         }
         Ok(keys)
+    }
+
+    /// Wraps something that is kept in the catalogue beside the keys.
+    ///
+    /// # Errors
+    /// `Generation`, when the system has no randomness.
+    pub(crate) fn wrap(&self, purpose: &str, plain: &[u8], now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
+        wrapped(&self.master, purpose, plain, now_ms)
+    }
+
+    /// What was wrapped.
+    ///
+    /// # Errors
+    /// `WrongMasterKey`.
+    pub(crate) fn unwrap(&self, row: &WrappedKeyRow) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.master.unwrap_key(row.id, &row.purpose, &row.wrapped)
     }
 
     /// The key that signs tokens.
@@ -142,12 +163,16 @@ impl Keys {
 }
 
 fn make(master: &MasterKey, purpose: &str, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
-    let id = Uuid::new_v4();
     let plain = match purpose {
         TOKEN => generate_token_key()?,
         _ => Zeroizing::new(random::<HMAC_BYTES>()?.to_vec()),
     };
-    let wrapped = master.wrap_key(id, purpose, &plain)?;
+    wrapped(master, purpose, &plain, now_ms)
+}
+
+fn wrapped(master: &MasterKey, purpose: &str, plain: &[u8], now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
+    let id = Uuid::new_v4();
+    let wrapped = master.wrap_key(id, purpose, plain)?;
     Ok(WrappedKeyRow { id, purpose: purpose.to_owned(), wrapped, created_ms: now_ms })
 }
 

@@ -13,6 +13,7 @@ pub mod subscription;
 
 mod access;
 mod audit;
+mod authority;
 mod authz;
 mod blob;
 mod chunk_upload;
@@ -21,6 +22,7 @@ mod db;
 mod disk;
 mod gallery;
 mod healing;
+mod hints;
 mod image_definition;
 mod image_version;
 mod keys;
@@ -28,6 +30,7 @@ mod latest;
 mod managed_image;
 mod operations;
 mod pins;
+mod processes;
 mod quota;
 mod reconcile;
 mod replication_status;
@@ -40,17 +43,22 @@ mod store_admin;
 mod store_space;
 #[cfg(test)]
 mod testing;
+mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
+pub use authority::SharedAuthority;
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, MOST_BLOBS};
-pub use control::{Control, ControlOptions, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning};
+pub use control::{
+    Control, ControlOptions, RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning,
+};
 pub use db::{Database, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
 pub use keys::KeyError;
 pub use operations::{OperationResult, OperationView};
+pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
 pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;

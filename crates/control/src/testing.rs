@@ -29,14 +29,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Clock, Control, ControlOptions, Database, OperationRef, RequestContext, ServedRegion, StoreIdentities,
-    WorkerTuning,
+    Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext, ServedRegion,
+    StoreIdentities, WorkerTuning,
 };
 
 /// The regions of a [`World`].
 pub(crate) const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 /// How long a fact is waited for before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often workers look without being woken.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 /// 20 MiB: the least that an upload may be.
 pub(crate) const GUEST_BYTES: u64 = 20 << 20;
 
@@ -283,6 +285,11 @@ pub(crate) struct World {
     pub(crate) caller: Caller,
     pub(crate) subscription: Uuid,
     pub(crate) directory: Arc<tempfile::TempDir>,
+    /// What the catalogue's time comes from, when it is not `clock`.
+    time: Arc<dyn Clock>,
+    /// Where the regions' stores are.
+    stores: Arc<tempfile::TempDir>,
+    poll_every: Duration,
 }
 
 impl World {
@@ -290,37 +297,87 @@ impl World {
     pub(crate) async fn new() -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let clock = Arc::new(StillClock(AtomicI64::new(1_800_000_000_000)));
-        Self::open(directory, clock, Self::tuning()).await
+        Self::open(directory.clone(), directory, clock.clone(), clock, Self::tuning(), &REGIONS).await
+    }
+
+    /// A new world that goes by another clock.
+    pub(crate) async fn by_clock(time: Arc<dyn Clock>, poll_every: Duration) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let clock = Arc::new(StillClock(AtomicI64::new(0)));
+        let tuning = WorkerTuning { poll_every, ..Self::tuning() };
+        Self::open(directory.clone(), directory, clock, time, tuning, &REGIONS).await
     }
 
     /// The same world as another process would find it.
     pub(crate) async fn reopen(&self) -> Self {
-        self.reopen_with(Self::tuning()).await
+        self.reopen_by(self.time.clone(), self.poll_every).await
     }
 
     /// As [`World::reopen`], tuned.
     pub(crate) async fn reopen_with(&self, tuning: WorkerTuning) -> Self {
-        Self::open(self.directory.clone(), self.clock.clone(), tuning).await
+        let (directory, stores) = (self.directory.clone(), self.stores.clone());
+        Self::open(directory, stores, self.clock.clone(), self.time.clone(), tuning, &REGIONS).await
     }
 
     /// Workers that look often, and nobody who scrubs: a test that damages something wants to find it.
     pub(crate) fn tuning() -> WorkerTuning {
-        WorkerTuning { poll_every: Duration::from_millis(20), scrub_rate_bytes_s: 0, ..WorkerTuning::default() }
+        WorkerTuning { poll_every: POLL_EVERY, scrub_rate_bytes_s: 0, ..WorkerTuning::default() }
     }
 
-    async fn open(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>, tuning: WorkerTuning) -> Self {
+    /// The same for a process that has another clock.
+    pub(crate) async fn reopen_by(&self, time: Arc<dyn Clock>, poll_every: Duration) -> Self {
+        let (directory, stores) = (self.directory.clone(), self.stores.clone());
+        let tuning = WorkerTuning { poll_every, ..Self::tuning() };
+        Self::open(directory, stores, self.clock.clone(), time, tuning, &REGIONS).await
+    }
+
+    /// The same for a process that serves some regions.
+    pub(crate) async fn serving(&self, regions: &[&'static str]) -> Self {
+        let (directory, stores) = (self.directory.clone(), self.stores.clone());
+        Self::open(directory, stores, self.clock.clone(), self.time.clone(), self.same_tuning(), regions).await
+    }
+
+    /// The same for a process that does not see what the others have staged: its regions' roots are copies of theirs.
+    pub(crate) async fn with_stores_of_its_own(&self) -> Self {
+        let stores = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        for name in REGIONS {
+            let (from, to) = (self.stores.path().join("regions").join(name), stores.path().join("regions").join(name));
+            std::fs::create_dir_all(&to).expect("a root");
+            std::fs::copy(from.join("store.json"), to.join("store.json")).expect("the same store");
+        }
+        let directory = self.directory.clone();
+        Self::open(directory, stores, self.clock.clone(), self.time.clone(), self.same_tuning(), &REGIONS).await
+    }
+
+    fn same_tuning(&self) -> WorkerTuning {
+        WorkerTuning { poll_every: self.poll_every, ..Self::tuning() }
+    }
+
+    async fn open(
+        directory: Arc<tempfile::TempDir>,
+        stores: Arc<tempfile::TempDir>,
+        clock: Arc<StillClock>,
+        time: Arc<dyn Clock>,
+        tuning: WorkerTuning,
+        serves: &[&'static str],
+    ) -> Self {
+        let poll_every = tuning.poll_every;
         let database = database(directory.path()).await;
         let identities = StoreIdentities::read(&database).await.expect("a catalogue");
         let mut regions = HashMap::new();
-        for name in REGIONS {
-            regions.insert(name, Arc::new(open_region(&directory, &identities, name).await));
+        for name in serves.iter().copied() {
+            regions.insert(name, Arc::new(open_region(&stores, &identities, name).await));
         }
+        let elsewhere = REGIONS.iter().filter(|name| !serves.contains(name));
+        let elsewhere =
+            elsewhere.map(|name| RegionElsewhere { name: (*name).to_owned(), display_name: None }).collect();
         let served = |name: &&str| ServedRegion { region: regions[*name].clone(), display_name: None };
         let control = Control::open(ControlOptions {
             database,
             master_key_file: directory.path().join("master.key"),
-            regions: REGIONS.iter().map(served).collect(),
-            clock: clock.clone(),
+            regions: serves.iter().map(served).collect(),
+            elsewhere,
+            clock: time.clone(),
             tuning,
         })
         .await
@@ -331,7 +388,8 @@ impl World {
         let principal = crate::db::service_principal::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
         drop(tx);
         let caller = Caller { tenant: bootstrap.tenant, principal: principal.id, app_id, administrator: true };
-        Self { control, clock, regions, caller, subscription: bootstrap.subscription, directory }
+        let subscription = bootstrap.subscription;
+        Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }
 
     /// Starts the workers.

@@ -6,6 +6,7 @@
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
 pub(crate) mod audit;
+pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
 mod database;
@@ -16,6 +17,7 @@ pub(crate) mod grant;
 pub(crate) mod image_version;
 pub(crate) mod operation;
 pub(crate) mod pin;
+pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod region_store;
 pub(crate) mod replica;
@@ -28,6 +30,7 @@ pub(crate) mod service_principal;
 pub(crate) mod setting;
 pub(crate) mod subscription;
 pub(crate) mod tenant;
+pub(crate) mod upload;
 pub(crate) mod wrapped_key;
 
 mod sole_use;
@@ -48,7 +51,7 @@ pub use self::database::Database;
 pub(crate) use self::{
     connection::{Connection, ReadTx, WriteTx},
     error::{Error, Result},
-    sole_use::SoleUse,
+    sole_use::CatalogueUse,
     time::Time,
     transact::transact,
 };
@@ -64,6 +67,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const ROW_BUFFER: usize = 128;
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// Handles to one catalogue.
 #[derive(Debug, Clone)]
@@ -152,6 +157,26 @@ impl Db {
         &self.time
     }
 
+    /// Whether other processes may use the catalogue at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.pools, Pools::Postgres { .. })
+    }
+
+    /// The connections, when it is a PostgreSQL database.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        match &self.pools {
+            Pools::Postgres { pool, .. } => Some(pool),
+            Pools::Sqlite { .. } => None,
+        }
+    }
+
+    /// Sends a hint to whoever listens on a channel. Nobody does on SQLite.
+    pub(crate) async fn notify(&self, channel: &str, payload: &str) -> Result<()> {
+        let Some(pool) = self.postgres() else { return Ok(()) };
+        sqlx::query(NOTIFY).bind(channel).bind(payload).execute(pool).await?;
+        Ok(())
+    }
+
     /// Closes every connection; waits for what they do.
     pub(crate) async fn close(&self) {
         match &self.pools {
@@ -210,6 +235,7 @@ pub(crate) mod tests {
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
             audit::STATEMENTS,
+            chore::STATEMENTS,
             condemned_pack::STATEMENTS,
             disk::STATEMENTS,
             disk_image::STATEMENTS,
@@ -217,6 +243,7 @@ pub(crate) mod tests {
             image_version::STATEMENTS,
             operation::STATEMENTS,
             pin::STATEMENTS,
+            process::STATEMENTS,
             quota::STATEMENTS,
             region_store::STATEMENTS,
             replica::STATEMENTS,
@@ -227,6 +254,7 @@ pub(crate) mod tests {
             setting::STATEMENTS,
             subscription::STATEMENTS,
             tenant::STATEMENTS,
+            upload::STATEMENTS,
             wrapped_key::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {

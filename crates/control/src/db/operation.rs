@@ -26,13 +26,15 @@ macro_rules! claim {
         concat!(
             "UPDATE operations SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
      attempts = attempts + 1 WHERE id = (SELECT id FROM operations WHERE region = $1 AND status = 'InProgress' \
-     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1",
+     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 AND NOT EXISTS (SELECT 1 FROM uploads \
+     WHERE kind = 'ImportUpload' AND upload = resource_uid AND process <> $3) ORDER BY next_attempt_ms LIMIT 1",
             $lock,
             ") RETURNING *"
         )
     };
 }
-/// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time.
+/// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time. An import is
+/// the process's that has the upload.
 const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
 const HOLDS: &str = "SELECT COUNT(*) FROM operations WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
 const RENEW: &str = "UPDATE operations SET lease_until_ms = $3, percent = $4 \
@@ -49,6 +51,9 @@ const RELEASE_ALL: &str = "UPDATE operations SET lease_owner = NULL, lease_until
      AND status = 'InProgress' AND lease_until_ms > 0";
 const SHORTEN_WAITS: &str = "UPDATE operations SET next_attempt_ms = $3 WHERE region = $1 AND status = 'InProgress' \
      AND next_attempt_ms > $2 AND next_attempt_ms < $4";
+const RELEASE_OF: &str = "UPDATE operations SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
+     WHERE lease_owner = $1 AND region IN (SELECT region FROM region_stores UNION ALL SELECT '') \
+     AND status = 'InProgress'";
 const CANCEL_FOR_RESOURCE: &str = "UPDATE operations SET status = 'Canceled', error = $2, lease_owner = NULL, \
      lease_until_ms = 0, ended_ms = $3 WHERE status = 'InProgress' AND resource_uid = $1";
 const FORGET: &str = "DELETE FROM operations WHERE id IN \
@@ -67,6 +72,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RELINQUISH,
     RELEASE_ALL,
     SHORTEN_WAITS,
+    RELEASE_OF,
     CANCEL_FOR_RESOURCE,
     FORGET,
 ];
@@ -288,6 +294,11 @@ pub(crate) async fn relinquish(tx: &mut Connection, lease: OperationLease) -> Re
 /// it may be tried, and given up then.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
+}
+
+/// Ends a process's claims: its next start takes them back at once. Their attempts count, as above; how many.
+pub(crate) async fn release_of(tx: &mut Connection, owner: &str) -> Result<u64> {
+    row::run(tx, query(RELEASE_OF).bind(owner)).await
 }
 
 /// Cancels what is unfinished of a resource that is deleted.

@@ -19,11 +19,14 @@ const OLDEST: &str = "SELECT sequence FROM pins WHERE region = $1 AND tenant = $
 const LIST: &str = "SELECT * FROM pins WHERE region = $1 AND tenant = $2 ORDER BY sequence LIMIT $3";
 const EXPIRE: &str = "DELETE FROM pins WHERE expires_ms <= $1";
 const RELEASE_ALL: &str = "DELETE FROM pins";
+/// An owner is `process/purpose`; '0' is the character after '/'.
+const RELEASE_OF: &str = "DELETE FROM pins WHERE owner >= $1 || '/' AND owner < $1 || '0'";
 #[cfg(test)]
 const RELEASE_ROOTS: &str = "DELETE FROM pins WHERE manifest IS NOT NULL";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[NEXT, INSERT, RENEW, EXISTS, RELEASE, OLDEST, LIST, EXPIRE, RELEASE_ALL];
+pub(super) const STATEMENTS: &[&str] =
+    &[NEXT, INSERT, RENEW, EXISTS, RELEASE, OLDEST, LIST, EXPIRE, RELEASE_ALL, RELEASE_OF];
 
 /// The next number of the counter that orders pins and condemnations.
 pub(crate) async fn next_sequence(tx: &mut Connection) -> Result<u64> {
@@ -108,6 +111,11 @@ pub(crate) async fn expire(tx: &mut Connection, now_ms: i64) -> Result<u64> {
 /// Removes every pin, whoever holds it; how many.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
+}
+
+/// Removes the pins of a process that was started again; how many.
+pub(crate) async fn release_of(tx: &mut Connection, process: &str) -> Result<u64> {
+    row::run(tx, query(RELEASE_OF).bind(process)).await
 }
 
 /// Removes the pins that name a manifest, as if their holder had slept too long.

@@ -62,6 +62,8 @@ const RELEASE_ALL: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_m
      WHERE region IN (SELECT region FROM region_stores) AND state = 'Replicating' AND lease_until_ms > 0";
 const SHORTEN_WAITS: &str =
     "UPDATE replicas SET next_attempt_ms = $4 WHERE region = $1 AND state = $2 AND next_attempt_ms > $3";
+const RELEASE_OF: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
+     WHERE lease_owner = $1 AND region IN (SELECT region FROM region_stores) AND state = 'Replicating'";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -82,6 +84,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RELINQUISH,
     RELEASE_ALL,
     SHORTEN_WAITS,
+    RELEASE_OF,
 ];
 
 /// A row.
@@ -341,4 +344,9 @@ pub(crate) async fn relinquish(tx: &mut Connection, lease: ReplicaLease) -> Resu
 /// fails, and is tried again when the reconciler's time comes.
 pub(crate) async fn release_all(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(RELEASE_ALL)).await
+}
+
+/// Ends a process's claims: its next start takes them back at once. Their attempts count, as above; how many.
+pub(crate) async fn release_of(tx: &mut Connection, owner: &str) -> Result<u64> {
+    row::run(tx, query(RELEASE_OF).bind(owner)).await
 }

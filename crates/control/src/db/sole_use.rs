@@ -1,32 +1,55 @@
-//! Being the only process that uses a catalogue.
+//! Using a catalogue beside others, or alone.
+//!
+//! A serving process shares an advisory lock on its schema; what must be alone (an offline command) takes it for itself.
+//! The lock ends with its session, however the process ends, so what is dead keeps nobody out.
 
-use sqlx::{PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{Db, Pools, Result};
 
 /// One lock for each schema, whatever else lives in the database. `hashtext` has no collisions to fear here: a lock that
 /// two schemas share refuses a start, and never lets two in.
-const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('galerie'), hashtext(current_schema()))";
+const TRY_ALONE: &str = "SELECT pg_try_advisory_lock(hashtext('galerie'), hashtext(current_schema()))";
+const TRY_SHARED: &str = "SELECT pg_try_advisory_lock_shared(hashtext('galerie'), hashtext(current_schema()))";
 
-/// The catalogue is this process's while the value lives.
+/// The right to use the catalogue, while the value lives.
 #[derive(Debug)]
-pub(crate) struct SoleUse {
-    /// Its session holds PostgreSQL's lock, which ends with it, however the process ends.
-    _session: Option<PgConnection>,
+pub(crate) struct CatalogueUse {
+    /// Its session holds PostgreSQL's lock.
+    session: Option<PgConnection>,
 }
 
-impl Db {
-    /// Asks for the catalogue alone; `None` when another process has it. A SQLite file is guarded by its data directory.
-    pub(crate) async fn sole_use(&self) -> Result<Option<SoleUse>> {
-        match &self.pools {
-            Pools::Sqlite { .. } => Ok(Some(SoleUse { _session: None })),
-            Pools::Postgres { options, .. } => lock(options).await,
+impl CatalogueUse {
+    /// Whether the lock is still held.
+    pub(crate) async fn holds(&mut self) -> bool {
+        match &mut self.session {
+            Some(session) => session.ping().await.is_ok(),
+            None => true,
         }
     }
 }
 
-async fn lock(options: &PgConnectOptions) -> Result<Option<SoleUse>> {
+impl Db {
+    /// Asks for the catalogue alone; `None` when another process has it. A SQLite file is guarded by its data directory.
+    pub(crate) async fn sole_use(&self) -> Result<Option<CatalogueUse>> {
+        self.try_lock(TRY_ALONE).await
+    }
+
+    /// Asks for the catalogue beside others who do the same; `None` when one has it alone.
+    pub(crate) async fn shared_use(&self) -> Result<Option<CatalogueUse>> {
+        self.try_lock(TRY_SHARED).await
+    }
+
+    async fn try_lock(&self, statement: &'static str) -> Result<Option<CatalogueUse>> {
+        match &self.pools {
+            Pools::Sqlite { .. } => Ok(Some(CatalogueUse { session: None })),
+            Pools::Postgres { options, .. } => lock(options, statement).await,
+        }
+    }
+}
+
+async fn lock(options: &PgConnectOptions, statement: &'static str) -> Result<Option<CatalogueUse>> {
     let mut session = sqlx::ConnectOptions::connect(options).await?;
-    let is_ours: bool = sqlx::query_scalar(TRY_LOCK).fetch_one(&mut session).await?;
-    Ok(is_ours.then_some(SoleUse { _session: Some(session) }))
+    let is_ours: bool = sqlx::query_scalar(statement).fetch_one(&mut session).await?;
+    Ok(is_ours.then_some(CatalogueUse { session: Some(session) }))
 }

@@ -19,7 +19,7 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST_LIVE];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WrappedKeyRow {
     pub(crate) id: Uuid,
-    /// `token`, `sas` or `secret`.
+    /// `token`, `sas`, `secret` or `authority`.
     pub(crate) purpose: String,
     /// Base64.
     pub(crate) wrapped: String,

@@ -16,6 +16,11 @@ use crate::{
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
     let tenants = tenant::list(&mut *control.db().read().await?).await?;
     for region in control.regions() {
+        // One process collects a region for all that serve it.
+        let chore = format!("collect/{}", region.name());
+        if !control.takes_chore(&chore, control.tuning().collect_every).await? {
+            continue;
+        }
         for tenant in &tenants {
             if control.stopping().is_cancelled() {
                 return Ok(());

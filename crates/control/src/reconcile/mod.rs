@@ -70,6 +70,12 @@ pub(crate) fn start(control: &Control) {
             run: |control| Box::pin(quotas::mend(control)),
         },
         Reconciler {
+            name: "uploads",
+            every: seconds(3),
+            patient: false,
+            run: |control| Box::pin(control.adopt_uploads()),
+        },
+        Reconciler {
             name: "operations",
             every: seconds(600),
             patient: true,

@@ -92,6 +92,11 @@ impl Gallery {
         Self { control, clock, caller, subscription, directory }
     }
 
+    /// Another process on the same catalogue, whose workers do not run.
+    pub(crate) async fn beside(&self) -> Control {
+        open_with_index(self.directory.path(), self.clock.clone(), "index-beside").await
+    }
+
     pub(crate) fn context(&self) -> RequestContext {
         self.context_of("2026-03-03")
     }
@@ -249,6 +254,11 @@ pub(crate) fn version_body(source: &ResourceId, regions: &[&str]) -> Value {
 }
 
 async fn open(directory: &Path, clock: Arc<MovedClock>) -> Control {
+    open_with_index(directory, clock, "index").await
+}
+
+/// Processes do not share an index.
+async fn open_with_index(directory: &Path, clock: Arc<MovedClock>, index: &str) -> Control {
     let database = database(directory).await;
     let identities = StoreIdentities::read(&database).await.expect("identities");
     let mut regions = Vec::new();
@@ -260,7 +270,7 @@ async fn open(directory: &Path, clock: Arc<MovedClock>) -> Control {
             catalogue_id: identities.catalogue_id,
             expected_store_id: known.map(|known| known.store_id),
             epoch: known.map_or(1, |known| known.epoch),
-            index_dir: directory.join(format!("index-{name}")),
+            index_dir: directory.join(format!("{index}-{name}")),
             cache_bytes: 16 << 20,
         });
         let region = Arc::new(region.await.expect("a region"));
