@@ -7,7 +7,7 @@ use axum::{
 use galerie_arm::ArmError;
 
 use crate::{
-    arm, blob, content, front_door, graph, health, home, hosts::AcceptedHost, metadata,
+    arm, blob, content, forward, front_door, graph, health, home, hosts::AcceptedHost, metadata,
     middleware::request_ids::RequestIds, oauth, route_class::RouteClass, state::ApiState,
 };
 
@@ -20,13 +20,17 @@ pub(crate) async fn dispatch(
 ) -> Response {
     let class = RouteClass::of(request.uri().path());
     if class == RouteClass::Health {
-        return health::ready();
+        return health::answer(&state.control, request.uri().path()).await;
     }
     let Some(Extension(host)) = host else {
         return front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids);
     };
+    let request = match forward::route(&state, request, class, &host, ids).await {
+        forward::Routed::Here(request) => request,
+        forward::Routed::Answered(response) => return response,
+    };
     match class {
-        RouteClass::Health => health::ready(),
+        RouteClass::Health => health::answer(&state.control, request.uri().path()).await,
         RouteClass::Home => home::page(&state.options.version),
         RouteClass::Metadata => metadata::answer(&request, &host),
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,

@@ -1,8 +1,21 @@
-//! `/healthz`: whether the server is ready. It begins to listen when it is, so an answer means yes.
+//! `/healthz`: whether the process lives; `/healthz/ready`: whether it can be sent requests, for load balancers.
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use galerie_control::Control;
 
-/// 200.
-pub(crate) fn ready() -> Response {
-    ([("content-type", "text/plain; charset=utf-8")], "ok\n").into_response()
+const TEXT: [(&str, &str); 1] = [("content-type", "text/plain; charset=utf-8")];
+
+/// 200 for a process that lives; for `/healthz/ready` 503 while it is stopping or has no catalogue. It begins to listen when
+/// it has started, so an answer means that it has.
+pub(crate) async fn answer(control: &Control, path: &str) -> Response {
+    if !path.trim_end_matches('/').ends_with("/ready") {
+        return (TEXT, "ok\n").into_response();
+    }
+    match control.readiness().await {
+        Ok(()) => (TEXT, "ready\n").into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")).into_response(),
+    }
 }

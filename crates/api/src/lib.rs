@@ -10,6 +10,7 @@ mod blob;
 mod body;
 mod content;
 mod dispatch;
+mod forward;
 mod front_door;
 mod graph;
 mod health;
@@ -29,8 +30,11 @@ use axum::{
 };
 use galerie_control::Control;
 
-pub use self::options::ApiOptions;
 use self::state::ApiState;
+pub use self::{
+    forward::{FORWARDED_BY, Forward, Unsent},
+    options::ApiOptions,
+};
 
 /// Everything that this server answers, over `control`.
 pub fn router(control: Control, options: ApiOptions) -> Router {

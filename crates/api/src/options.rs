@@ -1,6 +1,8 @@
 //! What the process that listens tells the HTTP layer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::Forward;
 
 /// Everything that is not in the catalogue.
 #[derive(Debug, Clone)]
@@ -12,4 +14,6 @@ pub struct ApiOptions {
     pub listen: SocketAddr,
     /// Galerie's version, for people.
     pub version: String,
+    /// The way to the other processes of the catalogue, if there are any.
+    pub forward: Option<Arc<dyn Forward>>,
 }

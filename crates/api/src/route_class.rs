@@ -5,7 +5,7 @@
 pub(crate) enum RouteClass {
     /// `/`
     Home,
-    /// `/healthz`
+    /// `/healthz`, `/healthz/ready`
     Health,
     /// `/metadata/endpoints`
     Metadata,

@@ -16,6 +16,7 @@ mod image_definition;
 mod image_version;
 mod managed_image;
 mod operation;
+mod processes;
 mod provider;
 mod quota;
 mod resource_group;

@@ -28,7 +28,7 @@ pub(super) async fn act(call: Call, region: &str, action: &str) -> Answer {
 }
 
 /// Our own routes have one version.
-fn context(call: &Call) -> RequestContext {
+pub(super) fn context(call: &Call) -> RequestContext {
     RequestContext {
         caller: call.caller.clone(),
         api_version: ApiVersion::stable(2024, 3, 3),

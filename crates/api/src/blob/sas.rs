@@ -30,7 +30,7 @@ pub(crate) fn url(host: &AcceptedHost, grant: &GrantView, signature: &SasSignatu
 
 /// What a request's path and query say, to be checked by the domain.
 #[derive(Debug)]
-pub(super) struct Presented {
+pub(crate) struct Presented {
     resource_uid: Uuid,
     grant_id: Uuid,
     permission: String,
@@ -43,7 +43,7 @@ impl Presented {
     ///
     /// # Errors
     /// `AuthenticationFailed` when something is absent or cannot be read; `NotFound` for a path of another form.
-    pub(super) fn read(segments: &[String], query: &Query) -> Result<Self, BlobError> {
+    pub(crate) fn read(segments: &[String], query: &Query) -> Result<Self, BlobError> {
         let [_, uid, _] = segments else { return Err(BlobError::NotFound) };
         let incomplete = || BlobError::AuthenticationFailed("The shared access signature is incomplete.");
         let field = |name| query.get(name).filter(|value| !value.is_empty()).ok_or_else(incomplete);
@@ -57,7 +57,7 @@ impl Presented {
     }
 
     /// For the domain.
-    pub(super) fn sas(&self) -> Sas<'_> {
+    pub(crate) fn sas(&self) -> Sas<'_> {
         Sas {
             resource_uid: self.resource_uid,
             grant_id: self.grant_id,

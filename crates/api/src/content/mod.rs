@@ -66,11 +66,18 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHo
     if request.method() != allowed {
         return response::method_not_allowed(request.method(), &path, &[allowed]);
     }
-    let version = format!("/{}", found[1..=ID_SEGMENTS].join("/"));
+    let Some(version) = version_path(&found) else {
+        return response::error(&ArmError::path_not_found(&path));
+    };
     match serve(state, &context, request, &version, wanted).await {
         Ok(response) => response,
         Err(error) => response::error(&error),
     }
+}
+
+/// The path of the version that a path is about.
+pub(crate) fn version_path(found: &[String]) -> Option<String> {
+    Some(format!("/{}", found.get(1..=ID_SEGMENTS)?.join("/")))
 }
 
 /// What the segments after `content` and the version's id ask for.

@@ -60,3 +60,17 @@ async fn home_and_health_need_nothing() {
     assert_eq!(get(&gallery, "/healthz").await.expect(200).body, "ok\n");
     assert!(String::from_utf8_lossy(&get(&gallery, "/").await.expect(200).body).contains("Galerie"));
 }
+
+/// A load balancer asks by address and learns from the status what to do.
+#[tokio::test]
+async fn what_is_stopping_lives_and_is_not_ready() {
+    let gallery = Gallery::start().await;
+    assert_eq!(get(&gallery, "/healthz/ready").await.expect(200).body, "ready\n");
+    gallery.control.begin_draining().await;
+    assert_eq!(get(&gallery, "/healthz/ready").await.expect(503).body, "draining\n");
+    assert_eq!(get(&gallery, "/healthz").await.expect(200).body, "ok\n");
+    gallery.control.shutdown().await;
+    let closed = Gallery::start().await;
+    closed.control.shutdown().await;
+    assert_eq!(get(&closed, "/healthz/ready").await.expect(503).body, "the catalogue does not answer\n");
+}

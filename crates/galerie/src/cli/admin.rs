@@ -1,11 +1,18 @@
-//! `galerie admin`: what is done to a data directory while no server uses it.
+//! `galerie admin`: a new administrator, while no server runs; and which processes serve the catalogue.
 
 use std::path::PathBuf;
 
-use super::{connection::DEFAULT_DATA_DIR, failure::Result, output};
-use crate::server;
+use serde_json::Value;
 
-/// Administer a data directory while its server is stopped
+use super::{
+    connection::{ConnectionArgs, DEFAULT_DATA_DIR},
+    document::text,
+    failure::Result,
+    output::{self, Format, OutputArgs},
+};
+use crate::{client::Client, server};
+
+/// Make a new administrator, or list the server's processes
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
@@ -18,6 +25,16 @@ enum AdminCommand {
     ///
     /// Writes DIR/admin.json anew. Use it when the secret was lost or seen by others.
     Reset(ResetArgs),
+    /// List the processes that serve the catalogue, as the server sees them
+    Processes(ProcessesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ProcessesArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +48,32 @@ struct ResetArgs {
 }
 
 pub(crate) async fn run(args: AdminArgs) -> Result<()> {
-    let AdminCommand::Reset(ResetArgs { data_dir, config }) = args.command;
+    match args.command {
+        AdminCommand::Reset(args) => reset(args).await,
+        AdminCommand::Processes(args) => processes(args).await,
+    }
+}
+
+async fn processes(args: ProcessesArgs) -> Result<()> {
+    let client = Client::new(args.connection.profile()?)?;
+    let listed = client.list("/galerie/processes").await?;
+    if args.output.output == Format::Json {
+        return output::json(&Value::Array(listed));
+    }
+    if listed.is_empty() {
+        return output::line("One process, which has the catalogue to itself.");
+    }
+    let row = |process: &Value| {
+        let regions = process["regions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let regions: Vec<&str> = regions.iter().filter_map(Value::as_str).collect();
+        let seen_s = process["lastSeenMsAgo"].as_u64().unwrap_or(0) / 1000;
+        let columns = [text(process, "id"), text(process, "state"), text(process, "url"), regions.join(", ")];
+        columns.into_iter().chain([format!("{seen_s} s ago"), text(process, "version")]).collect()
+    };
+    output::table(&["PROCESS", "STATE", "ADDRESS", "REGIONS", "SEEN", "VERSION"], listed.iter().map(row).collect())
+}
+
+async fn reset(ResetArgs { data_dir, config }: ResetArgs) -> Result<()> {
     let config = server::read_config(config.as_deref())?;
     let path = server::reset_administrator(&data_dir, &config).await?;
     output::line(&format!("A new administrator is in {}; the former ones can do nothing any more.", path.display()))

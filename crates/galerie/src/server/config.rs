@@ -40,6 +40,12 @@ pub(crate) struct Config {
     /// Where the catalogue is: a PostgreSQL URL; `DIR/catalogue.db`, a SQLite file, by default.
     pub(crate) database: Option<DatabaseUrl>,
     pub(crate) regions: Vec<RegionConfig>,
+    /// The regions that this process serves; all by default. Others serve the rest.
+    pub(crate) serves: Option<Vec<RegionName>>,
+    /// Where the other processes of the catalogue reach this one: `https://10.0.0.5:8443`.
+    pub(crate) advertise: Option<PeerUrl>,
+    /// The key that wraps the catalogue's keys; `DIR/master.key` by default.
+    pub(crate) master_key_file: Option<PathBuf>,
     /// A certificate chain (PEM) in place of one from the server's own authority.
     pub(crate) certificate_file: Option<PathBuf>,
     /// Its private key (PEM).
@@ -65,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) scrub_rate_mib_s: u64,
     /// How long from the beginning of one such reading of everything to the next.
     pub(crate) scrub_period_h: u64,
+    /// For how long the server says that it is not ready before it stops taking connections.
+    pub(crate) drain_delay_s: u64,
 }
 
 /// One region.
@@ -89,6 +97,29 @@ pub(crate) struct RegionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct MinFree(pub(crate) MinFreeSpace);
+
+/// Where another process reaches this one: `https://HOST[:PORT]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct PeerUrl(pub(crate) Host);
+
+impl PeerUrl {
+    /// Without a slash at the end.
+    pub(crate) fn as_url(&self) -> String {
+        format!("https://{}", self.0.authority())
+    }
+}
+
+impl TryFrom<String> for PeerUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let invalid = || format!("'{text}' is not a process's address, such as https://10.0.0.5:8443");
+        let host =
+            text.strip_prefix("https://").map(|host| host.strip_suffix('/').unwrap_or(host)).ok_or_else(invalid)?;
+        Host::try_from(host.to_owned()).map(Self).map_err(|_| invalid())
+    }
+}
 
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -158,6 +189,9 @@ impl Default for Config {
             hosts: Vec::new(),
             database: None,
             regions: REGIONS.map(region).to_vec(),
+            serves: None,
+            advertise: None,
+            master_key_file: None,
             certificate_file: None,
             key_file: None,
             ca_file: None,
@@ -171,6 +205,7 @@ impl Default for Config {
             min_free_space: MinFree(MinFreeSpace { bytes: Some(10 << 30), percent: Some(5) }),
             scrub_rate_mib_s: 8,
             scrub_period_h: 7 * 24,
+            drain_delay_s: 0,
         }
     }
 }
@@ -193,7 +228,8 @@ impl Config {
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
-        let files = [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file];
+        let files =
+            [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file, &mut config.master_key_file];
         let paths = files.into_iter().chain(config.regions.iter_mut().flat_map(RegionConfig::files));
         for path in paths.flatten() {
             *path = folder.join(&*path);
@@ -237,6 +273,14 @@ impl Config {
                 return Err(format!("region '{}' is there twice", region.name.0));
             }
         }
+        for served in self.serves.iter().flatten() {
+            if !names.contains(&served.0) {
+                return Err(format!("serves names the region '{}', which is none of the [[regions]]", served.0));
+            }
+        }
+        if self.serves.as_ref().is_some_and(Vec::is_empty) {
+            return Err("serves names no region; leave it out to serve all".to_owned());
+        }
         let mut paths = BTreeSet::new();
         for path in self.regions.iter().filter_map(|region| region.path.as_ref()) {
             if !paths.insert(path) {
@@ -253,6 +297,27 @@ impl Config {
             }
         }
         self.metrics_listen().map(|_| ())
+    }
+
+    /// Whether this process serves a region.
+    pub(crate) fn serves(&self, region: &RegionName) -> bool {
+        self.serves.as_ref().is_none_or(|served| served.contains(region))
+    }
+
+    /// Refuses what only several processes can mean, of a catalogue that one process has.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub(crate) fn check_processes(&self) -> Result<(), Error> {
+        let leaves_out = self.regions.iter().any(|region| !self.serves(&region.name));
+        match (&self.database, &self.advertise, leaves_out) {
+            (None, Some(_), _) => Err("advertise"),
+            (None, _, true) => Err("serves"),
+            _ => Ok(()),
+        }
+        .map_err(|key| {
+            Error::Config(format!("{key} is for several processes on one PostgreSQL database; SQLite has one"))
+        })
     }
 
     /// Where metrics are served.
@@ -432,6 +497,10 @@ mod tests {
             min_free_space = "3%, 512MiB"
             scrub_rate_mib_s = 0
             scrub_period_h = 24
+            drain_delay_s = 7
+            serves = ["eastus"]
+            advertise = "https://10.0.0.5:8443/"
+            master_key_file = "master.key"
             [[regions]]
             name = "East US"
             [[regions]]
@@ -461,6 +530,10 @@ mod tests {
         assert_eq!(config.hosts[1].authority(), "10.0.0.7");
         assert_eq!(config.certificate_file.as_deref(), Some(Path::new("/etc/galerie/server.pem")));
         assert_eq!(config.key_file.as_deref(), Some(Path::new("/keys/server.key")));
+        assert_eq!(config.advertise.as_ref().map(PeerUrl::as_url).as_deref(), Some("https://10.0.0.5:8443"));
+        assert_eq!(config.master_key_file.as_deref(), Some(Path::new("/etc/galerie/master.key")));
+        assert_eq!(config.regions.iter().map(|region| config.serves(&region.name)).collect::<Vec<_>>(), [true, false]);
+        assert!(config.check_processes().is_err(), "without a database there is one process");
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
         assert_eq!(config.min_free_space.0, MinFreeSpace { bytes: Some(512 << 20), percent: Some(3) });
@@ -494,6 +567,11 @@ mod tests {
         check("certificate_file = 'x'", "come together");
         check("ca_file = 'x'", "which is missing");
         check("metrics_listen = 'here'", "or \"off\"");
+        check("serves = ['x']", "none of the [[regions]]");
+        check("serves = []", "names no region");
+        for url in ["10.0.0.5:8443", "http://x", "https://", "https://x/y"] {
+            check(&format!("advertise = '{url}'"), "is not a process's address");
+        }
         check("log_format = 'xml'", "unknown variant `xml`");
         for text in ["much", "5%, 6%", "1GiB, 2GiB", "100%", "-1", "", "5%,"] {
             check(&format!("min_free_space = '{text}'"), "is neither a size");

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use uuid::Uuid;
 
 use super::Error;
 use crate::{admin_file::ADMIN_FILE, durable};
@@ -68,6 +69,26 @@ impl DataDirectory {
         self.root.join("master.key")
     }
 
+    /// The id under which the process of this directory is known to the others of its catalogue; made with the first start.
+    ///
+    /// # Errors
+    /// `Io`; `Config` for a file that holds something else.
+    pub(crate) fn process_id(&self) -> Result<Uuid, Error> {
+        let path = self.root.join("process-id");
+        let failed = |source| Error::io(format!("use {}", path.display()), source);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|_| {
+                Error::Config(format!("{} holds no process id; remove it to have one made", path.display()))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = Uuid::new_v4();
+                durable::replace(&path, format!("{id}\n").as_bytes(), 0o600).map_err(failed)?;
+                Ok(id)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     pub(crate) fn tls(&self) -> PathBuf {
         self.root.join("tls")
     }
@@ -107,7 +128,9 @@ mod tests {
         let first = DataDirectory::lock(&root).unwrap();
         let error = DataDirectory::lock(&root).unwrap_err();
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        let id = first.process_id().unwrap();
         drop(first);
-        DataDirectory::lock(&root).unwrap();
+        let second = DataDirectory::lock(&root).unwrap();
+        assert_eq!(second.process_id().unwrap(), id, "the next start is the same process");
     }
 }

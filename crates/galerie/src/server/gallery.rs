@@ -4,7 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use galerie_arm::{ApiVersion, etag::Precondition};
-use galerie_control::{Caller, Control, ControlOptions, RequestContext, ServedRegion, StoreIdentities};
+use galerie_control::{
+    Caller, Control, ControlOptions, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities,
+};
 use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
 use galerie_store::backend::s3;
 use uuid::Uuid;
@@ -34,9 +36,10 @@ impl Gallery {
             None => directory.database().into(),
         };
         let identities = StoreIdentities::read(&database).await?;
-        let cache_bytes = (config.cache_size_mib << 20) / config.regions.len() as u64;
-        let mut served = Vec::with_capacity(config.regions.len());
-        for region in &config.regions {
+        let (ours, others): (Vec<_>, Vec<_>) = config.regions.iter().partition(|region| config.serves(&region.name));
+        let cache_bytes = (config.cache_size_mib << 20) / ours.len() as u64;
+        let mut served = Vec::with_capacity(ours.len());
+        for region in ours {
             let options = region_options(region, directory, &identities, cache_bytes);
             let keep = region.min_free_space.unwrap_or(config.min_free_space).0;
             let space = Watermark::new(keep, Volume(options.root.clone()));
@@ -44,7 +47,13 @@ impl Gallery {
             let region_plane: Arc<dyn Region> = Arc::new(opened);
             served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
         }
-        let mut options = ControlOptions::new(database, directory.master_key_file(), served);
+        let elsewhere = |region: &RegionConfig| RegionElsewhere {
+            name: region.name.0.to_string(),
+            display_name: region.display_name.clone(),
+        };
+        let master_key_file = config.master_key_file.clone().unwrap_or_else(|| directory.master_key_file());
+        let mut options = ControlOptions::new(database, master_key_file, served);
+        options.elsewhere = others.into_iter().map(elsewhere).collect();
         options.tuning.collect_every = Duration::from_secs(config.collect_every_s);
         options.tuning.collect_grace_ms =
             i64::try_from(config.collect_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);

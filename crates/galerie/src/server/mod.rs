@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! configuration -> log -> lock -> listen -> certificate -> catalogue, stores -> administrator -> workers -> serve
-//! SIGTERM, SIGINT -> take no more connections -> let requests end -> stop workers -> close
+//! SIGTERM, SIGINT -> not ready -> take no more connections -> let requests end -> stop workers -> close
 //! ```
+//! One of several processes has its certificate after the catalogue, which holds the authority that they share.
 //!
 //! The data directory belongs to one process. Everything that a start changes in it is safe to do again, so that a start
 //! that was killed anywhere is followed by one that works.
@@ -15,6 +16,8 @@ mod gallery;
 mod listener;
 pub(crate) mod logging;
 mod metrics;
+mod peers;
+mod stopping;
 mod tls;
 mod welcome;
 
@@ -22,19 +25,21 @@ use std::{
     io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use axum_server::Handle;
-use galerie_api::ApiOptions;
-use galerie_control::{Bootstrap, Control, NewAdministrator};
+use galerie_api::{ApiOptions, Forward};
+use galerie_control::{Bootstrap, Control, NewAdministrator, ProcessOptions};
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     config::Config,
     metrics::Metrics,
+    peers::Peers,
+    stopping::{Drain, Signals, stop_on_signal},
     tls::{Names, ServerTls},
     welcome::Welcome,
 };
@@ -67,9 +72,12 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let mut signals = Signals::hear()?;
     let config = read_config(options.config.as_deref())?;
     logging::start(&config)?;
+    config.check_processes()?;
     let directory = DataDirectory::lock(&options.data_dir)?;
     let (listener, address) = listener::bind(&options.listen)?;
-    let tls = ServerTls::open(&config, Names::of(&config.hosts, address), &directory.tls())?;
+    let names = names(&config, address);
+    let is_shared = config.database.is_some();
+    let tls = if is_shared { None } else { Some(ServerTls::open(&config, names.clone(), &directory.tls())?) };
     let endpoint = endpoint(&config, address);
     let metrics = Metrics::start(config.metrics_listen().map_err(Error::Config)?).await?;
     refuse_foreign_admin_file(&config, &directory)?;
@@ -80,6 +88,10 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
             tracing::info!("stopped before it was ready");
             return Ok(());
         }
+    };
+    let tls = match tls {
+        Some(tls) => tls,
+        None => ServerTls::of_process(&config, names, &directory.tls(), &gallery.control).await?,
     };
     let admin_file = update_admin_file(&gallery, &directory, &endpoint, tls.ca_file()).await?;
     let welcome = Welcome {
@@ -95,6 +107,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         hosts: config.hosts.iter().map(config::Host::authority).collect(),
         listen: address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        forward: is_shared
+            .then(|| -> Arc<dyn Forward> { Arc::new(Peers::new(config.clone(), gallery.control.clone())) }),
     };
     galerie_api::describe_metrics();
     let routes = galerie_api::router(gallery.control.clone(), api);
@@ -105,9 +119,19 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     if let Some(metrics) = metrics {
         tokio::spawn(metrics.serve(stopping.clone()));
     }
-    tokio::spawn(stop_on_signal(signals, handle.clone(), Duration::from_secs(config.shutdown_timeout_s)));
+    let drain = Drain {
+        delay: Duration::from_secs(config.drain_delay_s),
+        limit: Duration::from_secs(config.shutdown_timeout_s),
+    };
+    tokio::spawn(stop_on_signal(signals, handle.clone(), gallery.control.clone(), drain));
     tokio::spawn(greet(handle.clone(), welcome));
-    gallery.control.take_over().await?;
+    if is_shared {
+        let (id, url) = (directory.process_id()?, config.advertise.as_ref().map(config::PeerUrl::as_url));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        gallery.control.join(ProcessOptions { id, url, version, hints: true }).await?;
+    } else {
+        gallery.control.take_over().await?;
+    }
     gallery.control.start();
     let served = listener::serve(listener, tls_config, routes, handle).await;
     stopping.cancel();
@@ -115,6 +139,13 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     tracing::info!("stopped");
     drop(directory);
     served
+}
+
+/// The names that the server's certificate is for.
+fn names(config: &Config, address: SocketAddr) -> Names {
+    let advertised = config.advertise.iter().map(|url| url.0.clone());
+    let hosts: Vec<config::Host> = config.hosts.iter().cloned().chain(advertised).collect();
+    Names::of(&hosts, address)
 }
 
 /// Where clients find the server: the first configured host, or this machine.
@@ -158,7 +189,7 @@ async fn update_admin_file(
     }
     let mut file = match AdminFile::read(&path) {
         Err(AdminFileError::Missing(_)) => {
-            tracing::warn!(path = %path.display(), "the administrator's file is gone; `galerie admin reset` makes another");
+            tracing::warn!(path = %path.display(), "no administrator's file here: it is with the first process of the catalogue, or gone; `galerie admin reset` makes another");
             return Ok(None);
         }
         file => file?,
@@ -209,7 +240,10 @@ pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Res
         Err(error) => return Err(error.into()),
     };
     let gallery = Gallery::open(config, &directory).await?;
-    let reset = gallery.control.reset_administrator().await?;
+    gallery.control.take_over().await?;
+    let reset = gallery.control.reset_administrator().await;
+    gallery.control.shutdown().await;
+    let reset = reset?;
     let own_ca = config.certificate_file.is_none().then(|| directory.tls().join("ca.pem"));
     let (endpoint, ca_file) = match former {
         Some(former) => (former.endpoint, former.ca_file),
@@ -231,37 +265,6 @@ async fn greet(handle: Handle<SocketAddr>, welcome: String) {
         // Nobody may be reading.
         let _ = out.write_all(welcome.as_bytes()).and_then(|()| out.flush());
     }
-}
-
-/// The signals that ask the process to end. One that comes is kept until it is asked for.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// From now on they no longer end the process by themselves.
-    fn hear() -> Result<Self, Error> {
-        let heard = |kind| signal(kind).map_err(|source| Error::io("listen for signals", source));
-        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Drains at the first signal, ends at once at the second.
-async fn stop_on_signal(mut signals: Signals, handle: Handle<SocketAddr>, drain: Duration) {
-    signals.next().await;
-    tracing::info!("stopping: requests under way may end");
-    handle.graceful_shutdown(Some(drain));
-    signals.next().await;
-    tracing::warn!("stopped at once");
-    std::process::exit(130);
 }
 
 #[cfg(test)]

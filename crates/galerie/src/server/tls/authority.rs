@@ -3,6 +3,8 @@
 //! `ca.json` holds its key and certificate, `server.json` those of the server, each one file so that a crash cannot part
 //! them; `ca.pem` is a copy of the authority's certificate, for clients to trust. The authority is name-constrained
 //! (RFC 5280, section 4.2.1.10): trusting it lets nobody impersonate any other site.
+//!
+//! Processes that share a catalogue share the authority in it; then there is no `ca.json`.
 
 use std::{
     fs::DirBuilder,
@@ -11,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use galerie_control::Control;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, SanType,
@@ -55,11 +58,7 @@ pub(super) struct Authority {
 impl Authority {
     /// The authority of this folder, if it may sign for `names` for long enough; a new one otherwise.
     pub(super) fn open(folder: &Path, names: &Names, now: SystemTime) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| Error::io(format!("create {}", folder.display()), error))?;
+        make_folder(folder)?;
         let stored = read::<Issued>(&folder.join("ca.json"))?;
         let issued = match stored {
             Some(issued) if issued.names.include(names) && issued.is_valid(now, SERVER_LIFETIME) => issued,
@@ -76,12 +75,57 @@ impl Authority {
             }
         };
         let authority = Self { issued };
-        let path = authority.certificate_file(folder);
-        if std::fs::read_to_string(&path).ok().as_deref() != Some(&*authority.issued.certificate_pem) {
-            durable::replace(&path, authority.issued.certificate_pem.as_bytes(), 0o644)
-                .map_err(|error| Error::io(format!("write {}", path.display()), error))?;
-        }
+        authority.write_certificate(folder)?;
         Ok(authority)
+    }
+
+    /// The authority that the processes of a catalogue share, if it may sign for `names`, too; otherwise a new one that
+    /// may. `ca.pem` in the folder is a copy of its certificate; its key is in the catalogue only, wrapped.
+    pub(super) async fn of_catalogue(
+        control: &Control,
+        folder: &Path,
+        names: &Names,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
+        make_folder(folder)?;
+        let mut newest = control.authorities().await?.into_iter().next();
+        loop {
+            let stored = newest.as_ref().map(|found| parse_shared(&found.document)).transpose()?;
+            let all = match stored {
+                Some(issued) if issued.names.include(names) && issued.lasts(now + SERVER_LIFETIME) => {
+                    let authority = Self { issued };
+                    authority.write_certificate(folder)?;
+                    return Ok(authority);
+                }
+                Some(issued) => {
+                    tracing::warn!(
+                        ca_file = %folder.join("ca.pem").display(),
+                        "the processes' authority may not sign for this one's names, or has come to its end: clients must \
+                         trust a new one. List every process's names as hosts of each"
+                    );
+                    issued.names.and(names)
+                }
+                None => names.clone(),
+            };
+            let issued = new_authority(&all, now).map_err(|error| Error::tls("make an authority", error))?;
+            let replaces = newest.as_ref().map(|found| found.id);
+            newest = Some(control.keep_authority(&document(&issued), replaces).await?);
+        }
+    }
+
+    /// The certificates of every authority that the processes of a catalogue have had, as PEM.
+    pub(super) async fn certificates_of_catalogue(control: &Control) -> Result<Vec<String>, Error> {
+        let all = control.authorities().await?;
+        all.iter().map(|found| Ok(parse_shared(&found.document)?.certificate_pem)).collect()
+    }
+
+    fn write_certificate(&self, folder: &Path) -> Result<(), Error> {
+        let path = self.certificate_file(folder);
+        if std::fs::read_to_string(&path).ok().as_deref() == Some(&*self.issued.certificate_pem) {
+            return Ok(());
+        }
+        durable::replace(&path, self.issued.certificate_pem.as_bytes(), 0o644)
+            .map_err(|error| Error::io(format!("write {}", path.display()), error))
     }
 
     /// The authority's certificate, for clients.
@@ -115,6 +159,19 @@ impl Authority {
                 *self = Self::open(folder, names, now)?;
                 self.issue(folder, names, now).map(Some)
             }
+        }
+    }
+
+    /// A new certificate, when the one in the folder comes to its end or is another authority's.
+    pub(super) fn renewed_certificate(
+        &self,
+        folder: &Path,
+        names: &Names,
+        now: SystemTime,
+    ) -> Result<Option<Certificate>, Error> {
+        match read::<Issued>(&folder.join("server.json"))? {
+            Some(issued) if self.is_good(&issued, names, now) => Ok(None),
+            _ => self.issue(folder, names, now).map(Some),
         }
     }
 
@@ -217,9 +274,22 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     }
 }
 
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Error::io(format!("create {}", folder.display()), error))
+}
+
+fn parse_shared(document: &[u8]) -> Result<Issued, Error> {
+    serde_json::from_slice(document).map_err(|error| Error::tls("read the authority in the catalogue", error))
+}
+
+fn document(issued: &Issued) -> Vec<u8> {
+    serde_json::to_vec_pretty(issued).expect("strings and numbers become JSON")
+}
+
 fn write(path: &Path, issued: &Issued) -> Result<(), Error> {
-    let bytes = serde_json::to_vec_pretty(issued).expect("strings and numbers become JSON");
-    durable::replace(path, &bytes, 0o600).map_err(|error| Error::io(format!("write {}", path.display()), error))
+    durable::replace(path, &document(issued), 0o600)
+        .map_err(|error| Error::io(format!("write {}", path.display()), error))
 }
 
 #[cfg(test)]
@@ -326,5 +396,32 @@ mod tests {
         certificate(folder.path(), &names, now + 3 * DAY);
         let (authority, right) = certificate(folder.path(), &names, now);
         assert_eq!(verify(&authority.issued.certificate_pem, &right, "localhost", now), Ok(()));
+    }
+
+    /// The authority of a catalogue signs for its processes; one with a name of its own makes a new one, and the others follow.
+    #[tokio::test]
+    async fn processes_share_an_authority() {
+        let gallery = galerie_testkit::Gallery::start().await;
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let now = SystemTime::now();
+        let open = async |folder: &tempfile::TempDir, names: &Names| {
+            Authority::of_catalogue(&gallery.control, folder.path(), names, now).await.unwrap()
+        };
+        let both = names(&["a.example", "b.example"]);
+        let (one, two) = (open(&folders[0], &both).await, open(&folders[1], &names(&["b.example"])).await);
+        assert_eq!(one.issued.certificate_pem, two.issued.certificate_pem);
+        let certificate = two.server_certificate(folders[1].path(), &names(&["b.example"]), now).unwrap();
+        assert_eq!(verify(&one.issued.certificate_pem, &certificate, "b.example", now), Ok(()));
+        assert!(!folders[0].path().join("ca.json").exists(), "its key is in the catalogue");
+
+        let three = open(&folders[2], &names(&["c.example"])).await;
+        assert_ne!(three.issued.certificate_pem, one.issued.certificate_pem);
+        let again = open(&folders[1], &names(&["b.example"])).await;
+        assert_eq!(again.issued.certificate_pem, three.issued.certificate_pem, "it may sign for all that were there");
+        let renewed = again.renewed_certificate(folders[1].path(), &names(&["b.example"]), now).unwrap().unwrap();
+        assert_eq!(verify(&three.issued.certificate_pem, &renewed, "b.example", now), Ok(()));
+        assert_eq!(std::fs::read_to_string(folders[1].path().join("ca.pem")).unwrap(), three.issued.certificate_pem);
+        let trusted = Authority::certificates_of_catalogue(&gallery.control).await.unwrap();
+        assert_eq!(trusted, [three.issued.certificate_pem, one.issued.certificate_pem], "until all have followed");
     }
 }

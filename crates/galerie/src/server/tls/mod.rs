@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum_server::tls_rustls::RustlsConfig;
+use galerie_control::Control;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -29,7 +30,15 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Where certificates come from.
 enum Source {
-    Own { authority: Authority, folder: PathBuf },
+    Own {
+        authority: Authority,
+        folder: PathBuf,
+    },
+    /// The authority in the catalogue.
+    Shared {
+        control: Control,
+        folder: PathBuf,
+    },
     Files(CertificateFiles),
 }
 
@@ -71,6 +80,28 @@ impl ServerTls {
         Ok(Self { source, names, config, ca_file })
     }
 
+    /// As [`ServerTls::open`], for one of several processes: without files, the authority is the catalogue's.
+    ///
+    /// # Errors
+    /// As [`ServerTls::open`]; the catalogue's.
+    pub(crate) async fn of_process(
+        config: &Config,
+        names: Names,
+        folder: &Path,
+        control: &Control,
+    ) -> Result<Self, Error> {
+        if config.certificate_file.is_some() {
+            return Self::open(config, names, folder);
+        }
+        let now = SystemTime::now();
+        let authority = Authority::of_catalogue(control, folder, &names, now).await?;
+        let certificate = authority.server_certificate(folder, &names, now)?;
+        let ca_file = Some(authority.certificate_file(folder));
+        let source = Source::Shared { control: control.clone(), folder: folder.to_owned() };
+        let config = RustlsConfig::from_config(Arc::new(certificate.server_config()?));
+        Ok(Self { source, names, config, ca_file })
+    }
+
     /// What the listener uses; follows renewals.
     pub(crate) fn config(&self) -> RustlsConfig {
         self.config.clone()
@@ -87,6 +118,7 @@ impl ServerTls {
             let renewed = match &mut self.source {
                 Source::Own { authority, folder } => authority.renew(folder, &self.names, SystemTime::now()),
                 Source::Files(files) => files.read_if_changed(),
+                Source::Shared { control, folder } => renew_shared(control, folder, &self.names).await,
             };
             let renewed = renewed.and_then(|certificate| certificate.map(|it| it.server_config()).transpose());
             match renewed {
@@ -100,6 +132,28 @@ impl ServerTls {
                 }
             }
         }
+    }
+}
+
+/// A new certificate when the one there comes to its end, or another process has made a new authority.
+async fn renew_shared(control: &Control, folder: &Path, names: &Names) -> Result<Option<Certificate>, Error> {
+    let now = SystemTime::now();
+    Authority::of_catalogue(control, folder, names, now).await?.renewed_certificate(folder, names, now)
+}
+
+/// What the processes of a catalogue trust of each other, as PEM: their own authorities, or the one behind their files.
+/// `None`: what the system trusts.
+///
+/// # Errors
+/// The catalogue's; `Io`.
+pub(crate) async fn peers_authorities(config: &Config, control: &Control) -> Result<Option<String>, Error> {
+    match (&config.certificate_file, &config.ca_file) {
+        (None, _) => Ok(Some(Authority::certificates_of_catalogue(control).await?.concat())),
+        (Some(_), Some(file)) => {
+            let read = std::fs::read_to_string(file);
+            read.map(Some).map_err(|error| Error::io(format!("read {}", file.display()), error))
+        }
+        (Some(_), None) => Ok(None),
     }
 }
 

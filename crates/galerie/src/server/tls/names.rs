@@ -35,6 +35,13 @@ impl Names {
         names
     }
 
+    /// These and those.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.dns.extend(other.dns.iter().cloned());
+        self.ip.extend(&other.ip);
+        self
+    }
+
     /// Whether all of `other` are among these.
     pub(crate) fn include(&self, other: &Self) -> bool {
         self.dns.is_superset(&other.dns) && self.ip.is_superset(&other.ip)
