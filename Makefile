@@ -48,7 +48,7 @@ test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a st
 test-postgres: ## what touches the catalogue once more, on PostgreSQL
 	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit)'
 	cargo build --workspace --all-targets
-	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py
+	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_processes.py
 
 test-torture: ## a few kills on both databases, power losses, and clock jumps: two minutes (SEED=)
 	cargo build --workspace --all-targets
