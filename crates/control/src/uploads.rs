@@ -206,7 +206,7 @@ fn at_owner(row: Option<&UploadRow>, processes: &[ProcessRow], region: &str) -> 
         Some(owner) if !owner.url.is_empty() => Place::At(peer(owner)),
         _ => {
             let message =
-                "What was uploaded lies with a server process that is not running. Try again when it is back.";
+                "What was uploaded lies with a server process that cannot be reached. Try again when it is back.";
             Place::Away(message.to_owned())
         }
     }

@@ -66,6 +66,9 @@ struct Claimed {
 }
 
 async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
+    if control.is_draining() {
+        return Ok(None);
+    }
     transact!(control.db(), |tx| -> db::Result<Option<Claimed>> {
         let now_ms = tx.now_ms().await?;
         let until_ms = now_ms.saturating_add(LEASE_MS);

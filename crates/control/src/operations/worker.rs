@@ -55,6 +55,9 @@ async fn operations(control: Control) {
 }
 
 async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
+    if control.is_draining() {
+        return Ok(None);
+    }
     let regions = control.region_names();
     transact!(control.db(), |tx| -> db::Result<Option<OperationRow>> {
         let now_ms = tx.now_ms().await?;
