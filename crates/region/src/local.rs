@@ -122,9 +122,8 @@ impl LocalRegion {
             epoch: options.epoch,
         };
         let store_options = StoreOptions { space: store_space, ..StoreOptions::default() };
-        let store = RegionStore::open_or_create(backend, identity, &options.index_dir, store_options)
-            .await
-            .map_err(failed)?;
+        let store =
+            RegionStore::open_or_create(backend, identity, &options.index_dir, store_options).await.map_err(failed)?;
         let staging = Staging::open(staging_directory(&options.root))?;
         Ok(Self {
             name: options.name,

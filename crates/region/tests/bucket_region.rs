@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use galerie_region::{Watermark, Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId};
+use galerie_region::{Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId, Watermark};
 use galerie_store::{
     BlobSource, CondemnedPacks, ManifestId,
     backend::{S3Credentials, S3Options, S3Retries, s3},

@@ -3,8 +3,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources, store_admin,
-    subscription, unsupported,
+    Answer, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
+    store_admin, subscription, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.

@@ -92,7 +92,7 @@ impl Authority {
         loop {
             let stored = newest.as_ref().map(|found| parse_shared(&found.document)).transpose()?;
             let all = match stored {
-                Some(issued) if issued.names.include(names) && issued.lasts(now + SERVER_LIFETIME) => {
+                Some(issued) if issued.names.include(names) && issued.is_valid(now, SERVER_LIFETIME) => {
                     let authority = Self { issued };
                     authority.write_certificate(folder)?;
                     return Ok(authority);
