@@ -200,7 +200,7 @@ impl Domain {
         self.unreadable().iter().map(|(pack, reason)| (*pack, reason.clone())).collect()
     }
 
-    fn quarantine_prefix(&self) -> String {
+    pub(crate) fn quarantine_prefix(&self) -> String {
         format!("tenants/{}/quarantine/", self.tenant)
     }
 

@@ -9,6 +9,7 @@
 //! the business of the crates above. The format is described in `docs/design/store-format.md`.
 
 pub mod backend;
+pub mod backup;
 pub mod blob;
 pub mod cache;
 pub mod chunking;

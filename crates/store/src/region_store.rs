@@ -110,7 +110,7 @@ impl RegionStore {
         let key: Key = STORE_FILE.parse().expect("a valid key");
         let file = match read_store_file(&*backend, &key).await? {
             Some(file) => file,
-            None => create_store_file(&*backend, &key, &identity).await?,
+            None => create_store_file(&*backend, &key, &identity, Uuid::new_v4()).await?,
         };
         check_identity(&file, &identity)?;
         let index_folder = index_dir.join(file.store_id.to_string());
@@ -174,6 +174,22 @@ impl RegionStore {
     }
 }
 
+/// Makes the root object of a store that is about to be filled from a backup, where nothing is. Again is fine.
+///
+/// # Errors
+/// `Foreign` when the place is not empty and not this store's; `Io`, `Full`, `Unavailable`.
+pub async fn prepare_restored(backend: &dyn Backend, identity: &Identity, store_id: Uuid) -> Result<()> {
+    let key: Key = STORE_FILE.parse().expect("a valid key");
+    let file = match read_store_file(backend, &key).await? {
+        Some(file) => file,
+        None => {
+            let unowned = Identity { expected_store_id: None, ..identity.clone() };
+            create_store_file(backend, &key, &unowned, store_id).await?
+        }
+    };
+    check_identity(&file, &Identity { expected_store_id: Some(store_id), ..identity.clone() })
+}
+
 async fn read_store_file(backend: &dyn Backend, key: &Key) -> Result<Option<StoreFile>> {
     let bytes = match backend.get(key, STORE_FILE_MAX_BYTES).await {
         Ok(bytes) => bytes,
@@ -194,7 +210,7 @@ async fn read_store_file(backend: &dyn Backend, key: &Key) -> Result<Option<Stor
     }
 }
 
-async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity) -> Result<StoreFile> {
+async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity, store_id: Uuid) -> Result<StoreFile> {
     if let Some(expected) = identity.expected_store_id {
         return Err(Error::Foreign(format!(
             "region {} expects store {expected}, but there is no store; is it mounted?",
@@ -209,7 +225,7 @@ async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity
     }
     let file = StoreFile {
         format_version: STORE_FORMAT_VERSION,
-        store_id: Uuid::new_v4(),
+        store_id,
         catalogue_id: identity.catalogue_id,
         region: identity.region.clone(),
         epoch: identity.epoch,

@@ -14,6 +14,8 @@ pub const HEADER_BYTES: usize = 32;
 pub const ENTRY_BYTES: usize = 48;
 /// Count, table offset, the pack's name, checksum, magic.
 pub const TRAILER_BYTES: usize = 64;
+/// The end of the trailer, which the checksum does not cover.
+const CHECKSUM_AND_MAGIC_BYTES: usize = 40;
 /// The largest pack, all included: small enough to build in memory and to rewrite, large enough for any disk or
 /// object store to move at full speed.
 pub const PACK_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -90,9 +92,19 @@ impl PackTable {
         bytes
     }
 
+    /// Where the table begins: right after the last blob.
+    pub(super) fn offset_bytes(&self) -> u32 {
+        self.entries.last().map_or(HEADER_BYTES as u32, |entry| entry.offset_bytes + entry.stored_bytes)
+    }
+
+    /// The checksum that the pack carries of it. It commits to every blob: the table names each by its hash.
+    pub fn checksum(&self) -> blake3::Hash {
+        let bytes = self.encode(self.offset_bytes());
+        blake3::hash(&bytes[..bytes.len() - CHECKSUM_AND_MAGIC_BYTES])
+    }
+
     /// Reads the table that `trailer` announces. `bytes` begin at the table's offset and go to the pack's end.
     pub(super) fn decode(bytes: &[u8], trailer: &Trailer) -> Result<Self> {
-        const CHECKSUM_AND_MAGIC_BYTES: usize = 40;
         let corrupt = |why: &str| Error::Corrupt(format!("table of pack {} {why}", trailer.pack));
         let checked = bytes.len().checked_sub(CHECKSUM_AND_MAGIC_BYTES).ok_or_else(|| corrupt("ends early"))?;
         if blake3::hash(&bytes[..checked]) != trailer.checksum {

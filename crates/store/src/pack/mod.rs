@@ -17,7 +17,7 @@ pub use format::{
     ENTRY_BYTES, HEADER_BYTES, PACK_END_MAGIC, PACK_MAGIC, PACK_MAX_BYTES, PACK_VERSION, PackEntry, PackTable,
     TRAILER_BYTES,
 };
-pub use reader::{blob_at, read_table, split_pack};
+pub use reader::{blob_at, read_table, salvage, split_pack};
 
 use crate::{Error, Result, TenantId, backend::Key};
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     PackEntry, PackId, PackTable,
-    format::{ENTRY_BYTES, HEADER_BYTES, PACK_MAX_BYTES, TRAILER_BYTES, Trailer, check_header},
+    format::{ENTRY_BYTES, HEADER_BYTES, PACK_MAX_BYTES, TRAILER_BYTES, Trailer, check_header, header},
 };
 use crate::{
     Error, Result, StoredBlob,
@@ -44,6 +44,24 @@ pub fn split_pack(bytes: &Bytes, pack: PackId) -> Result<PackTable> {
     check_header(bytes, pack)?;
     let trailer = Trailer::decode(&bytes[bytes.len() - TRAILER_BYTES..], pack, bytes.len() as u64)?;
     PackTable::decode(&bytes[trailer.table_offset_bytes..], &trailer)
+}
+
+/// A pack whose table is known, as whole as its medium gives it back: zeros stand where a blob does not read.
+///
+/// # Errors
+/// `NotFound`, `Io`, `Unavailable`; a blob that does not read is no error.
+pub async fn salvage(backend: &dyn Backend, key: &Key, table: &PackTable) -> Result<Bytes> {
+    let mut bytes = header(table.pack).to_vec();
+    for entry in &table.entries {
+        let length = u64::from(entry.stored_bytes);
+        match backend.get_range(key, u64::from(entry.offset_bytes), length).await {
+            Ok(blob) => bytes.extend_from_slice(&blob),
+            Err(error) if error.is_damage() => bytes.resize(bytes.len() + entry.stored_bytes as usize, 0),
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.extend_from_slice(&table.encode(table.offset_bytes()));
+    Ok(bytes.into())
 }
 
 /// A blob out of bytes that begin at `base_bytes` of its pack and reach past it.
