@@ -39,6 +39,11 @@ pub(crate) fn require_administrator(caller: &Caller, action: &'static str) -> Re
     if caller.administrator { Ok(()) } else { Err(refusal(caller, action, "/")) }
 }
 
+/// What a caller without a right over the whole gallery is told.
+pub(crate) fn refuse(caller: &Caller, action: &'static str) -> ArmError {
+    refusal(caller, action, "/")
+}
+
 fn refusal(caller: &Caller, action: &str, scope: &str) -> ArmError {
     ArmError::authorization_failed(&caller.app_id.to_string(), &caller.principal.to_string(), action, scope)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex as SyncMutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -177,6 +177,7 @@ struct Inner {
     draining: AtomicBool,
     /// Wake-ups that other processes are to hear of.
     announcements: Notify,
+    data_folder: PathBuf,
     woken: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -215,6 +216,7 @@ impl Control {
             Ok((catalogue_id, keys))
         })?;
         let keys = Arc::new(keys);
+        let data_folder = master_key_file.parent().unwrap_or(Path::new(".")).to_owned();
         let identity = Identity::new(db.clone(), keys.clone());
         Ok(Self(Arc::new(Inner {
             db,
@@ -228,6 +230,7 @@ impl Control {
             member: OnceLock::new(),
             draining: AtomicBool::new(false),
             announcements: Notify::new(),
+            data_folder,
             woken: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -250,6 +253,7 @@ impl Control {
         let sole_use = self.db().sole_use().await?.ok_or(Error::CatalogueInUse)?;
         self.keep_use(sole_use).await;
         let (operations, replicas, pins) = transact!(self.db(), |tx| -> Result<(u64, u64, u64), Error> {
+            crate::backup::release_hold(tx).await?;
             let (operations, replicas) = (operation::release_all(tx).await?, replica::release_all(tx).await?);
             Ok((operations, replicas, pin::release_all(tx).await?))
         })?;
@@ -302,6 +306,11 @@ impl Control {
     #[must_use]
     pub fn catalogue_id(&self) -> Uuid {
         self.0.catalogue_id
+    }
+
+    /// Where the master key lies, and all that is not a catalogue's or a region's.
+    pub(crate) fn data_folder(&self) -> &Path {
+        &self.0.data_folder
     }
 
     /// Looks for work now, here and in the other processes.

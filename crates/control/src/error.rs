@@ -31,6 +31,27 @@ pub enum Error {
     /// Other processes use the catalogue, a PostgreSQL database, and this one needs it for itself, or the other way round.
     #[error("this PostgreSQL database (and schema) is in use: an offline command needs it while no server runs")]
     CatalogueInUse,
+    /// A backup of the catalogue is being made.
+    #[error("a backup of this gallery is being made already")]
+    BackupUnderWay,
+    /// What a backup relies on may be gone: it took too long to answer, or the server stops. What it copied is there.
+    #[error("the backup was interrupted; the next one goes on where it ended")]
+    BackupInterrupted,
+    /// The place of backups; see its cause.
+    #[error("the repository of backups")]
+    Repository(#[source] galerie_store::Error),
+    /// A region's store; see its cause.
+    #[error("region {region}")]
+    Region {
+        /// The region.
+        region: String,
+        /// What went wrong.
+        #[source]
+        source: galerie_region::Error,
+    },
+    /// A catalogue is restored into an empty database only.
+    #[error("the database has a catalogue already; a backup is restored into an empty one")]
+    CatalogueExists,
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]
     NotBootstrapped,

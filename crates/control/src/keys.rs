@@ -5,6 +5,7 @@
 //! process's memory only, and never in a row, a log or an error.
 
 mod master;
+mod sealed;
 mod token;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use self::sealed::{UnsealedMasterKey, seal_master_key};
 pub(crate) use self::token::TokenKey;
 use self::{master::MasterKey, token::generate_token_key};
 use crate::db::{
@@ -51,6 +53,9 @@ pub enum KeyError {
         /// Which key.
         purpose: String,
     },
+    /// The text is no master key that this passphrase sealed.
+    #[error("the passphrase does not open the master key in the backup")]
+    WrongPassphrase,
     /// The system gave no randomness, or a key could not be made.
     #[error("make a {0} key")]
     Generation(&'static str),

@@ -15,12 +15,15 @@ mod access;
 mod audit;
 mod authority;
 mod authz;
+mod backup;
 mod blob;
 mod chunk_upload;
 mod content;
 mod db;
 mod disk;
 mod gallery;
+#[cfg(test)]
+mod golden;
 mod healing;
 mod hints;
 mod image_definition;
@@ -47,6 +50,7 @@ mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
 pub use authority::SharedAuthority;
+pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, MOST_BLOBS};
@@ -56,7 +60,7 @@ pub use control::{
 pub use db::{Database, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
-pub use keys::KeyError;
+pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
 pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};

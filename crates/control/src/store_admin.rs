@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Control, authz,
+    backup::describe_waiting,
     db::disk_image,
     healing::HurtResource,
     reconcile::{Ledger, scrub},
@@ -29,7 +30,8 @@ impl Control {
     pub async fn store_stats(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
         let region = self.administered(ctx, region, "Galerie/stores/read")?;
         let stats = region.stats(ctx.caller.tenant).await.map_err(|error| failed(&*region, &error))?;
-        let mut document = stats_document(&*region, &stats);
+        let waits = self.is_collection_waiting(region.name(), ctx.caller.tenant).await?;
+        let mut document = stats_document(&*region, &stats, waits);
         document["space"] = self.space_document(&*region, ctx.caller.tenant).await?;
         document["scrub"] = scrub::document(self, region.name(), ctx.caller.tenant).await?;
         Ok(document)
@@ -50,6 +52,9 @@ impl Control {
         let report = report.map_err(|error| failed(&*region, &error))?;
         let damaged = report.missing_blobs.iter().map(|(manifest, _)| *manifest).collect();
         let hurt = self.heal(region.name(), tenant, &damaged).await?;
+        if report.missing_blobs.is_empty() {
+            self.end_waiting(region.name(), tenant).await?;
+        }
         Ok(verify_document(&*region, &report, &hurt))
     }
 
@@ -96,6 +101,9 @@ impl Control {
         region: &dyn Region,
         options: CollectorOptions,
     ) -> Result<CollectReport, ArmError> {
+        if self.is_collection_waiting(region.name(), ctx.caller.tenant).await? {
+            return Err(ArmError::new(409, "Conflict", describe_waiting(region.name())));
+        }
         let (ledger, cancel) = (Ledger::new(self, region.name()), self.stopping().child_token());
         let report = region.collect(ctx.caller.tenant, &ledger, options, self.now_ms(), cancel).await;
         report.map_err(|error| failed(region, &error))
@@ -156,7 +164,7 @@ fn error_source(error: &dyn std::error::Error) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
 }
 
-fn stats_document(region: &dyn Region, stats: &DomainStats) -> Value {
+fn stats_document(region: &dyn Region, stats: &DomainStats, collection_waits: bool) -> Value {
     json!({
         "region": region.name(),
         "storeId": region.store_id(),
@@ -165,6 +173,7 @@ fn stats_document(region: &dyn Region, stats: &DomainStats) -> Value {
         "blobs": stats.blobs,
         "quarantined": stats.quarantined,
         "unreadablePacks": stats.unreadable_packs,
+        "collection": if collection_waits { "waits for a verification" } else { "hourly" },
         "index": {
             "recentEntries": stats.index.recent_entries,
             "runEntries": stats.index.run_entries,

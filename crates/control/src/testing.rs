@@ -21,7 +21,10 @@ use galerie_region::{
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
     DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space, SpaceSource,
-    VerifyReport, Watermark, inspect::ImageAnatomy, pack::PackTable,
+    VerifyReport, Watermark,
+    backup::{DomainBackup, Repository},
+    inspect::ImageAnatomy,
+    pack::PackTable,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -44,7 +47,7 @@ pub(crate) const GUEST_BYTES: u64 = 20 << 20;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub(crate) struct StillClock(AtomicI64);
+pub(crate) struct StillClock(pub(crate) AtomicI64);
 
 impl StillClock {
     pub(crate) fn advance(&self, ms: i64) {
@@ -71,6 +74,9 @@ impl SpaceSource for FreeBytes {
     }
 }
 
+/// What happens at a moment of the test's choice.
+type Meanwhile = Box<dyn FnOnce() -> futures::future::BoxFuture<'static, ()> + Send>;
+
 /// A local region that fails, or waits, when a test says so.
 pub(crate) struct TestRegion {
     inner: LocalRegion,
@@ -79,6 +85,7 @@ pub(crate) struct TestRegion {
     gate: watch::Sender<bool>,
     /// What is free, as far as the region knows; see [`TestRegion::set_free`].
     free_bytes: FreeBytes,
+    before_backup: Mutex<Option<Meanwhile>>,
     /// Copies begun.
     pub(crate) copies: AtomicU64,
     /// Collections begun.
@@ -108,6 +115,11 @@ impl TestRegion {
     /// Whether copies into this region go on; those that do not wait.
     pub(crate) fn set_open(&self, open: bool) {
         self.gate.send_replace(open);
+    }
+
+    /// What happens after the next backup's snapshot, before the region is asked for its packs.
+    pub(crate) fn before_backup(&self, meanwhile: Meanwhile) {
+        *self.before_backup.lock().unwrap() = Some(meanwhile);
     }
 
     fn fault(&self, method: &'static str) -> RegionResult<()> {
@@ -258,6 +270,19 @@ impl Region for TestRegion {
     ) -> RegionResult<Vec<ManifestId>> {
         self.inner.find_missing(tenant, roots, cancel).await
     }
+    async fn back_up(
+        &self,
+        tenant: Uuid,
+        roots: &[ManifestId],
+        repository: &Repository,
+        cancel: &CancellationToken,
+    ) -> RegionResult<DomainBackup> {
+        let meanwhile = self.before_backup.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile().await;
+        }
+        self.inner.back_up(tenant, roots, repository, cancel).await
+    }
     async fn stats(&self, tenant: Uuid) -> RegionResult<DomainStats> {
         self.inner.stats(tenant).await
     }
@@ -311,6 +336,11 @@ impl World {
     /// The same world as another process would find it.
     pub(crate) async fn reopen(&self) -> Self {
         self.reopen_by(self.time.clone(), self.poll_every).await
+    }
+
+    /// A world in a directory, whatever is there.
+    pub(crate) async fn in_directory(directory: Arc<tempfile::TempDir>, clock: Arc<StillClock>) -> Self {
+        Self::open(directory.clone(), directory, clock.clone(), clock, Self::tuning(), &REGIONS).await
     }
 
     /// As [`World::reopen`], tuned.
@@ -472,11 +502,16 @@ impl World {
 
     /// Makes the version `1.0.0` from the disk `d`, with replicas in `regions`; its operation.
     pub(crate) async fn publish(&self, regions: &[&str]) -> Result<OperationRef, ArmError> {
+        self.publish_as("1.0.0", regions).await
+    }
+
+    /// As [`World::publish`], another version.
+    pub(crate) async fn publish_as(&self, version: &str, regions: &[&str]) -> Result<OperationRef, ArmError> {
         let targets: Vec<_> = regions.iter().map(|name| json!({ "name": name })).collect();
         let body = json!({ "location": "eastus", "properties": {
             "storageProfile": { "osDiskImage": { "source": { "id": self.id("disks/d").as_str() } } },
             "publishingProfile": { "targetRegions": targets } } });
-        self.put("galleries/g/images/i/versions/1.0.0", body).await
+        self.put(&format!("galleries/g/images/i/versions/{version}"), body).await
     }
 
     /// Waits until an operation has ended.
@@ -530,7 +565,8 @@ async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities
     let inner = LocalRegion::open_with_space(options, space).await.expect("a region that opens");
     let (faults, panics, gate) = (Mutex::default(), AtomicU64::new(0), watch::Sender::new(true));
     let [copies, collections, scrubbed, stopped] = [const { AtomicU64::new(0) }; 4];
-    TestRegion { inner, faults, panics, gate, free_bytes, copies, collections, scrubbed, stopped }
+    let before_backup = Mutex::default();
+    TestRegion { inner, faults, panics, gate, free_bytes, before_backup, copies, collections, scrubbed, stopped }
 }
 
 /// The footer of a fixed VHD (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format").

@@ -23,6 +23,7 @@ use galerie_store::{
     CopyProgress, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId,
     PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport, Watermark,
     backend::{Backend, LocalBackend},
+    backup::{DomainBackup, Repository, back_up_domain},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
     pack::PackTable,
 };
@@ -329,6 +330,18 @@ impl Region for LocalRegion {
         galerie_store::verify::find_missing(&domain, &roots, &cancel)
             .await
             .map_err(store_error(format!("walk the images of {}", self.name)))
+    }
+
+    async fn back_up(
+        &self,
+        tenant: Uuid,
+        roots: &[ManifestId],
+        repository: &Repository,
+        cancel: &CancellationToken,
+    ) -> Result<DomainBackup> {
+        let domain = self.domain(tenant).await?;
+        let copied = back_up_domain(&domain, &self.name, roots, repository, cancel).await;
+        copied.map_err(store_error(format!("back up {}", self.name)))
     }
 
     async fn stats(&self, tenant: Uuid) -> Result<DomainStats> {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
     DomainStats, ImageReader, ImportProgress, ManifestId, PackId, ScrubbedPack, Space, StoredBlob, VerifyReport,
-    inspect::ImageAnatomy, pack::PackTable,
+    backup::{DomainBackup, Repository},
+    inspect::ImageAnatomy,
+    pack::PackTable,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -133,6 +135,14 @@ pub trait Region: Send + Sync {
         roots: Vec<ManifestId>,
         cancel: CancellationToken,
     ) -> Result<Vec<ManifestId>>;
+    /// Copies to a repository of backups what these images need and it lacks. What is damaged is in the report.
+    async fn back_up(
+        &self,
+        tenant: Uuid,
+        roots: &[ManifestId],
+        repository: &Repository,
+        cancel: &CancellationToken,
+    ) -> Result<DomainBackup>;
     /// Sizes and counts.
     async fn stats(&self, tenant: Uuid) -> Result<DomainStats>;
     /// A pack's table.

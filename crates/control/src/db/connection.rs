@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use futures::TryStreamExt;
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use super::{Error, Result, row::Columns, statement::Statement, time::Time};
@@ -60,6 +61,29 @@ impl Connection {
         self.note(fetched)
     }
 
+    /// Hands each row to `each` as it comes, so that a table of any size takes the memory of a row.
+    pub(super) async fn for_each(
+        &mut self,
+        statement: Statement<'_>,
+        mut each: impl FnMut(&Columns) -> Result<()> + Send,
+    ) -> Result<()> {
+        match &mut self.transaction {
+            Begun::Sqlite(tx) => {
+                let mut rows = statement.for_sqlite().fetch(&mut **tx);
+                while let Some(row) = rows.try_next().await? {
+                    each(&Columns::Sqlite(row))?;
+                }
+            }
+            Begun::Postgres(tx) => {
+                let mut rows = statement.for_postgres().fetch(&mut **tx);
+                while let Some(row) = rows.try_next().await? {
+                    each(&Columns::Postgres(row))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How many rows it touched.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = match &mut self.transaction {
@@ -77,6 +101,16 @@ impl Connection {
             Begun::Sqlite(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
             Begun::Postgres(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
         }
+    }
+
+    /// The names of all tables, in order.
+    #[cfg(test)]
+    pub(super) async fn tables(&mut self) -> Result<Vec<String>> {
+        let texts = [
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            "SELECT tablename::text COLLATE \"C\" FROM pg_catalog.pg_tables WHERE schemaname = current_schema() ORDER BY 1",
+        ];
+        super::row::all(self, super::statement::query_of(texts)).await
     }
 
     async fn commit(self) -> Result<()> {

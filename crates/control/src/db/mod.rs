@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
+pub(crate) mod copy;
 mod database;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
@@ -23,6 +24,7 @@ pub(crate) mod region_store;
 pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resource_group;
+pub(crate) mod restored;
 mod row;
 mod schema;
 pub(crate) mod scrub;
@@ -101,6 +103,27 @@ impl Db {
 
     /// As [`Db::open`], with a clock: of a SQLite file it is the catalogue's; see `time`.
     pub(crate) async fn open_by(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
+        match database {
+            Database::Sqlite(path) => schema::sqlite::prepare(path).await?,
+            Database::Postgres(options) => schema::postgres::prepare(options).await?,
+        }
+        Self::open_prepared(database, clock).await
+    }
+
+    /// Makes a catalogue of an earlier schema, for a copy that is of that schema. `what` is that copy, for messages.
+    ///
+    /// # Errors
+    /// `Newer` when this program does not know the schema.
+    pub(crate) async fn open_at(database: &Database, schema: i64, what: &str) -> Result<Self> {
+        schema::check(what, schema, schema_version())?;
+        match database {
+            Database::Sqlite(path) => schema::sqlite::prepare_at(path, schema).await?,
+            Database::Postgres(options) => schema::postgres::prepare_at(options, schema).await?,
+        }
+        Self::open_prepared(database, Arc::new(SystemClock)).await
+    }
+
+    async fn open_prepared(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let is_the_databases = database.is_shared() && clock.is_the_machines();
         let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
         let db = Self { pools: Self::connect(database).await?, time };
@@ -113,7 +136,6 @@ impl Db {
     async fn connect(database: &Database) -> Result<Pools> {
         match database {
             Database::Sqlite(path) => {
-                schema::sqlite::prepare(path).await?;
                 let options = sqlite_options(path);
                 let one_place = |pool: PoolOptions<sqlx::Sqlite>| pool.idle_timeout(None).max_lifetime(None);
                 let writer = one_place(pool(1)).after_release(|connection, _| Box::pin(is_whole(connection)));
@@ -122,7 +144,6 @@ impl Db {
                 Ok(Pools::Sqlite { writer, readers })
             }
             Database::Postgres(options) => {
-                schema::postgres::prepare(options).await?;
                 let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
                 Ok(Pools::Postgres { pool, options: options.clone() })
             }
@@ -189,6 +210,11 @@ impl Db {
     }
 }
 
+/// The schema that this program knows, and that every open catalogue has.
+pub(crate) fn schema_version() -> i64 {
+    schema::newest(&schema::MIGRATIONS)
+}
+
 /// Whether the connection may be used again. After a full disk or a failed write SQLite rolls back by itself; the ROLLBACK
 /// that follows is an error, the driver goes on counting a transaction that is over, and would refuse to begin another.
 async fn is_whole(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
@@ -249,6 +275,7 @@ pub(crate) mod tests {
             replica::STATEMENTS,
             resource::STATEMENTS,
             resource_group::STATEMENTS,
+            restored::STATEMENTS,
             scrub::STATEMENTS,
             service_principal::STATEMENTS,
             setting::STATEMENTS,

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use sqlx::{ColumnIndex, Decode, Row as _, Type, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{Column, ColumnIndex, Decode, Row as _, Type, TypeInfo, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Connection, Error, Result, statement::Statement};
+use super::{Connection, Error, Result, copy::ColumnKind, statement::Statement};
 
 /// A row that can be read into a type of its own.
 pub(super) trait Row: Sized {
@@ -33,6 +33,28 @@ impl Columns {
             Self::Sqlite(row) => Ok(row.try_get(column)?),
             Self::Postgres(row) => Ok(row.try_get(column)?),
         }
+    }
+
+    /// The names and kinds of all columns, in the table's order.
+    pub(super) fn kinds(&self) -> Vec<(String, ColumnKind)> {
+        fn kind(column: &impl Column) -> (String, ColumnKind) {
+            let is_text = column.type_info().name().eq_ignore_ascii_case("TEXT");
+            (column.name().to_owned(), if is_text { ColumnKind::Text } else { ColumnKind::Integer })
+        }
+        match self {
+            Self::Sqlite(row) => row.columns().iter().map(kind).collect(),
+            Self::Postgres(row) => row.columns().iter().map(kind).collect(),
+        }
+    }
+
+    /// The values of all columns, in the table's order.
+    pub(super) fn values(&self) -> Result<Vec<serde_json::Value>> {
+        let kinds = self.kinds();
+        let value = |(index, (_, kind)): (usize, &(String, ColumnKind))| match kind {
+            ColumnKind::Text => Ok(self.get::<Option<String>, usize>(index)?.into()),
+            ColumnKind::Integer => Ok(self.get::<Option<i64>, usize>(index)?.into()),
+        };
+        kinds.iter().enumerate().map(value).collect()
     }
 
     pub(super) fn text(&self, name: &'static str) -> Result<String> {

@@ -21,6 +21,12 @@ pub(crate) const ADMINISTRATOR: &str = "administrator";
 
 /// There while nobody can have the first administrator's secret: the process that made it has not written it down yet.
 pub(crate) const UNDELIVERED: &str = "administrator.undelivered";
+/// Who keeps collection from deleting, and until when.
+pub(crate) const COLLECTION_HOLD: &str = "collection.hold";
+/// Before the region and tenant whose collection waits for a verification; the value is since when.
+pub(crate) const COLLECTION_WAITS: &str = "collection.waits/";
+/// The restore that filled the catalogue.
+pub(crate) const RESTORE: &str = "restore";
 
 /// A value.
 pub(crate) async fn find(tx: &mut Connection, name: &str) -> Result<Option<String>> {

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use sqlx::{Postgres, Sqlite, postgres::PgArguments, query as prepared, query::Query, sqlite::SqliteArguments};
+use sqlx::{
+    AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite, postgres::PgArguments, query as prepared, query::Query,
+    sqlite::SqliteArguments,
+};
 
 /// A value that a statement names `$1`, `$2`, ...; the schema has no other types.
 #[derive(Debug, Clone)]
@@ -16,20 +19,26 @@ pub(super) enum Value<'q> {
 /// A statement, and what its parameters are.
 #[derive(Debug, Clone)]
 pub(super) struct Statement<'q> {
-    sqlite: &'static str,
-    postgres: &'static str,
+    sqlite: SqlStr,
+    postgres: SqlStr,
     values: Vec<Value<'q>>,
 }
 
 /// A statement that both databases understand.
 pub(super) fn query<'q>(text: &'static str) -> Statement<'q> {
-    Statement { sqlite: text, postgres: text, values: Vec::new() }
+    Statement { sqlite: text.into_sql_str(), postgres: text.into_sql_str(), values: Vec::new() }
+}
+
+/// A statement that was put together: only for copying whole tables, whose names are ours or were checked.
+pub(super) fn query_text<'q>(text: String) -> Statement<'q> {
+    let text = AssertSqlSafe(text).into_sql_str();
+    Statement { sqlite: text.clone(), postgres: text, values: Vec::new() }
 }
 
 /// A statement in each database's own words: only for `SKIP LOCKED`, which SQLite, having one writer, does not know.
 pub(super) fn query_of<'q>(texts: [&'static str; 2]) -> Statement<'q> {
     let [sqlite, postgres] = texts;
-    Statement { sqlite, postgres, values: Vec::new() }
+    Statement { sqlite: sqlite.into_sql_str(), postgres: postgres.into_sql_str(), values: Vec::new() }
 }
 
 impl<'q> Statement<'q> {

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{KeyError, random};
 
 /// Bytes of the file.
-const MASTER_KEY_BYTES: usize = 32;
+pub(super) const MASTER_KEY_BYTES: usize = 32;
 
 /// The key that wraps the others.
 pub(super) struct MasterKey {
@@ -70,7 +70,7 @@ fn aad(id: Uuid, purpose: &str) -> Aad<Vec<u8>> {
     Aad::from(format!("galerie wrapped key 1\n{id}\n{purpose}").into_bytes())
 }
 
-fn read(file: &Path) -> Result<Option<Zeroizing<[u8; MASTER_KEY_BYTES]>>, KeyError> {
+pub(super) fn read(file: &Path) -> Result<Option<Zeroizing<[u8; MASTER_KEY_BYTES]>>, KeyError> {
     let failed = |source| KeyError::Io { action: format!("read the master key {}", file.display()), source };
     let opened = match File::open(file) {
         Ok(opened) => opened,
@@ -97,7 +97,7 @@ fn create(file: &Path) -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, KeyError> {
 
 /// Writes the file beside its place and moves it there whole, replacing nothing: an empty or torn key would be refused at
 /// every later start.
-fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(file);
     match fs::remove_file(&beside) {
         // What a start that was killed left there never wrapped anything.

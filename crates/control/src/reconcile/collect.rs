@@ -6,7 +6,9 @@ use galerie_store::{CollectorLedger, Condemned, PackId, Roots, TenantId};
 use uuid::Uuid;
 
 use crate::{
-    Control, db,
+    Control,
+    backup::{describe_waiting, is_collection_held},
+    db,
     db::{
         condemned_pack::{self, CondemnedPackRow},
         disk_image, pin, tenant, transact,
@@ -24,6 +26,10 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         for tenant in &tenants {
             if control.stopping().is_cancelled() {
                 return Ok(());
+            }
+            if control.is_collection_waiting(region.name(), tenant.id).await? {
+                tracing::warn!(region = region.name(), tenant = %tenant.id, "{}", describe_waiting(region.name()));
+                continue;
             }
             let ledger = Ledger::new(control, region.name());
             let (options, cancel) = (control.tuning().collector(), control.stopping().child_token());
@@ -97,6 +103,10 @@ impl CollectorLedger for Ledger {
     async fn oldest_pin(&self, tenant: &TenantId) -> galerie_store::Result<Option<u64>> {
         let tenant = id(tenant)?;
         let mut tx = self.control.db().read().await.map_err(unavailable)?;
+        if is_collection_held(&mut tx, self.control.now_ms()).await.map_err(unavailable)? {
+            // Older than every condemnation, whose numbers begin at 1.
+            return Ok(Some(0));
+        }
         pin::oldest(&mut tx, &self.region, tenant).await.map_err(unavailable)
     }
 

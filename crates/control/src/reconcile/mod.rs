@@ -131,6 +131,12 @@ pub(crate) async fn attempted<T, E: std::error::Error + 'static>(
     None
 }
 
+/// One run of the collector over everything.
+#[cfg(test)]
+pub(crate) async fn collect_once(control: &Control) {
+    collect::run(control).await.expect("a run");
+}
+
 #[cfg(test)]
 mod bit_rot;
 #[cfg(test)]

@@ -10,16 +10,21 @@ use sqlx::migrate::Migrator;
 
 use super::{Error, Result};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 const SCHEMA_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
 
-fn newest(migrations: &Migrator) -> i64 {
+pub(super) fn newest(migrations: &Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
+/// The first of the migrations, up to a schema.
+fn up_to(migrations: &Migrator, schema: i64) -> Migrator {
+    Migrator::with_migrations(migrations.iter().filter(|migration| migration.version <= schema).cloned().collect())
+}
+
 /// Refuses a schema that a later program made.
-fn check(catalogue: &str, found: i64, known: i64) -> Result<()> {
+pub(super) fn check(catalogue: &str, found: i64, known: i64) -> Result<()> {
     if found > known {
         return Err(Error::Newer { catalogue: catalogue.to_owned(), found, known });
     }

@@ -9,7 +9,7 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
-use super::{MIGRATIONS, SCHEMA_VERSION, check, newest};
+use super::{MIGRATIONS, SCHEMA_VERSION, check, newest, up_to};
 use crate::db::{Database, Error, Result};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM pg_catalog.pg_class c \
@@ -18,10 +18,19 @@ const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM pg_catalog.pg_class c \
 
 /// Brings the database to the schema that this program knows.
 pub(in crate::db) async fn prepare(options: &PgConnectOptions) -> Result<()> {
+    migrate(options, &migrations()).await
+}
+
+/// Brings an empty database to an earlier schema.
+pub(in crate::db) async fn prepare_at(options: &PgConnectOptions, schema: i64) -> Result<()> {
+    migrate(options, &up_to(&migrations(), schema)).await
+}
+
+async fn migrate(options: &PgConnectOptions, migrations: &Migrator) -> Result<()> {
     let catalogue = Database::Postgres(Box::new(options.clone())).to_string();
     let mut connection = options.connect().await?;
-    check(&catalogue, version(&mut connection).await?, newest(&MIGRATIONS))?;
-    let migrated = migrations().run_direct(None, &mut connection, false).await;
+    check(&catalogue, version(&mut connection).await?, newest(migrations))?;
+    let migrated = migrations.run_direct(None, &mut connection, false).await;
     migrated.map_err(|source| Error::Migrate { catalogue, source })?;
     Ok(sqlx::Connection::close(connection).await?)
 }

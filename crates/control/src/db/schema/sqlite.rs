@@ -5,7 +5,7 @@ use std::{os::unix::fs::OpenOptionsExt, path::Path};
 
 use sqlx::{ConnectOptions, SqliteConnection, migrate::Migrator};
 
-use super::{MIGRATIONS, SCHEMA_VERSION, check, newest};
+use super::{MIGRATIONS, SCHEMA_VERSION, check, newest, up_to};
 use crate::db::{Error, Result, sqlite_options};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
@@ -14,6 +14,11 @@ const COPY: &str = "VACUUM INTO $1";
 /// Makes the file (readable by its owner only) when there is none, and migrates it.
 pub(in crate::db) async fn prepare(path: &Path) -> Result<()> {
     migrate(path, &MIGRATIONS).await
+}
+
+/// Makes a file of an earlier schema.
+pub(in crate::db) async fn prepare_at(path: &Path, schema: i64) -> Result<()> {
+    migrate(path, &up_to(&MIGRATIONS, schema)).await
 }
 
 async fn migrate(path: &Path, migrations: &Migrator) -> Result<()> {

@@ -1,0 +1,82 @@
+//! Filling a catalogue from a backup, and what changes with it.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::waiting::begin_waiting;
+use crate::{
+    Database, Error, StoreIdentity,
+    db::{self, Connection, Db, copy, operation, replica, restored, setting, transact},
+};
+
+/// What is restored, and as what.
+#[derive(Debug)]
+pub struct CatalogueRestore<'a> {
+    /// Which backup, as messages name it.
+    pub backup: String,
+    /// Names this restore: when it was interrupted, the same one goes on.
+    pub restore_id: Uuid,
+    /// The copy in the backup.
+    pub copy: &'a [u8],
+    /// What the regions' new stores say of themselves.
+    pub stores: BTreeMap<String, StoreIdentity>,
+    /// Regions and tenants whose collection waits for a verification.
+    pub waiting: Vec<(String, Uuid)>,
+    /// Throw the wrapped keys and all client secrets away, because the master key is lost.
+    pub discard_keys: bool,
+    /// The present.
+    pub now_ms: i64,
+}
+
+/// Fills a database that has no catalogue yet; how many rows. When the same restore did so already, it only goes on.
+///
+/// # Errors
+/// `CatalogueExists` when there is another catalogue; the copy's faults; the database's.
+pub async fn restore_catalogue(database: &Database, restore: &CatalogueRestore<'_>) -> Result<u64, Error> {
+    let reader = copy::Reader::open(restore.copy)?;
+    let db = Db::open_at(database, reader.schema(), &format!("in backup {}", restore.backup)).await?;
+    let rows = fill(&db, restore, reader).await?;
+    db.close().await;
+    // From here on in this program's schema.
+    let db = Db::open(database).await?;
+    transact!(&db, |tx| -> Result<(), Error> { change(tx, restore).await })?;
+    db.close().await;
+    Ok(rows)
+}
+
+async fn fill(db: &Db, restore: &CatalogueRestore<'_>, reader: copy::Reader<'_>) -> Result<u64, Error> {
+    let id = restore.restore_id.to_string();
+    // Not `transact!`: the copy is read once, and nobody else is there to race with.
+    let mut tx = db.write().await?;
+    if setting::find(&mut tx, setting::CATALOGUE).await?.is_some() {
+        return match setting::find(&mut tx, setting::RESTORE).await? {
+            Some(found) if found == id => Ok(0),
+            _ => Err(Error::CatalogueExists),
+        };
+    }
+    let rows = reader.fill(&mut tx).await?;
+    setting::put(&mut tx, setting::RESTORE, &id).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// What is different from now on. Twice is once.
+async fn change(tx: &mut Connection, restore: &CatalogueRestore<'_>) -> Result<(), Error> {
+    for (region, store) in &restore.stores {
+        if !restored::replace_store(tx, region, store.store_id, store.epoch).await? {
+            return Err(db::Error::Corrupt(format!("the backup has no store of region {region}")).into());
+        }
+    }
+    restored::end_access(tx).await?;
+    operation::release_all(tx).await?;
+    replica::release_all(tx).await?;
+    super::release_hold(tx).await?;
+    if restore.discard_keys {
+        restored::discard_keys(tx).await?;
+    }
+    for (region, tenant) in &restore.waiting {
+        begin_waiting(tx, region, *tenant, restore.now_ms).await?;
+    }
+    Ok(())
+}
