@@ -46,7 +46,7 @@ test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a st
 	$(PYTEST) tests/clients $(PYTEST_ARGS)
 
 test-postgres: ## what touches the catalogue once more, on PostgreSQL
-	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit)'
+	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
 	cargo build --workspace --all-targets
 	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_processes.py
 

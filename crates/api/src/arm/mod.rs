@@ -6,6 +6,7 @@
 
 pub(crate) mod accepted;
 pub(crate) mod authentication;
+mod backup;
 pub(crate) mod call;
 mod compute;
 mod disk;

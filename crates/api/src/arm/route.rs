@@ -3,7 +3,7 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
+    Answer, backup, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
     store_admin, subscription, unsupported,
 };
 
@@ -20,6 +20,7 @@ pub(super) async fn route(call: Call) -> Answer {
     match folded[..] {
         ["tenants"] => subscription::tenants(call).await,
         ["subscriptions"] => subscription::list(call).await,
+        ["galerie", "backup"] => backup::create(call).await,
         ["galerie", "processes"] => processes::list(call).await,
         ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
         ["galerie", "quota", action] => quota::act(call, action).await,

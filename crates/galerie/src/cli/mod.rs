@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Parsing is clap's; a command's `run` does the rest.
 
 mod admin;
+mod backup;
 mod completions;
 mod connect;
 mod connection;
@@ -16,6 +17,7 @@ mod progress;
 mod publish;
 mod pull;
 mod quota;
+mod restore;
 mod serve;
 mod store;
 mod upload;
@@ -67,6 +69,8 @@ enum Command {
     Admin(admin::AdminArgs),
     Store(store::StoreArgs),
     Quota(quota::QuotaArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -109,6 +113,8 @@ fn run_command(command: Command) -> Result<()> {
             Command::Admin(args) => admin::run(args).await,
             Command::Store(args) => store::run(args).await,
             Command::Quota(args) => quota::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
+            Command::Restore(args) => restore::run(args).await,
             Command::Completions(args) => completions::run(&args),
         }
     });

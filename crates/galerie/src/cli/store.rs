@@ -147,15 +147,7 @@ async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action,
         Action::Stats => control.store_stats(context, region).await,
         Action::Inspect(name) => control.store_inspect(context, region, name).await,
     };
-    report.map_err(|error| {
-        crate::client::Error::Refused {
-            status: error.status,
-            code: error.code.into_owned(),
-            message: error.message,
-            correlation_id: None,
-        }
-        .into()
-    })
+    report.map_err(|error| crate::client::Error::from(error).into())
 }
 
 /// A pack or an image is in some regions only; the others say so, and that is fine.

@@ -37,6 +37,14 @@ pub(crate) enum Error {
     Interrupted,
 }
 
+impl From<galerie_arm::ArmError> for Error {
+    /// What this very process answered in a server's place.
+    fn from(error: galerie_arm::ArmError) -> Self {
+        let galerie_arm::ArmError { status, code, message, .. } = error;
+        Self::Refused { status, code: code.into_owned(), message, correlation_id: None }
+    }
+}
+
 impl Error {
     pub(crate) fn nonsense(what: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Nonsense { what: what.into(), problem: problem.into() }

@@ -17,7 +17,7 @@ use galerie_region::MinFreeSpace;
 use serde::Deserialize;
 
 pub(crate) use self::s3::{S3Config, StorePlace};
-use super::Error;
+use super::{DataDirectory, Error};
 use crate::size::Size;
 
 /// Longer than any configuration.
@@ -249,6 +249,17 @@ impl Config {
             self.database = Some(url);
         }
         Ok(self)
+    }
+
+    /// Where the catalogue is.
+    ///
+    /// # Errors
+    /// `Config`, when the URL is none.
+    pub(crate) fn catalogue(&self, directory: &DataDirectory) -> Result<Database, Error> {
+        match &self.database {
+            Some(url) => url.database().map_err(Error::Config),
+            None => Ok(directory.database().into()),
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -89,6 +89,11 @@ impl DataDirectory {
         }
     }
 
+    /// There while a restore is not finished.
+    pub(crate) fn restore_marker(&self) -> PathBuf {
+        self.root.join("restore.json")
+    }
+
     pub(crate) fn tls(&self) -> PathBuf {
         self.root.join("tls")
     }

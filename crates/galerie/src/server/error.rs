@@ -28,6 +28,15 @@ pub(crate) enum Error {
     /// A region's store.
     #[error("region {name}")]
     Region { name: String, source: galerie_region::Error },
+    /// A backup was not restored to the end into the directory.
+    #[error("a restore into the data directory {} was not finished", .0.display())]
+    Unrestored(PathBuf),
+    /// A backup cannot be restored as asked.
+    #[error("{0}")]
+    Restore(String),
+    /// A repository of backups, or a store that is made from one.
+    #[error(transparent)]
+    Store(#[from] galerie_store::Error),
     #[error("{action}")]
     Io { action: String, source: std::io::Error },
 }
@@ -60,6 +69,9 @@ impl Error {
             Self::Config(_) => Some("docs/configuration.md explains every option.".to_owned()),
             Self::AdminFile(AdminFileError::Missing(_) | AdminFileError::Invalid { .. }) => {
                 Some("`galerie admin reset` makes a new administrator.".to_owned())
+            }
+            Self::Unrestored(_) => {
+                Some("Give the same `galerie restore` again: it goes on where it was interrupted.".to_owned())
             }
             _ => None,
         }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     DataDirectory, Error,
     config::{Config, RegionConfig},
+    restore::refuse_unfinished,
 };
 
 /// The epoch of a store that is new, or new to its catalogue.
@@ -29,12 +30,18 @@ impl Gallery {
     /// Opens the catalogue and all regions. Nothing runs yet.
     ///
     /// # Errors
-    /// `Region`, naming the one that cannot be used; `Control`.
+    /// `Region`, naming the one that cannot be used; `Control`; `Unrestored`.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
-        let database = match &config.database {
-            Some(url) => url.database().map_err(Error::Config)?,
-            None => directory.database().into(),
-        };
+        refuse_unfinished(directory)?;
+        Self::open_restored(config, directory).await
+    }
+
+    /// As [`Gallery::open`], also while a restore is being finished.
+    ///
+    /// # Errors
+    /// As [`Gallery::open`].
+    pub(super) async fn open_restored(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
+        let database = config.catalogue(directory)?;
         let identities = StoreIdentities::read(&database).await?;
         let (ours, others): (Vec<_>, Vec<_>) = config.regions.iter().partition(|region| config.serves(&region.name));
         let cache_bytes = (config.cache_size_mib << 20) / ours.len() as u64;

@@ -17,6 +17,7 @@ mod listener;
 pub(crate) mod logging;
 mod metrics;
 mod peers;
+mod restore;
 mod stopping;
 mod tls;
 mod welcome;
@@ -43,7 +44,12 @@ use self::{
     tls::{Names, ServerTls},
     welcome::Welcome,
 };
-pub(crate) use self::{data_directory::DataDirectory, error::Error, gallery::Gallery};
+pub(crate) use self::{
+    data_directory::DataDirectory,
+    error::Error,
+    gallery::Gallery,
+    restore::{MasterKeySource, RestoreOptions, restore},
+};
 use crate::admin_file::{AdminFile, AdminFileError};
 
 /// What the command line says.
@@ -74,6 +80,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     logging::start(&config)?;
     config.check_processes()?;
     let directory = DataDirectory::lock(&options.data_dir)?;
+    restore::refuse_unfinished(&directory)?;
     let (listener, address) = listener::bind(&options.listen)?;
     let names = names(&config, address);
     let is_shared = config.database.is_some();

@@ -1,5 +1,6 @@
 //! The built program, driven as its users drive it: processes, files, HTTPS.
 
+mod backup;
 mod commands;
 mod images;
 mod publish;
