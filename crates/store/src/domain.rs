@@ -8,7 +8,7 @@
 //! That a segment or manifest is kept says nothing about what it names; only the catalogue knows what is complete.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::{
         Arc, Mutex as SyncMutex, PoisonError,
@@ -149,8 +149,8 @@ impl Domain {
         self.load_quarantine().await
     }
 
-    /// The packs that are listed, and their sizes in bytes.
-    async fn list_packs(&self) -> Result<HashMap<PackId, u64>> {
+    /// The packs that are listed, in the order of their names, and their sizes in bytes.
+    async fn list_packs(&self) -> Result<BTreeMap<PackId, u64>> {
         let objects = list_all(&*self.backend, &packs_prefix(&self.tenant)).await?;
         let named = objects.into_iter().filter_map(|object| Some((object.key.name().parse().ok()?, object.size_bytes)));
         Ok(named.collect())

@@ -2,7 +2,7 @@
 //! walked.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Instant,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     blob::BlobSource,
     domain::Domain,
     index::{IndexedPack, Location},
+    pack::{ENTRY_BYTES, HEADER_BYTES, TRAILER_BYTES},
 };
 
 /// How many segments are fetched together, and how many such batches are under way.
@@ -22,7 +23,7 @@ const SEGMENT_BATCH: usize = 16;
 const BATCHES_MAX: usize = 4;
 
 pub(super) struct Marks {
-    packs: HashMap<PackId, MarkedPack>,
+    packs: BTreeMap<PackId, MarkedPack>,
     live: Bits,
     /// Manifests and segments that were walked. Being alive does not say so: ids ignore kinds, and a guest may hold the
     /// bytes of another image's segment as a chunk of its own. No bytes are both a manifest and a segment.
@@ -100,13 +101,14 @@ impl Marks {
 
     fn none(packs: &[IndexedPack]) -> Self {
         let mut first_bit = 0;
-        let mut marked = HashMap::with_capacity(packs.len());
+        let mut marked = BTreeMap::new();
         for pack in packs {
             let fresh = MarkedPack {
                 pack: pack.pack,
                 live_bytes: 0,
-                // The table's and trailer's bytes go with the blobs; they are dead weight in a pack that is mostly dead.
-                dead_bytes: pack.size_bytes,
+                // What copying the live blobs would give back. Each goes with its entry in the table; header and trailer
+                // the next pack has, too.
+                dead_bytes: pack.size_bytes.saturating_sub((HEADER_BYTES + TRAILER_BYTES) as u64),
                 live_blobs: 0,
                 blobs: pack.blobs,
                 size_bytes: pack.size_bytes,
@@ -221,7 +223,7 @@ impl Marks {
             let stored_bytes = u64::from(location.entry.stored_bytes);
             pack.live_blobs += 1;
             pack.live_bytes += stored_bytes;
-            pack.dead_bytes = pack.dead_bytes.saturating_sub(stored_bytes);
+            pack.dead_bytes = pack.dead_bytes.saturating_sub(stored_bytes + ENTRY_BYTES as u64);
         }
         Some(bit)
     }
