@@ -218,10 +218,11 @@ async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity
         )));
     }
     if !backend.list("", None, 1).await?.is_empty() {
-        return Err(Error::Foreign(format!(
-            "the place of region {} is not empty and has no {STORE_FILE}",
-            identity.region
-        )));
+        // Or another process has made the store since it was looked for.
+        let made = read_store_file(backend, key).await?;
+        return made.ok_or_else(|| {
+            Error::Foreign(format!("the place of region {} is not empty and has no {STORE_FILE}", identity.region))
+        });
     }
     let file = StoreFile {
         format_version: STORE_FORMAT_VERSION,
