@@ -37,6 +37,14 @@ pub enum Error {
     /// What a backup relies on may be gone: it took too long to answer, or the server stops. What it copied is there.
     #[error("the backup was interrupted; the next one goes on where it ended")]
     BackupInterrupted,
+    /// A backup is of all regions, and this process does not serve one that has images.
+    #[error(
+        "this process does not serve the region {region}, which has images: make the backup through one that serves every region"
+    )]
+    NotServed {
+        /// The region.
+        region: String,
+    },
     /// The place of backups; see its cause.
     #[error("the repository of backups")]
     Repository(#[source] galerie_store::Error),

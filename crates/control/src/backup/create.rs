@@ -181,10 +181,10 @@ impl Control {
         let copy = copy::write(&mut tx, db::schema_version()).await?;
         let (stores, tenants) = (region_store::list(&mut tx).await?, tenant::list(&mut tx).await?);
         let mut domains = Vec::new();
-        for region in self.region_names() {
+        for store in &stores {
             for tenant in &tenants {
-                let roots = disk_image::roots(&mut tx, &region, tenant.id).await?.whole;
-                domains.push(Domain { region: region.clone(), tenant: tenant.id, roots });
+                let roots = disk_image::roots(&mut tx, &store.region, tenant.id).await?.whole;
+                domains.push(Domain { region: store.region.clone(), tenant: tenant.id, roots });
             }
         }
         Ok(Snapshot { copy, taken_ms, stores, domains })
@@ -198,10 +198,16 @@ impl Control {
     ) -> Result<Packs, Error> {
         let mut packs = Packs { regions: Vec::new(), copied_packs: 0, copied_bytes: 0 };
         for store in &snapshot.stores {
-            // What was taken out of service has no images.
-            let Some(region) = self.region(&store.region) else { continue };
+            let mut domains = snapshot.domains.iter().filter(|domain| domain.region == store.region);
+            let Some(region) = self.region(&store.region) else {
+                // What was taken out of service has no images; what other processes serve may have.
+                if domains.any(|domain| !domain.roots.is_empty()) {
+                    return Err(Error::NotServed { region: store.region.clone() });
+                }
+                continue;
+            };
             let mut tenants: Vec<TenantBackup> = Vec::new();
-            for domain in snapshot.domains.iter().filter(|domain| domain.region == store.region) {
+            for domain in domains {
                 let copied = region.back_up(domain.tenant, &domain.roots, repository, lost).await;
                 let copied = copied.map_err(|source| Error::Region { region: store.region.clone(), source })?;
                 packs.copied_packs += copied.copied_packs;
@@ -281,7 +287,9 @@ fn failed(error: Error) -> ArmError {
     use galerie_store::Error as Store;
     match error {
         Error::Catalogue(error) => error.into(),
-        Error::BackupUnderWay | Error::BackupInterrupted => ArmError::new(409, "Conflict", error.to_string()),
+        Error::BackupUnderWay | Error::BackupInterrupted | Error::NotServed { .. } => {
+            ArmError::new(409, "Conflict", error.to_string())
+        }
         Error::Repository(Store::Invalid(why) | Store::Foreign(why)) => ArmError::new(400, "InvalidParameter", why),
         Error::Repository(Store::Full { .. }) | Error::Region { source: galerie_region::Error::Full(_), .. } => {
             ArmError::new(507, "InsufficientStorage", "There is no space left for the backup.".to_owned())

@@ -226,6 +226,11 @@ impl Config {
         Self::parse(&text, &folder).map_err(invalid)
     }
 
+    /// Where the master key lies.
+    pub(crate) fn master_key_file(&self, directory: &DataDirectory) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| directory.master_key_file())
+    }
+
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
         let files =

@@ -8,7 +8,7 @@ use galerie_control::{
     Caller, Control, ControlOptions, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
-use galerie_store::backend::s3;
+use galerie_store::backend::{Backend, s3};
 use uuid::Uuid;
 
 use super::{
@@ -58,8 +58,7 @@ impl Gallery {
             name: region.name.0.to_string(),
             display_name: region.display_name.clone(),
         };
-        let master_key_file = config.master_key_file.clone().unwrap_or_else(|| directory.master_key_file());
-        let mut options = ControlOptions::new(database, master_key_file, served);
+        let mut options = ControlOptions::new(database, config.master_key_file(directory), served);
         options.elsewhere = others.into_iter().map(elsewhere).collect();
         options.tuning.collect_every = Duration::from_secs(config.collect_every_s);
         options.tuning.collect_grace_ms =
@@ -102,14 +101,24 @@ async fn open_region(
     space: Watermark,
 ) -> Result<LocalRegion, Error> {
     let failed = |source| Error::Region { name: region.name.0.to_string(), source };
-    let Some(bucket) = region.bucket().map_err(Error::Config)? else {
-        return LocalRegion::open_with_space(options, space).await.map_err(failed);
-    };
+    match open_bucket(region)? {
+        Some((backend, place)) => LocalRegion::open_on(options, backend, place, space).await.map_err(failed),
+        None => LocalRegion::open_with_space(options, space).await.map_err(failed),
+    }
+}
+
+/// The bucket that a region's store lies in, and how messages call it; `None` for a region in a directory.
+///
+/// # Errors
+/// `Config`; `Region` when no client of it can be set up.
+pub(super) fn open_bucket(region: &RegionConfig) -> Result<Option<(Arc<dyn Backend>, String)>, Error> {
+    let Some(bucket) = region.bucket().map_err(Error::Config)? else { return Ok(None) };
     let place = bucket.place.to_string();
-    let backend = s3::bounded(bucket).map_err(|source| {
-        failed(galerie_region::Error::Store { action: format!("set up a client of {place}"), source })
+    let backend = s3::bounded(bucket).map_err(|source| Error::Region {
+        name: region.name.0.to_string(),
+        source: galerie_region::Error::Store { action: format!("set up a client of {place}"), source },
     })?;
-    LocalRegion::open_on(options, backend, place, space).await.map_err(failed)
+    Ok(Some((backend, place)))
 }
 
 fn region_options(

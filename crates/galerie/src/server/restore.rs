@@ -10,6 +10,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use super::{
     DataDirectory, Error, Gallery,
     config::{Config, RegionConfig},
+    gallery::open_bucket,
 };
 use crate::durable;
 
@@ -94,8 +96,11 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     let mut report = Report::default();
     for (region, configured) in &regions {
         let root = configured.path.clone().unwrap_or_else(|| directory.region(&region.name));
-        let store = LocalBackend::open(&root).await?;
-        restore_region(&repository, &manifest, region, &marker, &store, &mut report).await?;
+        let store: Arc<dyn Backend> = match open_bucket(configured)? {
+            Some((bucket, _)) => bucket,
+            None => Arc::new(LocalBackend::open(&root).await?),
+        };
+        restore_region(&repository, &manifest, region, &marker, &*store, &mut report).await?;
     }
     let waiting = regions.iter().flat_map(|(region, _)| {
         let tenants = region.tenants.iter().filter_map(|tenant| tenant.tenant.as_str().parse::<Uuid>().ok());
@@ -113,7 +118,7 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     let database = config.catalogue(&directory)?;
     restore_catalogue(&database, &catalogue).await?;
     if let Some(key) = &master_key {
-        key.write(&directory.master_key_file()).map_err(galerie_control::Error::from)?;
+        key.write(&config.master_key_file(&directory)).map_err(galerie_control::Error::from)?;
     }
     report.lacking.extend(manifest.missing_blobs().map(|(region, missing)| Lacking {
         region: region.name.clone(),
@@ -123,7 +128,7 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     let looked = look(config, &directory, &report).await;
     if looked.is_err() && master_key.is_some() {
         // Perhaps it is another gallery's: the next try may bring the right one.
-        let _ = std::fs::remove_file(directory.master_key_file());
+        let _ = std::fs::remove_file(config.master_key_file(&directory));
     }
     let verified = looked?;
     let failed = |source| Error::io("end the restore", source);
