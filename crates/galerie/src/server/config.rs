@@ -548,7 +548,10 @@ mod tests {
         assert_eq!(config.key_file.as_deref(), Some(Path::new("/keys/server.key")));
         assert_eq!(config.advertise.as_ref().map(PeerUrl::as_url).as_deref(), Some("https://10.0.0.5:8443"));
         assert_eq!(config.master_key_file.as_deref(), Some(Path::new("/etc/galerie/master.key")));
-        assert_eq!(config.regions.iter().map(|region| config.serves(&region.name)).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(
+            config.regions.iter().map(|region| config.serves(&region.name)).collect::<Vec<_>>(),
+            [true, false, false]
+        );
         assert!(config.check_processes().is_err(), "without a database there is one process");
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));

@@ -248,9 +248,19 @@ pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Res
     };
     let gallery = Gallery::open(config, &directory).await?;
     gallery.control.take_over().await?;
-    let reset = gallery.control.reset_administrator().await;
+    let written = write_new_administrator(&gallery.control, config, &directory, former).await;
     gallery.control.shutdown().await;
-    let reset = reset?;
+    written.map(|()| path)
+}
+
+/// Makes a new administrator, and its file in place of the former one.
+async fn write_new_administrator(
+    control: &Control,
+    config: &Config,
+    directory: &DataDirectory,
+    former: Option<AdminFile>,
+) -> Result<(), Error> {
+    let reset = control.reset_administrator().await?;
     let own_ca = config.certificate_file.is_none().then(|| directory.tls().join("ca.pem"));
     let (endpoint, ca_file) = match former {
         Some(former) => (former.endpoint, former.ca_file),
@@ -258,10 +268,9 @@ pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Res
         None => ("https://localhost:8443".to_owned(), config.ca_file.clone().or(own_ca)),
     };
     let secret = reset.client_secret.expose_secret().to_owned();
-    AdminFile::new(endpoint, ca_file, reset.tenant, reset.subscription, reset.client_id, secret).replace(&path)?;
-    gallery.control.administrator_is_delivered().await?;
-    gallery.control.shutdown().await;
-    Ok(path)
+    let file = AdminFile::new(endpoint, ca_file, reset.tenant, reset.subscription, reset.client_id, secret);
+    file.replace(&directory.admin_file())?;
+    Ok(control.administrator_is_delivered().await?)
 }
 
 /// Prints where to go next, once connections are taken.
