@@ -35,30 +35,43 @@ pub struct CatalogueRestore<'a> {
 /// `CatalogueExists` when there is another catalogue; the copy's faults; the database's.
 pub async fn restore_catalogue(database: &Database, restore: &CatalogueRestore<'_>) -> Result<u64, Error> {
     let reader = copy::Reader::open(restore.copy)?;
-    let db = Db::open_at(database, reader.schema(), &format!("in backup {}", restore.backup)).await?;
-    let rows = fill(&db, restore, reader).await?;
-    db.close().await;
+    let schema = reader.schema();
+    let rows = match Db::open_at(database, schema, &format!("in backup {}", restore.backup)).await {
+        Ok(db) => {
+            let rows = fill(&db, restore, reader).await?;
+            db.close().await;
+            rows
+        }
+        // It was filled and migrated before, by this restore or otherwise.
+        Err(db::Error::Newer { known, .. }) if known == schema => 0,
+        Err(error) => return Err(error.into()),
+    };
     // From here on in this program's schema.
     let db = Db::open(database).await?;
+    is_of(&mut *db.read().await?, restore).await?;
     transact!(&db, |tx| -> Result<(), Error> { change(tx, restore).await })?;
     db.close().await;
     Ok(rows)
 }
 
 async fn fill(db: &Db, restore: &CatalogueRestore<'_>, reader: copy::Reader<'_>) -> Result<u64, Error> {
-    let id = restore.restore_id.to_string();
     // Not `transact!`: the copy is read once, and nobody else is there to race with.
     let mut tx = db.write().await?;
     if setting::find(&mut tx, setting::CATALOGUE).await?.is_some() {
-        return match setting::find(&mut tx, setting::RESTORE).await? {
-            Some(found) if found == id => Ok(0),
-            _ => Err(Error::CatalogueExists),
-        };
+        return is_of(&mut tx, restore).await.map(|()| 0);
     }
     let rows = reader.fill(&mut tx).await?;
-    setting::put(&mut tx, setting::RESTORE, &id).await?;
+    setting::put(&mut tx, setting::RESTORE, &restore.restore_id.to_string()).await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+/// Refuses a catalogue that another restore, or a server, has filled.
+async fn is_of(tx: &mut Connection, restore: &CatalogueRestore<'_>) -> Result<(), Error> {
+    match setting::find(tx, setting::RESTORE).await? {
+        Some(found) if found == restore.restore_id.to_string() => Ok(()),
+        _ => Err(Error::CatalogueExists),
+    }
 }
 
 /// What is different from now on. Twice is once.
