@@ -109,6 +109,7 @@ impl Control {
             let released = operation::release_of(tx, &id).await? + replica::release_of(tx, &id).await?;
             pin::release_of(tx, &id).await?;
             upload::take_back(tx, &id).await?;
+            crate::backup::release_hold_of(tx, &id).await?;
             Ok((incarnation, released))
         })?;
         tracing::info!(process = id, incarnation, released, url, ?regions, "joined the catalogue's processes");

@@ -76,6 +76,15 @@ pub(crate) async fn release_hold(tx: &mut Connection) -> db::Result<()> {
     setting::remove(tx, setting::COLLECTION_HOLD).await
 }
 
+/// Ends the hold that a process had before it died.
+pub(crate) async fn release_hold_of(tx: &mut Connection, process: &str) -> db::Result<()> {
+    let is_of = |held: &HoldRow| held.owner.split_once('/').is_some_and(|(owner, _)| owner == process);
+    match find(tx).await?.as_ref().is_some_and(is_of) {
+        true => release_hold(tx).await,
+        false => Ok(()),
+    }
+}
+
 /// Renews until the holder lets go, then releases.
 async fn keep(control: Control, mut row: HoldRow, lost: CancellationToken, let_go: CancellationToken) {
     loop {

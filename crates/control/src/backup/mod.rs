@@ -17,4 +17,7 @@ pub use self::{
     create::BackupRequest,
     restore::{CatalogueRestore, restore_catalogue},
 };
-pub(crate) use self::{hold::is_collection_held, hold::release_hold, waiting::describe_waiting};
+pub(crate) use self::{
+    hold::{is_collection_held, release_hold, release_hold_of},
+    waiting::describe_waiting,
+};

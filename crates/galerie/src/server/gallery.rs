@@ -102,23 +102,30 @@ async fn open_region(
 ) -> Result<LocalRegion, Error> {
     let failed = |source| Error::Region { name: region.name.0.to_string(), source };
     match open_bucket(region)? {
-        Some((backend, place)) => LocalRegion::open_on(options, backend, place, space).await.map_err(failed),
+        Some(bucket) => LocalRegion::open_on(options, bucket.backend, bucket.place, space).await.map_err(failed),
         None => LocalRegion::open_with_space(options, space).await.map_err(failed),
     }
 }
 
-/// The bucket that a region's store lies in, and how messages call it; `None` for a region in a directory.
+/// A bucket that a region's store lies in.
+pub(super) struct Bucket {
+    pub(super) backend: Arc<dyn Backend>,
+    /// How messages call it.
+    place: String,
+}
+
+/// The bucket of a region; `None` for a region in a directory.
 ///
 /// # Errors
 /// `Config`; `Region` when no client of it can be set up.
-pub(super) fn open_bucket(region: &RegionConfig) -> Result<Option<(Arc<dyn Backend>, String)>, Error> {
+pub(super) fn open_bucket(region: &RegionConfig) -> Result<Option<Bucket>, Error> {
     let Some(bucket) = region.bucket().map_err(Error::Config)? else { return Ok(None) };
     let place = bucket.place.to_string();
     let backend = s3::bounded(bucket).map_err(|source| Error::Region {
         name: region.name.0.to_string(),
         source: galerie_region::Error::Store { action: format!("set up a client of {place}"), source },
     })?;
-    Ok(Some((backend, place)))
+    Ok(Some(Bucket { backend, place }))
 }
 
 fn region_options(

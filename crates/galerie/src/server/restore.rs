@@ -97,7 +97,7 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     for (region, configured) in &regions {
         let root = configured.path.clone().unwrap_or_else(|| directory.region(&region.name));
         let store: Arc<dyn Backend> = match open_bucket(configured)? {
-            Some((bucket, _)) => bucket,
+            Some(bucket) => bucket.backend,
             None => Arc::new(LocalBackend::open(&root).await?),
         };
         restore_region(&repository, &manifest, region, &marker, &*store, &mut report).await?;
