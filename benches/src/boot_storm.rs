@@ -51,7 +51,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let stored_bytes = progress.stored_bytes.load(Ordering::Relaxed);
     let trace = Arc::new(trace(&*open(&importer, manifest).await?).await?);
 
-    // Unmeasured: what one guest alone needs is what all the others are compared with.
+    // What one guest alone needs is what all the others are compared with.
     let alone = storm(&origin, folder.path(), manifest, &trace, 1, 1).await?.0;
     report
         .row("boot storm, 1 guest: read from the store", size(alone.read_bytes))

@@ -7,7 +7,7 @@ use galerie_store::{
     ChunkCache, ImageReader, ImportProgress,
     backend::{S3Backend, S3Credentials, S3Options, S3Retries},
 };
-use galerie_tests3::{BUCKET, KEY_ID, S3Server, SECRET_KEY};
+use galerie_testbucket::{BUCKET, KEY_ID, S3Server, SECRET_KEY};
 
 use crate::{
     Bench, Result,

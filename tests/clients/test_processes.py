@@ -21,11 +21,10 @@ REGIONS = ["eastus", "westus", "westeurope"]
 TARGETS = [argument for region in REGIONS for argument in ("--target-region", region)]
 PUBLISH = [*TARGETS, "--create", "--os-type", "Linux", "--resource-group", "many", "--location", "eastus"]
 
-pytestmark = pytest.mark.skipif("GALERIE_TEST_POSTGRES" not in os.environ, reason="several processes need PostgreSQL: make test-postgres")
-
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
+    assert "GALERIE_TEST_POSTGRES" in os.environ, "several processes need PostgreSQL: make test-postgres"
     gallery = Gallery(tmp_path_factory.mktemp("processes"))
     try:
         yield gallery.start()

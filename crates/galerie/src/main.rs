@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod durable;
 mod server;
+mod signals;
 mod size;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use galerie_store::{
     BlobSource, CondemnedPacks, ManifestId,
     backend::{S3Credentials, S3Options, S3Retries, s3},
 };
-use galerie_tests3::{BUCKET, Faults, KEY_ID, S3Server, SECRET_KEY};
+use galerie_testbucket::{BUCKET, Faults, KEY_ID, S3Server, SECRET_KEY};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

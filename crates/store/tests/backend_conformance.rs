@@ -9,7 +9,7 @@ use galerie_store::{
     Error,
     backend::{Backend, FaultPlan, FaultyBackend, Key, LimitedBackend, LocalBackend, MemoryBackend},
 };
-use galerie_tests3::S3Server;
+use galerie_testbucket::S3Server;
 
 fn key(text: &str) -> Key {
     text.parse().unwrap()

@@ -11,7 +11,7 @@ use galerie_store::{
     backend::{Backend, Key, LocalBackend, S3Backend, S3Credentials, S3Options, S3Retries},
     pull, verify,
 };
-use galerie_tests3::{Bucket, ConditionalPuts, Faults, S3Server};
+use galerie_testbucket::{Bucket, ConditionalPuts, Faults, S3Server};
 use support::{MIB, MemoryLedger, TestStore, identity, noise, s3, s3_options};
 use tokio_util::sync::CancellationToken;
 
@@ -147,7 +147,7 @@ async fn a_bucket_that_is_gone_is_unavailable_and_not_empty() {
 async fn a_server_that_is_not_there_or_does_not_know_us_is_unavailable() {
     let server = S3Server::start().await;
     let keys = |secret_key: &str| S3Credentials::Static {
-        key_id: galerie_tests3::KEY_ID.to_owned(),
+        key_id: galerie_testbucket::KEY_ID.to_owned(),
         secret_key: secret_key.to_owned(),
         session_token: None,
     };
@@ -191,7 +191,7 @@ async fn a_private_authority_is_trusted_when_it_is_named() {
 async fn keys_come_from_a_file() {
     let server = S3Server::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (key_id, secret) = (galerie_tests3::KEY_ID, galerie_tests3::SECRET_KEY);
+    let (key_id, secret) = (galerie_testbucket::KEY_ID, galerie_testbucket::SECRET_KEY);
     let text = format!("[images]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n");
     std::fs::write(file.path(), text).unwrap();
     let with = |profile: &str| S3Options {

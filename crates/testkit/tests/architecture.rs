@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("galerie-bench", "galerie-arm"),
     ("galerie-bench", "galerie-disk"),
     ("galerie-bench", "galerie-store"),
-    ("galerie-bench", "galerie-tests3"),
+    ("galerie-bench", "galerie-testbucket"),
     ("galerie-control", "galerie-arm"),
     ("galerie-control", "galerie-disk"),
     ("galerie-control", "galerie-region"),

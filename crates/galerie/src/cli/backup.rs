@@ -12,12 +12,10 @@ use super::{
     connection::{ConnectionArgs, DEFAULT_DATA_DIR},
     document::{items, text},
     failure::{Failure, Result},
+    offline::OfflineArgs,
     output::{self, Format, OutputArgs},
 };
-use crate::{
-    client::{self, Client},
-    server::{self, DataDirectory, Gallery},
-};
+use crate::client::{self, Client};
 
 /// Where the passphrase is when no file is named.
 const PASSPHRASE_VARIABLE: &str = "GALERIE_BACKUP_PASSPHRASE";
@@ -71,12 +69,8 @@ struct CreateArgs {
     /// The file with the passphrase [default: GALERIE_BACKUP_PASSPHRASE]
     #[arg(long, value_name = "FILE", requires = "with_master_key")]
     passphrase_file: Option<PathBuf>,
-    /// Without a server: the data directory must not be in use
-    #[arg(long)]
-    offline: bool,
-    /// The server's configuration, for --offline
-    #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE", requires = "offline")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    offline: OfflineArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -158,8 +152,8 @@ async fn create(args: CreateArgs) -> Result<()> {
     } else {
         None
     };
-    let report = if args.offline {
-        create_offline(&data_dir, args.config.as_deref(), &destination, sealed_master_key).await?
+    let report = if args.offline.offline {
+        create_offline(&args.offline, &data_dir, &destination, sealed_master_key).await?
     } else {
         let client = Client::patient(args.connection.profile()?)?;
         let body = json!({ "destination": destination, "sealedMasterKey": sealed_master_key });
@@ -187,22 +181,16 @@ async fn create(args: CreateArgs) -> Result<()> {
 }
 
 async fn create_offline(
+    args: &OfflineArgs,
     data_dir: &Path,
-    config: Option<&Path>,
     destination: &Path,
     sealed_master_key: Option<String>,
 ) -> Result<Value> {
-    let config = server::read_config(config)?;
-    if !data_dir.exists() {
-        return Err(Failure::new(format!("there is no data directory {}", data_dir.display())));
-    }
-    let directory = DataDirectory::lock(data_dir)?;
-    let gallery = Gallery::open(&config, &directory).await?;
-    gallery.control.take_over().await.map_err(server::Error::from)?;
-    let context = gallery.owner().await?;
+    let offline = args.open(data_dir).await?;
+    let control = &offline.gallery.control;
     let request = BackupRequest { sealed_master_key, program_version: env!("CARGO_PKG_VERSION").to_owned() };
-    let report = gallery.control.backup_create(&context, destination, request).await;
-    gallery.control.shutdown().await;
+    let report = control.backup_create(&offline.owner, destination, request).await;
+    control.shutdown().await;
     Ok(report.map_err(client::Error::from)?)
 }
 

@@ -1,18 +1,12 @@
-//! Being told to stop: Ctrl-C, or what `kill` and a service manager send. Either way what was begun is cleaned up.
+//! Being told to stop in the middle: what was begun is cleaned up.
 
-use tokio::signal::unix::{SignalKind, signal};
+use crate::signals::Signals;
 
-/// Ends when the user, or the system, wants the command to stop.
+/// Ends when the user, or the system, wants the command to stop. Never where that cannot be heard: then the command ends as
+/// any program would.
 pub(super) async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        // Nothing can be heard but Ctrl-C, and if not even that, nothing at all.
-        return match tokio::signal::ctrl_c().await {
-            Ok(()) => (),
-            Err(_) => std::future::pending().await,
-        };
-    };
-    tokio::select! {
-        _ = terminate.recv() => (),
-        Ok(()) = tokio::signal::ctrl_c() => (),
+    match Signals::hear() {
+        Ok(mut signals) => signals.next().await,
+        Err(_) => std::future::pending().await,
     }
 }

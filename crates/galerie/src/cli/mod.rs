@@ -12,6 +12,7 @@ mod gallery;
 mod image_file;
 mod interruption;
 mod nbd;
+mod offline;
 mod output;
 mod progress;
 mod publish;

@@ -7,7 +7,6 @@ use galerie_disk::{
     nbd::{Exports, Listener},
 };
 use galerie_store::{ChunkCache, ImageReader};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     output::{self, size},
     version_content,
 };
-use crate::client::VersionReference;
+use crate::{client::VersionReference, signals::Signals};
 
 /// Serve an image version to NBD clients on this machine
 ///
@@ -59,7 +58,7 @@ pub(crate) async fn run(args: NbdArgs) -> Result<()> {
     let reader = ImageReader::open(content.clone(), content.manifest_id(), cache).await?;
     let listener = Listener::bind(&args.socket)?;
     let stop = CancellationToken::new();
-    let hear = stop_on_signal(stop.clone())?;
+    let mut signals = Signals::hear().map_err(|error| Failure::new(format!("listen for signals: {error}")))?;
     output::line(&format!(
         "Serving {} ({}) from {}\n  nbd+unix:///?socket={}",
         content.version_id(),
@@ -67,21 +66,12 @@ pub(crate) async fn run(args: NbdArgs) -> Result<()> {
         content.region(),
         args.socket.display()
     ))?;
-    tokio::spawn(hear);
+    let ended = stop.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        ended.cancel();
+    });
     listener.serve(Exports::single(Arc::new(ImageDevice::new(reader))), stop).await;
     output::note(&format!("Served; {} received.", size(content.received_bytes())));
     Ok(())
-}
-
-fn stop_on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
-    let heard = |error: std::io::Error| Failure::new(format!("listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(heard)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(heard)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    })
 }

@@ -2,8 +2,6 @@
 
 mod report;
 
-use std::path::PathBuf;
-
 use galerie_control::RequestContext;
 use serde_json::{Map, Value, json};
 
@@ -11,12 +9,10 @@ use super::{
     connection::{ConnectionArgs, DEFAULT_DATA_DIR},
     document::text,
     failure::{Failure, Result},
+    offline::OfflineArgs,
     output::{self, Format, OutputArgs},
 };
-use crate::{
-    client::Client,
-    server::{self, DataDirectory, Gallery},
-};
+use crate::{client::Client, server::Gallery};
 
 /// Look after the regions' stores
 ///
@@ -55,12 +51,8 @@ struct CommonArgs {
     /// The region [default: all]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Without a server: the data directory must not be in use
-    #[arg(long)]
-    offline: bool,
-    /// The server's configuration, for --offline
-    #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE", requires = "offline")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    offline: OfflineArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -83,7 +75,8 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
         StoreCommand::Inspect { name, common } => (Action::Inspect(name), common),
     };
     let format = common.output.output;
-    let reports = if common.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
+    let reports =
+        if common.offline.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
     show(&action, format, &reports)?;
     match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
         (Action::Verify, Some((region, report))) => {
@@ -119,20 +112,13 @@ async fn ask_server(action: &Action, common: CommonArgs) -> Result<Vec<(String, 
 
 /// Each region's answer, from the stores themselves.
 async fn ask_stores(action: &Action, common: CommonArgs) -> Result<Vec<(String, Value)>> {
-    let config = server::read_config(common.config.as_deref())?;
     let data_dir = common.connection.data_dir().unwrap_or_else(|| DEFAULT_DATA_DIR.into());
-    if !data_dir.exists() {
-        return Err(Failure::new(format!("there is no data directory {}", data_dir.display())));
-    }
-    let directory = DataDirectory::lock(&data_dir)?;
-    let gallery = Gallery::open(&config, &directory).await?;
-    // Pins of a server that was killed would keep from collection what nobody reads any more.
-    gallery.control.take_over().await.map_err(server::Error::from)?;
-    let context = gallery.owner().await?;
+    let offline = common.offline.open(&data_dir).await?;
+    let gallery = &offline.gallery;
     let regions = common.region.map_or_else(|| gallery.region_names().to_vec(), |region| vec![region]);
     let mut reports = Vec::with_capacity(regions.len());
     for region in regions {
-        let report = ask_store(&gallery, &context, action, &region).await;
+        let report = ask_store(gallery, &offline.owner, action, &region).await;
         add(&mut reports, action, region, report)?;
     }
     gallery.control.shutdown().await;

@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key optional, unknown keys refused. `docs/configuration.md` explains each.
 
+mod host;
+mod min_free;
 mod s3;
 
 use std::{
@@ -7,7 +9,7 @@ use std::{
     fmt,
     fs::File,
     io::Read,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -16,9 +18,12 @@ use galerie_control::Database;
 use galerie_region::MinFreeSpace;
 use serde::Deserialize;
 
-pub(crate) use self::s3::{S3Config, StorePlace};
+pub(crate) use self::{
+    host::{Host, PeerUrl},
+    min_free::MinFree,
+    s3::{S3Config, StorePlace},
+};
 use super::{DataDirectory, Error};
-use crate::size::Size;
 
 /// Longer than any configuration.
 const LONGEST_FILE_BYTES: u64 = 1024 * 1024;
@@ -93,34 +98,6 @@ pub(crate) struct RegionConfig {
     pub(crate) min_free_space: Option<MinFree>,
 }
 
-/// What is kept free of a volume: `"20GiB"`, `"5%"`, or the smaller of both: `"5%, 10GiB"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct MinFree(pub(crate) MinFreeSpace);
-
-/// Where another process reaches this one: `https://HOST[:PORT]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct PeerUrl(pub(crate) Host);
-
-impl PeerUrl {
-    /// Without a slash at the end.
-    pub(crate) fn as_url(&self) -> String {
-        format!("https://{}", self.0.authority())
-    }
-}
-
-impl TryFrom<String> for PeerUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let invalid = || format!("'{text}' is not a process's address, such as https://10.0.0.5:8443");
-        let host =
-            text.strip_prefix("https://").map(|host| host.strip_suffix('/').unwrap_or(host)).ok_or_else(invalid)?;
-        Host::try_from(host.to_owned()).map(Self).map_err(|_| invalid())
-    }
-}
-
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -156,14 +133,6 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct RegionName(pub(crate) Location);
-
-/// A name or address of the server, with the port that clients use when it is not the listener's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Host {
-    pub(crate) name: String,
-    pub(crate) port: Option<u16>,
-}
 
 /// Where metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,28 +320,6 @@ impl Config {
     }
 }
 
-impl TryFrom<String> for MinFree {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let invalid = || format!("\"{text}\" is neither a size such as \"20GiB\" nor a share such as \"5%\", nor both");
-        let mut min = MinFreeSpace::default();
-        for part in text.split(',').map(str::trim) {
-            let is_second = match part.strip_suffix('%') {
-                Some(percent) => {
-                    let percent = percent.trim().parse().ok().filter(|percent| *percent < 100).ok_or_else(invalid)?;
-                    min.percent.replace(percent).is_some()
-                }
-                None => min.bytes.replace(part.parse::<Size>().map_err(|_| invalid())?.0).is_some(),
-            };
-            if is_second {
-                return Err(invalid());
-            }
-        }
-        Ok(Self(min))
-    }
-}
-
 impl TryFrom<String> for RegionName {
     type Error = String;
 
@@ -382,48 +329,6 @@ impl TryFrom<String> for RegionName {
             None => Err(format!("'{text}' is not a region's name: use letters, digits, '-' and '_'")),
         }
     }
-}
-
-impl TryFrom<String> for Host {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let invalid = || format!("'{text}' is not a host: use a DNS name or an IP address, without https://");
-        // An IPv6 address has colons of its own; with a port it wears brackets.
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self { name: address.to_string(), port: None });
-        }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { name: address.ip().to_string(), port: Some(address.port()) });
-        }
-        let (name, port) = match text.rsplit_once(':') {
-            Some((name, port)) => (name, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(invalid)?)),
-            None => (text.as_str(), None),
-        };
-        if is_dns_name(name) { Ok(Self { name: name.to_ascii_lowercase(), port }) } else { Err(invalid()) }
-    }
-}
-
-impl Host {
-    /// As URLs and `Host` headers write it: an IPv6 address in brackets, the port if there is one.
-    pub(crate) fn authority(&self) -> String {
-        let name = match self.name.parse::<std::net::Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => self.name.clone(),
-        };
-        self.port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"))
-    }
-}
-
-/// Labels of letters, digits and inner dashes (RFC 1123, section 2.1); no wildcard.
-fn is_dns_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// What is wrong, in which line and of which key. The line's value is not repeated: it may hold the database's password.

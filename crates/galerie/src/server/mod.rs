@@ -40,7 +40,7 @@ use self::{
     config::Config,
     metrics::Metrics,
     peers::Peers,
-    stopping::{Drain, Signals, stop_on_signal},
+    stopping::{Drain, stop_on_signal},
     tls::{Names, ServerTls},
     welcome::Welcome,
 };
@@ -50,7 +50,10 @@ pub(crate) use self::{
     gallery::Gallery,
     restore::{MasterKeySource, RestoreOptions, restore},
 };
-use crate::admin_file::{AdminFile, AdminFileError};
+use crate::{
+    admin_file::{AdminFile, AdminFileError},
+    signals::Signals,
+};
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -75,7 +78,7 @@ pub(crate) fn read_config(path: Option<&Path>) -> Result<Config, Error> {
 /// Why it cannot start, or why it stopped by itself.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     // Before anything is opened: a service manager may change its mind while a large gallery still starts.
-    let mut signals = Signals::hear()?;
+    let mut signals = Signals::hear().map_err(|source| Error::io("listen for signals", source))?;
     let config = read_config(options.config.as_deref())?;
     logging::start(&config)?;
     config.check_processes()?;

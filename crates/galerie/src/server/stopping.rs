@@ -11,36 +11,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum_server::Handle;
 use galerie_control::Control;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
-};
+use tokio::time::Instant;
 
-use super::Error;
+use crate::signals::Signals;
 
 /// How often open uploads are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// The signals that ask the process to end. One that comes is kept until it is asked for.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// From now on they no longer end the process by themselves.
-    pub(super) fn hear() -> Result<Self, Error> {
-        let heard = |kind| signal(kind).map_err(|source| Error::io("listen for signals", source));
-        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
-    }
-
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
 
 /// How long ending may take.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ use galerie_store::{
     cache::ChunkCache,
     import,
 };
-use galerie_tests3::S3Server;
+use galerie_testbucket::S3Server;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -189,10 +189,10 @@ pub fn s3(server: &S3Server, prefix: &str) -> Arc<dyn Backend> {
 }
 
 pub fn s3_options(server: &S3Server, prefix: &str) -> S3Options {
-    let (key_id, secret_key) = (galerie_tests3::KEY_ID.to_owned(), galerie_tests3::SECRET_KEY.to_owned());
+    let (key_id, secret_key) = (galerie_testbucket::KEY_ID.to_owned(), galerie_testbucket::SECRET_KEY.to_owned());
     let pause = Duration::from_millis(1);
     S3Options {
-        place: format!("s3://{}/{prefix}", galerie_tests3::BUCKET).parse().unwrap(),
+        place: format!("s3://{}/{prefix}", galerie_testbucket::BUCKET).parse().unwrap(),
         endpoint: Some(server.endpoint()),
         region: None,
         path_style: None,
