@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -109,15 +110,38 @@ def test_garbage_in_a_bucket_is_collected(own_server, object_store, raw_image, t
     version = f"{own_server.subscription}/resourceGroups/s3/{COMPUTE}/galleries/garbage/images/noise/versions/1.0.0"
     assert own_server.settle(own_server.request("DELETE", version))["status"] == "Succeeded"
     own_server.stop()
-    environment = own_server.client_environment() | s3_server.KEYS
     for action in ["collect", "verify", "stats"]:
-        done = subprocess.run(
-            [BINARY, "store", action, "--offline", "--config", own_server._config], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        offline(own_server, "store", action, "--offline")
     assert sum(object_store.objects("own-").values()) <= before - 20 * MIB
     own_server.start()
     assert_holds(own_server, "garbage/web/1.0.0", raw_image, tmp_path)
+
+
+def offline(server: Server, *arguments) -> None:
+    """A command that works without the server, which is not running."""
+    environment = server.client_environment() | s3_server.KEYS
+    done = subprocess.run([BINARY, *arguments, "--config", server._config], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_region_in_a_bucket_is_backed_up_and_restored_into_another_place(own_server, object_store, raw_image, tmp_path):
+    publish(own_server, raw_image, "kept/web/1.0.0", "westeurope")
+    backups, key, prefix = tmp_path / "backups", tmp_path / "master.key", unique("restored-")
+    own_server.galerie("backup", "create", backups)
+    shutil.copy(own_server.data_dir / "master.key", key)
+    own_server.kill()
+    shutil.rmtree(own_server.data_dir)
+    (tmp_path / "elsewhere").mkdir()
+    restored = configured(object_store, tmp_path / "elsewhere", prefix)
+    offline(restored, "restore", backups, "--data-dir", restored.data_dir, "--master-key", key)
+    assert any("/packs/" in name for name in object_store.objects(f"{prefix}/")), "its own place in the bucket"
+    offline(restored, "admin", "reset", "--data-dir", restored.data_dir)
+    restored.start()
+    try:
+        assert_holds(restored, "kept/web/1.0.0", raw_image, tmp_path)
+        restored.galerie("store", "verify")
+    finally:
+        assert restored.stop() == 0
 
 
 @pytest.mark.parametrize("moment_s", [0.3, 1.5])
