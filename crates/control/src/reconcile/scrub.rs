@@ -90,6 +90,15 @@ struct Figures {
     damaged_packs: u64,
 }
 
+/// Says what a pass found; of a region with nothing in it only to who wants to know.
+fn log_pass(region: &str, tenant: Uuid, figures: &Figures, scrub: &Scrub) {
+    let Figures { packs, read_bytes, damaged_blobs, damaged_packs } = *figures;
+    if packs == 0 && scrub.hurt_count == 0 {
+        return tracing::debug!(region, %tenant, "nothing to scrub");
+    }
+    tracing::info!(region, %tenant, packs, read_bytes, damaged_blobs, damaged_packs, hurt = scrub.hurt_count, "scrubbed");
+}
+
 /// A resource with a damaged image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Hurt {
@@ -158,7 +167,7 @@ async fn scrub_tenant(control: &Control, region: &dyn Region, tenant: Uuid) -> R
             // What was found is walked for once more, and so is what is gone without a trace.
             state.walk(control, region).await?;
             let ended = EndedPass { began_ms: pass.began_ms, ended_ms: control.now_ms(), figures: pass.figures };
-            tracing::info!(region = region.name(), %tenant, figures = ?ended.figures, hurt = state.scrub.hurt_count, "scrubbed");
+            log_pass(region.name(), tenant, &ended.figures, &state.scrub);
             (state.scrub.running, state.scrub.last) = (None, Some(ended));
             return Ok(match state.record().await? {
                 true => Turn::Rest(Duration::from_millis(period_ms.unsigned_abs())),
