@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     Clock, Error, SystemClock,
+    audit::Denials,
     db::{
         self, CatalogueUse, Connection, Database, Db, chore, operation, pin,
         region_store::{self, RegionStoreRow},
@@ -71,6 +72,8 @@ pub struct WorkerTuning {
     pub scrub_rate_bytes_s: u64,
     /// How long from the beginning of one reading of everything to the next.
     pub scrub_period: Duration,
+    /// How long what was sealed of the audit is kept; `None`: for ever.
+    pub audit_kept: Option<Duration>,
 }
 
 impl WorkerTuning {
@@ -91,6 +94,7 @@ impl Default for WorkerTuning {
             collect_grace_ms: CollectorOptions::default().readers_grace_ms,
             scrub_rate_bytes_s: 8 << 20,
             scrub_period: Duration::from_secs(7 * 24 * 3600),
+            audit_kept: Some(Duration::from_secs(365 * 24 * 3600)),
         }
     }
 }
@@ -189,6 +193,7 @@ struct Inner {
     next_collection_ms: AtomicI64,
     /// The volumes that were low at the last look.
     low_on_space: SyncMutex<HashSet<String>>,
+    denials: Denials,
 }
 
 impl std::fmt::Debug for Control {
@@ -240,6 +245,7 @@ impl Control {
             catalogue_space: OnceLock::new(),
             next_collection_ms: AtomicI64::new(0),
             low_on_space: SyncMutex::default(),
+            denials: Denials::default(),
         })))
     }
 
@@ -276,6 +282,9 @@ impl Control {
         self.0.tasks.close();
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.0.tasks.len(), "stop without waiting any longer for work under way");
+        }
+        if let Err(error) = self.write_denials().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "write the last refusals");
         }
         self.leave().await;
         drop(self.0.catalogue_use.lock().await.take());
@@ -433,6 +442,11 @@ impl Control {
     pub(crate) fn count_down_to_collection(&self) {
         let period_ms = i64::try_from(self.0.tuning.collect_every.as_millis()).unwrap_or(i64::MAX);
         self.0.next_collection_ms.store(self.now_ms().saturating_add(period_ms), Ordering::Relaxed);
+    }
+
+    /// Refusals that are not in the audit yet.
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.0.denials
     }
 
     pub(crate) fn low_on_space(&self) -> HashSet<String> {

@@ -49,6 +49,7 @@ mod testing;
 mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
+pub use audit::{ActivityFilter, AuditFilter, Denial, KnownHead};
 pub use authority::SharedAuthority;
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};

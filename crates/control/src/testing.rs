@@ -435,6 +435,7 @@ impl World {
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         }
     }
 

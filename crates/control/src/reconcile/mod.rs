@@ -4,6 +4,7 @@
 //! path for the happy day and for repair: running one twice, or in two processes, does no harm. A run that fails or panics
 //! is counted, and the next one comes all the same.
 
+mod audit;
 mod collect;
 mod grants;
 mod operations;
@@ -75,6 +76,13 @@ pub(crate) fn start(control: &Control) {
             patient: false,
             run: |control| Box::pin(control.adopt_uploads()),
         },
+        Reconciler {
+            name: "denials",
+            every: seconds(1),
+            patient: true,
+            run: |control| Box::pin(control.write_denials()),
+        },
+        Reconciler { name: "seals", every: seconds(10), patient: true, run: |control| Box::pin(audit::run(control)) },
         Reconciler {
             name: "operations",
             every: seconds(600),

@@ -3,6 +3,7 @@
 mod host;
 mod min_free;
 mod s3;
+mod trusted_proxy;
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +12,7 @@ use std::{
     io::Read,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use galerie_arm::Location;
@@ -22,6 +24,7 @@ pub(crate) use self::{
     host::{Host, PeerUrl},
     min_free::MinFree,
     s3::{S3Config, StorePlace},
+    trusted_proxy::TrustedProxy,
 };
 use super::{DataDirectory, Error};
 
@@ -49,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) serves: Option<Vec<RegionName>>,
     /// Where the other processes of the catalogue reach this one: `https://10.0.0.5:8443`.
     pub(crate) advertise: Option<PeerUrl>,
+    /// Proxies that are believed when they say whose request they hand on.
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
     /// The key that wraps the catalogue's keys; `DIR/master.key` by default.
     pub(crate) master_key_file: Option<PathBuf>,
     /// A certificate chain (PEM) in place of one from the server's own authority.
@@ -76,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) scrub_rate_mib_s: u64,
     /// How long from the beginning of one such reading of everything to the next.
     pub(crate) scrub_period_h: u64,
+    /// How many days the audit is kept; 0 for ever.
+    pub(crate) audit_keep_days: u32,
     /// For how long the server says that it is not ready before it stops taking connections.
     pub(crate) drain_delay_s: u64,
 }
@@ -160,6 +167,7 @@ impl Default for Config {
             regions: REGIONS.map(region).to_vec(),
             serves: None,
             advertise: None,
+            trusted_proxies: Vec::new(),
             master_key_file: None,
             certificate_file: None,
             key_file: None,
@@ -174,6 +182,7 @@ impl Default for Config {
             min_free_space: MinFree(MinFreeSpace { bytes: Some(10 << 30), percent: Some(5) }),
             scrub_rate_mib_s: 8,
             scrub_period_h: 7 * 24,
+            audit_keep_days: 365,
             drain_delay_s: 0,
         }
     }
@@ -193,6 +202,12 @@ impl Config {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = folder.canonicalize().map_err(|error| invalid(error.to_string()))?;
         Self::parse(&text, &folder).map_err(invalid)
+    }
+
+    /// How long the audit is kept; `None` for ever.
+    pub(crate) fn audit_kept(&self) -> Option<Duration> {
+        let days = u64::from(self.audit_keep_days);
+        (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
     }
 
     /// Where the master key lies.

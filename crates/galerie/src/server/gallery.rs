@@ -64,6 +64,7 @@ impl Gallery {
         options.tuning.collect_grace_ms =
             i64::try_from(config.collect_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
         options.tuning.scrub_rate_bytes_s = config.scrub_rate_mib_s << 20;
+        options.tuning.audit_kept = config.audit_kept();
         options.tuning.scrub_period = Duration::from_secs(config.scrub_period_h.saturating_mul(3600));
         let control = Control::open(options).await?;
         if config.database.is_none() {
@@ -91,6 +92,7 @@ impl Gallery {
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         })
     }
 }
