@@ -20,7 +20,7 @@ async fn rows(gallery: &Gallery, query: &str, at_least: usize) -> Vec<Value> {
 async fn a_write_and_a_refusal_are_told() {
     let gallery = Gallery::start().await;
     let group = format!("/subscriptions/{}/resourceGroups/rg?api-version=2024-11-01", gallery.subscription);
-    gallery.put(&group, json!({ "location": "eastus" })).await.expect(201);
+    let _ = gallery.put(&group, json!({ "location": "eastus" })).await.expect(201);
     let stranger = Request::get(format!("{group}&sig=secret")).body(Body::empty()).unwrap();
     let _ = gallery.send(stranger).await.expect(401);
     let rows = rows(&gallery, "", 2).await;
@@ -37,7 +37,7 @@ async fn the_activity_log_is_azures() {
     let gallery = Gallery::start().await;
     let subscription = format!("/subscriptions/{}", gallery.subscription);
     let group = format!("{subscription}/resourceGroups/rg?api-version=2024-11-01");
-    gallery.put(&group, json!({ "location": "eastus" })).await.expect(201);
+    let _ = gallery.put(&group, json!({ "location": "eastus" })).await.expect(201);
     let log =
         format!("{subscription}/providers/microsoft.insights/eventtypes/management/values?api-version=2015-04-01");
     let filter = "$filter=eventTimestamp%20ge%20'2020-01-01T00:00:00Z'%20and%20resourceGroupName%20eq%20'rg'";
