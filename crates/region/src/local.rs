@@ -35,6 +35,7 @@ use crate::{
     blocking::blocking,
     chunk_upload::StoreChunkUpload,
     error::store_error,
+    checked_pages::CheckedPages,
     open_readers::OpenReaders,
     region::{ChunkUpload, Region},
     staging::Staging,
@@ -229,10 +230,16 @@ impl Region for LocalRegion {
         progress: Arc<ImportProgress>,
         cancel: CancellationToken,
     ) -> Result<Imported> {
-        let (file, _) = self.staging.open_for_import(upload).await?;
+        let (file, sums) = self.staging.open_for_import(upload).await?;
         let open = move || formats::open(file, Some(Format::Vhd)).map_err(not_opened);
-        let image = blocking("open an upload", open).await?;
-        self.import(tenant, image.guest, condemned, progress, cancel).await
+        let guest = blocking("open an upload", open).await?.guest;
+        let checked = Arc::new(CheckedPages::new(guest, sums));
+        let imported = self.import(tenant, checked.clone(), condemned, progress, cancel).await;
+        match checked.damage() {
+            // Trying again would not help: nobody else has the pages.
+            Some(why) => Err(Error::Refused(why.to_owned())),
+            None => imported,
+        }
     }
 
     async fn create_empty(
