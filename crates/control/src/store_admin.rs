@@ -227,6 +227,7 @@ fn collect_document(region: &dyn Region, report: &CollectReport) -> Value {
         "liveBytes": report.live_bytes,
         "deadBytes": report.dead_bytes,
         "missingBlobs": report.missing_blobs,
+        "lostLists": report.lost_lists,
         "condemnedPacks": report.condemned_packs,
         "waitingPacks": report.waiting_packs,
         "copiedBytes": report.copied_bytes,

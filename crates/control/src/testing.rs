@@ -20,8 +20,8 @@ use galerie_region::{
 };
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
-    DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space, SpaceSource,
-    VerifyReport, Watermark,
+    DamageNotes, DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space,
+    SpaceSource, VerifyReport, Watermark,
     backup::{DomainBackup, Repository},
     inspect::ImageAnatomy,
     pack::PackTable,
@@ -219,6 +219,9 @@ impl Region for TestRegion {
         self.fault("replicate")?;
         self.pass(&cancel).await?;
         self.inner.replicate(tenant, manifest, source, condemned, progress, cancel).await
+    }
+    fn damage(&self) -> &DamageNotes {
+        self.inner.damage()
     }
     async fn blobs(&self, tenant: Uuid) -> RegionResult<Arc<dyn BlobSource>> {
         self.inner.blobs(tenant).await

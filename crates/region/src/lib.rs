@@ -15,6 +15,7 @@ pub mod region;
 pub mod staging;
 pub mod upload;
 mod upload_memory;
+mod watched_blobs;
 
 pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 

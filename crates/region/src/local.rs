@@ -20,8 +20,9 @@ use bytes::Bytes;
 use galerie_disk::{formats, formats::Format};
 use galerie_store::{
     BlobSource, ChunkCache, CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, CondemnedPacks,
-    CopyProgress, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId,
-    PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport, Watermark,
+    CopyProgress, DamageNotes, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress,
+    ManifestId, PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport,
+    Watermark,
     backend::{Backend, LocalBackend},
     backup::{DomainBackup, Repository, back_up_domain},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
@@ -33,13 +34,14 @@ use uuid::Uuid;
 use crate::{
     Error, Imported, Result, UploadId, UploadRange,
     blocking::blocking,
+    checked_pages::CheckedPages,
     chunk_upload::StoreChunkUpload,
     error::store_error,
-    checked_pages::CheckedPages,
     open_readers::OpenReaders,
     region::{ChunkUpload, Region},
     staging::Staging,
     upload_memory::UploadMemory,
+    watched_blobs::WatchedBlobs,
 };
 
 /// Where a region keeps its things, and whose it is.
@@ -276,8 +278,12 @@ impl Region for LocalRegion {
         Ok(Imported { manifest, virtual_size_bytes: copied.virtual_size_bytes() })
     }
 
+    fn damage(&self) -> &DamageNotes {
+        self.store.damage()
+    }
+
     async fn blobs(&self, tenant: Uuid) -> Result<Arc<dyn BlobSource>> {
-        Ok(self.domain(tenant).await?)
+        Ok(Arc::new(WatchedBlobs::new(self.domain(tenant).await?, self.store.damage().clone())))
     }
 
     async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>> {

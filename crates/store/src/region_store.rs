@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, TenantId,
+    DamageNotes, Error, Result, TenantId,
     backend::{Backend, Key},
     domain::Domain,
     index,
@@ -91,6 +91,7 @@ pub struct RegionStore {
     options: StoreOptions,
     domains: Mutex<HashMap<TenantId, Arc<Domain>>>,
     /// Held locked: the index belongs to one process.
+    damage: Arc<DamageNotes>,
     _index_lock: File,
 }
 
@@ -122,6 +123,7 @@ impl RegionStore {
             options,
             domains: Mutex::default(),
             _index_lock: lock,
+            damage: Arc::default(),
         }))
     }
 
@@ -131,6 +133,11 @@ impl RegionStore {
     }
 
     /// The backend.
+    /// The tenants of whose blobs some turned out to be damaged or missing.
+    pub fn damage(&self) -> &Arc<DamageNotes> {
+        &self.damage
+    }
+
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
     }
@@ -145,7 +152,8 @@ impl RegionStore {
             return Ok(Arc::clone(domain));
         }
         let folder = self.index_folder.join(tenant.as_str());
-        let opened = Domain::open(Arc::clone(&self.backend), tenant.clone(), &folder, self.options.clone()).await?;
+        let (backend, options) = (Arc::clone(&self.backend), self.options.clone());
+        let opened = Domain::open(backend, tenant.clone(), &folder, options, Arc::clone(&self.damage)).await?;
         domains.insert(tenant.clone(), Arc::clone(&opened));
         Ok(opened)
     }

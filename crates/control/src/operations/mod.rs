@@ -18,7 +18,6 @@ mod lease;
 mod progress;
 pub(crate) mod replicate;
 mod status;
-mod watched_source;
 mod worker;
 
 use std::str::FromStr;

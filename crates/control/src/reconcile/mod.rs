@@ -6,6 +6,7 @@
 
 mod collect;
 mod grants;
+mod hurt;
 mod operations;
 mod pins;
 pub(crate) mod quotas;
@@ -93,6 +94,7 @@ pub(crate) fn start(control: &Control) {
     }
     control.track(staging::keep_true(control.clone()));
     for region in control.region_names() {
+        control.track(hurt::keep_true(control.clone(), region.clone()));
         control.track(scrub::keep_true(control.clone(), region));
     }
 }
