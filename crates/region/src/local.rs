@@ -27,6 +27,7 @@ use galerie_store::{
     backup::{DomainBackup, Repository, back_up_domain},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
     pack::PackTable,
+    region_store::STORE_FILE,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -81,7 +82,7 @@ impl LocalRegion {
     ///
     /// # Errors
     /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
-    /// `Io` and `Store(Io)` when it cannot be read or written.
+    /// `Store(Unavailable)` when the store that is expected is not there, and then nothing was made; `Io` and `Store(Io)` when it cannot be read or written.
     pub async fn open(options: LocalRegionOptions) -> Result<Self> {
         Self::open_with_space(options, Watermark::none()).await
     }
@@ -93,7 +94,11 @@ impl LocalRegion {
     pub async fn open_with_space(options: LocalRegionOptions, space: Watermark) -> Result<Self> {
         let place = options.root.display().to_string();
         let failed = store_error(format!("open region {}: root {place}", options.name));
-        let backend = LocalBackend::open(&options.root).await.map_err(failed)?;
+        let backend = match options.expected_store_id {
+            Some(_) => LocalBackend::open_with(&options.root, &STORE_FILE.parse().expect("a valid key")).await,
+            None => LocalBackend::open(&options.root).await,
+        };
+        let backend = backend.map_err(failed)?;
         Self::open_store(options, Arc::new(backend), place, [space.clone(), space]).await
     }
 

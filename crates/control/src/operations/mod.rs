@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use self::failure::Failure;
 pub use self::status::{OperationResult, OperationView};
-pub(crate) use self::worker::start;
+pub(crate) use self::worker::{start, start_region};
 use crate::{
     audit,
     db::{
