@@ -63,10 +63,10 @@ pub(super) async fn allow_bases(
 
 /// `PUT ?comp=galerie-blobs`. One without blobs says that the client is still there.
 pub(super) async fn put_blobs(blob: &Blob, request: Request) -> Result<Response, Refusal> {
-    let mut stream = request.into_body().into_data_stream();
+    let mut pieces = body::Pieces::of(request.into_body());
     let mut decoder = FrameDecoder::new();
     let (mut batch, mut batch_bytes, mut body_bytes) = (Vec::new(), 0, 0);
-    while let Some(piece) = body::next(&mut stream).await? {
+    while let Some(piece) = pieces.next().await? {
         body_bytes += piece.len();
         if body_bytes > MOST_BODY_BYTES {
             return Err(body::BodyError::TooLarge { limit_bytes: MOST_BODY_BYTES }.into());

@@ -103,6 +103,9 @@ pub(crate) struct RegionConfig {
     pub(crate) s3: S3Config,
     /// What new work leaves free on its volume; as for all by default.
     pub(crate) min_free_space: Option<MinFree>,
+    /// Whether the server does not start without it.
+    #[serde(default)]
+    pub(crate) required: bool,
 }
 
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
@@ -160,6 +163,7 @@ impl Default for Config {
             store: None,
             s3: S3Config::default(),
             min_free_space: None,
+            required: false,
         };
         Self {
             hosts: Vec::new(),
@@ -444,6 +448,7 @@ mod tests {
             display_name = "Werk München"
             path = "stores/muc"
             min_free_space = "1GiB"
+            required = true
             [[regions]]
             name = "muc-2"
             store = "s3://images/muc"
@@ -476,6 +481,7 @@ mod tests {
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
         assert_eq!(config.min_free_space.0, MinFreeSpace { bytes: Some(512 << 20), percent: Some(3) });
+        assert_eq!(config.regions.iter().map(|region| region.required).collect::<Vec<_>>(), [false, true, false]);
         let muc = config.regions[1].min_free_space.expect("its own");
         assert_eq!(muc.0, MinFreeSpace { bytes: Some(1 << 30), percent: None });
         assert_eq!((config.scrub_rate_mib_s, config.scrub_period_h), (0, 24));
