@@ -26,6 +26,8 @@ pub struct RequestContext {
     pub api_version: ApiVersion,
     /// `If-Match` and `If-None-Match`.
     pub preconditions: Precondition,
+    /// Who asks, as other tenants know it: for what the request names there, and for nothing else.
+    pub auxiliary: Vec<Caller>,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
 }

@@ -15,7 +15,7 @@ use crate::{
     db::{
         Connection, operation,
         resource_group::{self, ResourceGroupRow},
-        transact,
+        sharing, transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, OperationRef, Page, RequestContext, Resource},
@@ -122,7 +122,7 @@ impl Control {
     /// with the operation that does it.
     ///
     /// # Errors
-    /// `AuthorizationFailed`, `PreconditionFailed`.
+    /// `AuthorizationFailed`, `PreconditionFailed`; `OperationNotAllowed` while a gallery in it is published.
     pub async fn resource_group_delete(
         &self,
         ctx: &RequestContext,
@@ -150,6 +150,10 @@ impl Control {
                 OperationRef { id: underway.id, subscription: underway.subscription, location: underway.location }
             }
             _ => {
+                // As for the gallery itself: consumers would lose it at a stroke.
+                if let Some(gallery) = sharing::published_in_group(tx, &row.key).await? {
+                    return Err(ArmError::gallery_is_published(&gallery.name));
+                }
                 row.state = ProvisioningState::Deleting;
                 row.etag = Uuid::new_v4().to_string();
                 resource_group::update(tx, &row).await?;

@@ -2,7 +2,7 @@
 //!
 //! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to read it the
 //! answer is the same whether or not it exists. What is found holds manifests that are durable in the region of what is
-//! being made, so making it moves no bytes.
+//! being made, so making it moves no bytes; unless they are another tenant's, whose bytes are copied (`docs/design/sharing.md`).
 
 use galerie_arm::{ArmError, Location, ReplicationState, ResourceId, ResourceType, VersionReference, VersionSelector};
 use serde_json::Value;
@@ -10,15 +10,21 @@ use uuid::Uuid;
 
 use crate::{
     authz,
-    db::{self, Connection, resource::ResourceRow},
+    db::{
+        self, Connection,
+        foreign_source::{ForeignAccess, ForeignSource},
+        resource::ResourceRow,
+    },
+    disk::creation_data,
     image_version::storage_profile::{Fit, Wanted},
-    latest,
-    request::RequestContext,
+    latest, linked,
+    request::{Caller, RequestContext},
     resource::{
         Verb, action,
         document::text,
         plan::{HeldImage, OS_LUN},
     },
+    sharing::reach::Viewer,
 };
 
 /// Something that a resource can be made from.
@@ -32,6 +38,8 @@ pub(crate) struct Source {
     pub(crate) facts: SourceFacts,
     /// Its disks, the OS disk first.
     pub(crate) disks: Vec<SourceDisk>,
+    /// Whose it is, when the bytes are another tenant's and must be copied.
+    pub(crate) foreign: Option<ForeignSource>,
 }
 
 /// What a source says about itself; what it does not know fits anything.
@@ -63,6 +71,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) making: ResourceType,
     /// Where it is being made.
     pub(crate) location: &'a Location,
+    /// The subscription in which it is being made.
+    pub(crate) subscription: Uuid,
 }
 
 impl SourceFacts {
@@ -92,6 +102,9 @@ impl Asker<'_> {
     /// Not an id, not a type that can be a source here, not readable by the caller, not there, in another region, without
     /// content yet.
     pub(crate) async fn find(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
+        if wanted.fit == Fit::Whole && is_proxy(&wanted.id) {
+            return self.proxied_version(tx, wanted).await;
+        }
         let id = parse_id(&wanted.id, &wanted.target)?;
         self.authorize(tx, &id).await?;
         match (wanted.fit, id.resource_type()) {
@@ -104,31 +117,107 @@ impl Asker<'_> {
         }
     }
 
-    /// The disk of an image version that a reference names; `latest` is that of this region.
+    /// The disk of an image version that a reference names; `latest` is that of this region. `property` of
+    /// `galleryImageReference` says which kind of reference it must be.
     ///
     /// # Errors
-    /// `GalleryImageNotFound` for anything that is not replicated here.
+    /// `InvalidParameter` for a reference of another kind; `GalleryImageNotFound` for anything that is not replicated here, or
+    /// not shared with the subscription.
     pub(crate) async fn find_image(
         &self,
         tx: &mut Connection,
         reference: &str,
+        property: &str,
+        target: &str,
         lun: Option<i64>,
     ) -> Result<Source, ArmError> {
-        let target = "disk.properties.creationData.galleryImageReference.id";
-        let version = find_version(self.context, tx, reference, target, self.location).await?;
+        let parsed = VersionReference::parse(&rooted(reference), target)?;
+        check_kind(&parsed, property, target)?;
+        let found = self.find_referenced(tx, &parsed, reference).await?;
         let lun = lun.unwrap_or(OS_LUN);
-        let Some(image) = held_images(tx, &version.row.key).await?.into_iter().find(|image| image.lun == lun) else {
-            let message = format!("The gallery image version {} has no data disk with the lun {lun}.", version.row.id);
+        let Some(image) = held_images(tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun) else {
+            let message = format!("The gallery image version {reference} has no data disk with the lun {lun}.");
             return Err(ArmError::invalid_parameter("disk.properties.creationData.galleryImageReference.lun", message));
         };
-        let facts = if lun == OS_LUN { SourceFacts::of(&version.definition.document) } else { SourceFacts::default() };
+        let facts = if lun == OS_LUN { SourceFacts::of(&found.definition.document) } else { SourceFacts::default() };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks })
+        let foreign = self.foreign(&found.row, &parsed);
+        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign })
+    }
+
+    /// The version that a reference means here. One by ids needs a role in its tenant; a shared or community one that the
+    /// subscription sees it.
+    async fn find_referenced(
+        &self,
+        tx: &mut Connection,
+        reference: &VersionReference,
+        written: &str,
+    ) -> Result<FoundVersion, ArmError> {
+        match reference {
+            VersionReference::Private { subscription, .. } => {
+                let read = action(ResourceType::ImageVersion, Verb::Read);
+                let reader = linked::reader(tx, self.context, *subscription, read, written).await?;
+                find_private(reader, tx, reference, written, self.location).await
+            }
+            VersionReference::Shared { .. } | VersionReference::Community { .. } => {
+                self.viewer().version(tx, reference, self.location).await
+            }
+        }
+    }
+
+    fn viewer(&self) -> Viewer {
+        Viewer { subscription: self.subscription, tenant: self.context.caller.tenant }
+    }
+
+    /// What has to be remembered of a version that is another tenant's.
+    fn foreign(&self, version: &ResourceRow, reference: &VersionReference) -> Option<ForeignSource> {
+        let access = match reference {
+            VersionReference::Private { .. } => ForeignAccess::Role,
+            VersionReference::Shared { .. } => ForeignAccess::Shared,
+            VersionReference::Community { .. } => ForeignAccess::Community,
+        };
+        (version.tenant != self.context.caller.tenant).then(|| ForeignSource {
+            tenant: version.tenant,
+            version: version.key.clone(),
+            version_uid: version.uid,
+            access,
+        })
+    }
+
+    /// A version through a shared or community gallery, with every disk.
+    async fn proxied_version(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
+        let reference = VersionReference::parse(&wanted.id, &wanted.target)?;
+        let found = self.find_referenced(tx, &reference, &wanted.id).await.map_err(|error| match error.status {
+            404 => error.with_target(wanted.target.as_str()),
+            _ => error,
+        })?;
+        let foreign = self.foreign(&found.row, &reference);
+        self.whole(tx, wanted, &found.row, Some(&found.definition), foreign).await
+    }
+
+    async fn whole(
+        &self,
+        tx: &mut Connection,
+        wanted: &Wanted,
+        version: &ResourceRow,
+        definition: Option<&ResourceRow>,
+        foreign: Option<ForeignSource>,
+    ) -> Result<Source, ArmError> {
+        let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
+        let disks = held_images(tx, &version.key).await?;
+        let disks = disks.into_iter().map(|image| SourceDisk { image, host_caching: None }).collect();
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign })
     }
 
     async fn authorize(&self, tx: &mut Connection, id: &ResourceId) -> Result<(), ArmError> {
         let Some(resource_type) = id.resource_type() else { return Ok(()) };
-        let (caller, read) = (&self.context.caller, action(resource_type, Verb::Read));
+        let read = action(resource_type, Verb::Read);
+        let caller = match (resource_type, id.subscription()) {
+            (ResourceType::ImageVersion, Some(subscription)) => {
+                linked::reader(tx, self.context, subscription, read, id.as_str()).await?
+            }
+            _ => &self.context.caller,
+        };
         authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
             500.. => error,
             _ => {
@@ -154,21 +243,25 @@ impl Asker<'_> {
         };
         let images = held_images(tx, &row.key).await?;
         let disks = images.into_iter().map(|image| SourceDisk { image, host_caching: caching(image.lun) }).collect();
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks })
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign: None })
     }
 
     async fn image_version(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
         let row = db::resource::find(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
-        if !is_replicated(tx, &row.key, self.location).await? {
+        if !is_replicated(tx, &row.key, self.location.as_str()).await? {
             return Err(self.missing(id, wanted));
         }
         let definition = match row.parent.as_deref() {
             Some(parent) => db::resource::find(tx, parent).await?,
             None => None,
         };
-        let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
-        let disks = held_images(tx, &row.key).await?.into_iter().map(|image| SourceDisk { image, host_caching: None });
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks: disks.collect() })
+        let foreign = (row.tenant != self.context.caller.tenant).then(|| ForeignSource {
+            tenant: row.tenant,
+            version: row.key.clone(),
+            version_uid: row.uid,
+            access: ForeignAccess::Role,
+        });
+        self.whole(tx, wanted, &row, definition.as_ref(), foreign).await
     }
 
     async fn disk(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -181,7 +274,7 @@ impl Asker<'_> {
         let image = HeldImage { lun: wanted.lun, ..image };
         let facts = SourceFacts { os_state: None, ..SourceFacts::of(&row.document) };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks })
+        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks, foreign: None })
     }
 
     /// A managed image, disk or snapshot in the region where something is being made.
@@ -221,7 +314,7 @@ pub(crate) struct FoundVersion {
     pub(crate) definition: ResourceRow,
 }
 
-/// The version that a reference means in a region: `latest` is that region's. Authorizes the read of it.
+/// The version that a reference by ids means in a region: `latest` is that region's. Authorizes the read of it.
 ///
 /// # Errors
 /// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
@@ -232,36 +325,65 @@ pub(crate) async fn find_version(
     target: &str,
     region: &Location,
 ) -> Result<FoundVersion, ArmError> {
-    let missing = || ArmError::gallery_image_not_found(reference, region.as_str());
-    let VersionReference::Private { subscription, group, gallery, definition, version } =
-        VersionReference::parse(&rooted(reference), target)?
-    else {
+    let parsed = VersionReference::parse(&rooted(reference), target)?;
+    find_private(&context.caller, tx, &parsed, reference, region).await
+}
+
+async fn find_private(
+    caller: &Caller,
+    tx: &mut Connection,
+    reference: &VersionReference,
+    written: &str,
+    region: &Location,
+) -> Result<FoundVersion, ArmError> {
+    let missing = || ArmError::gallery_image_not_found(written, region.as_str());
+    let VersionReference::Private { subscription, group, gallery, definition, version } = reference else {
         return Err(missing());
     };
-    let definition_id = ResourceId::of_definition(subscription, &group, &gallery, &definition);
+    let definition_id = ResourceId::of_definition(*subscription, group, gallery, definition);
     let read = action(ResourceType::ImageVersion, Verb::Read);
-    authz::authorize(tx, &context.caller, read, &definition_id).await?;
+    authz::authorize(tx, caller, read, &definition_id).await?;
     let definition_row = db::resource::find(tx, definition_id.key()).await?.ok_or_else(missing)?;
-    let key = match &version {
+    let key = match version {
         VersionSelector::Latest => latest::find(tx, definition_id.key(), region)
             .await?
             .ok_or_else(|| ArmError::no_latest_version(&definition_row.id))?,
         VersionSelector::Exact(name) => {
-            let id = ResourceId::of_version(subscription, &group, &gallery, &definition, name);
+            let id = ResourceId::of_version(*subscription, group, gallery, definition, name);
             id.key().to_owned()
         }
     };
     let row = db::resource::find(tx, &key).await?.ok_or_else(missing)?;
-    if !is_replicated(tx, &key, region).await? {
+    if !is_replicated(tx, &key, region.as_str()).await? {
         return Err(missing());
     }
     Ok(FoundVersion { row, definition: definition_row })
 }
 
 /// Whether a version's bytes are in a region.
-async fn is_replicated(tx: &mut Connection, version: &str, region: &Location) -> Result<bool, ArmError> {
-    let replica = db::replica::find(tx, version, region.as_str()).await?;
+pub(crate) async fn is_replicated(tx: &mut Connection, version: &str, region: &str) -> db::Result<bool> {
+    let replica = db::replica::find(tx, version, region).await?;
     Ok(replica.is_some_and(|replica| replica.state == ReplicationState::Completed))
+}
+
+/// Whether a text begins as a reference through a shared or community gallery.
+fn is_proxy(text: &str) -> bool {
+    let first = text.trim_start_matches('/').split('/').next().unwrap_or_default();
+    ["SharedGalleries", "CommunityGalleries"].iter().any(|kind| first.eq_ignore_ascii_case(kind))
+}
+
+/// Each property of a disk's `galleryImageReference` takes one kind of reference.
+fn check_kind(reference: &VersionReference, property: &str, target: &str) -> Result<(), ArmError> {
+    let (expected, form) = match reference {
+        VersionReference::Private { .. } => (creation_data::IMAGE_ID, "id"),
+        VersionReference::Shared { .. } => (creation_data::SHARED_IMAGE_ID, "sharedGalleryImageId"),
+        VersionReference::Community { .. } => (creation_data::COMMUNITY_IMAGE_ID, "communityGalleryImageId"),
+    };
+    if expected == property {
+        return Ok(());
+    }
+    let message = format!("The reference '{reference}' belongs into galleryImageReference.{form}.");
+    Err(ArmError::invalid_parameter(target, message))
 }
 
 /// The images that a resource holds, the OS disk first.

@@ -434,6 +434,7 @@ impl World {
             caller: self.caller.clone(),
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
         }
     }

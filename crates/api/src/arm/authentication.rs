@@ -43,9 +43,7 @@ pub(crate) async fn authenticate(
     };
     let refuse = |error: ArmError| Refusal { error, tenant };
     let token = bearer(headers).map_err(refuse)?;
-    let (audiences, issuers) = acceptable(&state.hosts, token);
-    let verified = state.control.identity().verify(token, &audiences, &issuers).await;
-    let caller = verified.map_err(|error| refuse(error.into()))?;
+    let caller = verify(state, token).await.map_err(refuse)?;
     match tenant {
         Some(tenant) if tenant != caller.tenant => {
             let (token, expected) = (format!("/{}/", caller.tenant), format!("/{tenant}/"));
@@ -55,7 +53,21 @@ pub(crate) async fn authenticate(
     }
 }
 
+/// Who a token stands for.
+///
+/// # Errors
+/// 401 for one that is wrong or over.
+pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmError> {
+    let (audiences, issuers) = acceptable(&state.hosts, token);
+    Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
+}
+
 impl Refusal {
+    /// Refuses a caller whose tenant is known.
+    pub(super) fn in_tenant(error: ArmError, tenant: Uuid) -> Self {
+        Self { error, tenant: Some(tenant) }
+    }
+
     /// The answer; a 401 says where tokens come from.
     pub(crate) fn response(&self, host: &AcceptedHost) -> Response {
         let mut response = response::error(&self.error);

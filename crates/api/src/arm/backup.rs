@@ -27,6 +27,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
         caller: call.caller.clone(),
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: call.ids.correlation,
     };
     let report = call.state.control.backup_create(&context, Path::new(destination), request).await?;

@@ -51,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) host: AcceptedHost,
     pub(crate) ids: RequestIds,
     pub(crate) caller: Caller,
+    /// The caller as other tenants know it.
+    pub(crate) auxiliary: Vec<Caller>,
     /// Locked by nobody: it only makes a reference to a call good on another thread, which a body alone is not.
     pub(crate) body: Mutex<Body>,
 }
@@ -87,6 +89,7 @@ impl Call {
             caller: self.caller.clone(),
             api_version: self.api_version()?,
             preconditions: Precondition::from_headers(text(header::IF_MATCH), text(header::IF_NONE_MATCH))?,
+            auxiliary: self.auxiliary.clone(),
             correlation_id: self.ids.correlation,
         })
     }

@@ -6,8 +6,10 @@
 
 pub(crate) mod accepted;
 pub(crate) mod authentication;
+mod auxiliary;
 mod backup;
 pub(crate) mod call;
+mod community_gallery;
 mod compute;
 mod disk;
 mod feature;
@@ -19,11 +21,15 @@ mod managed_image;
 mod operation;
 mod processes;
 mod provider;
+mod proxy;
 mod quota;
+mod resource_graph;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
 mod route;
+mod share;
+mod shared_gallery;
 mod snapshot;
 mod store_admin;
 mod subscription;
@@ -63,11 +69,15 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(&host),
     };
+    let auxiliary = match auxiliary::authenticate(state, &parts.headers, &caller).await {
+        Ok(auxiliary) => auxiliary,
+        Err(refusal) => return refusal.response(&host),
+    };
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
     let state = state.clone();
     let is_write = !matches!(method, Method::GET | Method::HEAD);
     let (headers, body) = (parts.headers, Mutex::new(body));
-    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, body };
+    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, auxiliary, body };
     let asked = (call.method.clone(), call.path());
     let mut response = match route::route(call).await {
         Ok(response) => response,

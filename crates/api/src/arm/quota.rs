@@ -17,6 +17,7 @@ pub(super) async fn act(call: Call, action: &str) -> Answer {
         // Our own routes have one version.
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: call.ids.correlation,
     };
     let control = &call.state.control;

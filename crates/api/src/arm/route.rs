@@ -3,8 +3,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, backup, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
-    store_admin, subscription, unsupported,
+    Answer, backup, call::Call, community_gallery, compute, feature, operation, processes, provider, quota,
+    resource_graph, resource_group, resources, shared_gallery, store_admin, subscription, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
@@ -25,6 +25,7 @@ pub(super) async fn route(call: Call) -> Answer {
         ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
         ["galerie", "quota", action] => quota::act(call, action).await,
         ["subscriptions", _, ref rest @ ..] => in_subscription(call, rest).await,
+        ["providers", "microsoft.resourcegraph", "resources"] => resource_graph::answer(call).await,
         ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
         _ => Err(ArmError::path_not_found(&call.path()).into()),
     }
@@ -53,6 +54,10 @@ async fn in_subscription(call: Call, rest: &[&str]) -> Answer {
         }
         ["providers", "microsoft.compute", "locations", _, kind, id] if operation::is_kind(kind) => {
             operation::answer(call, id).await
+        }
+        ["providers", "microsoft.compute", "locations", _, "sharedgalleries", ..] => shared_gallery::answer(call).await,
+        ["providers", "microsoft.compute", "locations", _, "communitygalleries", ..] => {
+            community_gallery::answer(call).await
         }
         ["providers", "microsoft.compute", collection] => compute::in_subscription(call, collection).await,
         ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),

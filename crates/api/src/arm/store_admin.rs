@@ -33,6 +33,7 @@ pub(super) fn context(call: &Call) -> RequestContext {
         caller: call.caller.clone(),
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: call.ids.correlation,
     }
 }

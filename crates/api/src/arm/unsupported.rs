@@ -18,11 +18,9 @@ const OTHER_NAMESPACES: [&str; 5] = [
     "Microsoft.ManagedIdentity",
 ];
 /// Types and actions of Compute that galleries' clients ask for.
-const KNOWN_TYPES: [&str; 13] = [
-    "galleries/share",
+const KNOWN_TYPES: [&str; 11] = [
     "galleries/softdeletedartifacttypes",
-    "locations/sharedgalleries",
-    "locations/communitygalleries",
+    "locations/sharedgallerysubscriptions",
     "locations/publishers",
     "locations/vmsizes",
     "locations/usages",

@@ -36,6 +36,10 @@ pub(super) const TABLES: &[&str] = &[
     "quotas",
     "charges",
     "usages",
+    "gallery_shares",
+    "community_galleries",
+    "former_sharing",
+    "foreign_sources",
     "audit",
 ];
 /// Tables that are not copied. Whoever held a pin, an upload's pages or a chore does not live any more when a copy is read, and

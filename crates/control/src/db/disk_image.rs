@@ -25,7 +25,8 @@ const WHOLE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region =
 const ARRIVING_ROOTS: &str = "SELECT DISTINCT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
      WHERE r.region = $1 AND i.tenant = $2 AND r.state <> 'Completed'";
 
-const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
+const COMPLETE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region = $1 AND i.tenant = $2 \
+     AND NOT EXISTS (SELECT 1 FROM foreign_sources f WHERE f.resource = i.resource) \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
        WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
 
@@ -90,7 +91,8 @@ pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Re
     Ok(Roots { whole, arriving: manifests(tx, ARRIVING_ROOTS, region, tenant).await? })
 }
 
-/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas.
+/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas. What
+/// is still being copied from another tenant is not promised yet.
 pub(crate) async fn complete_roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
     manifests(tx, COMPLETE_ROOTS, region, tenant).await
 }

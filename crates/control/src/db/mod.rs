@@ -14,6 +14,7 @@ mod database;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
 pub(crate) mod error;
+pub(crate) mod foreign_source;
 pub(crate) mod grant;
 pub(crate) mod image_version;
 pub(crate) mod operation;
@@ -30,6 +31,7 @@ mod schema;
 pub(crate) mod scrub;
 pub(crate) mod service_principal;
 pub(crate) mod setting;
+pub(crate) mod sharing;
 pub(crate) mod subscription;
 pub(crate) mod tenant;
 pub(crate) mod upload;
@@ -265,6 +267,7 @@ pub(crate) mod tests {
             condemned_pack::STATEMENTS,
             disk::STATEMENTS,
             disk_image::STATEMENTS,
+            foreign_source::STATEMENTS,
             grant::STATEMENTS,
             image_version::STATEMENTS,
             operation::STATEMENTS,
@@ -279,6 +282,7 @@ pub(crate) mod tests {
             scrub::STATEMENTS,
             service_principal::STATEMENTS,
             setting::STATEMENTS,
+            sharing::STATEMENTS,
             subscription::STATEMENTS,
             tenant::STATEMENTS,
             upload::STATEMENTS,

@@ -26,6 +26,10 @@ const DELETE_REPLICAS: &str = "DELETE FROM replicas WHERE version = $1";
 const DELETE_IMAGES: &str = "DELETE FROM disk_images WHERE resource = $1";
 const DELETE_DISK: &str = "DELETE FROM disks WHERE key = $1";
 const DELETE_GRANTS: &str = "DELETE FROM grants WHERE resource = $1";
+const DELETE_SHARES: &str = "DELETE FROM gallery_shares WHERE gallery = $1";
+const DELETE_PUBLICATION: &str = "DELETE FROM community_galleries WHERE gallery = $1";
+const DELETE_FORMER_SHARING: &str = "DELETE FROM former_sharing WHERE gallery = $1";
+const DELETE_FOREIGN_SOURCE: &str = "DELETE FROM foreign_sources WHERE resource = $1";
 const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
 const LIST_CHILDREN: &str =
     "SELECT * FROM resources WHERE parent = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
@@ -51,6 +55,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_IMAGES,
     DELETE_DISK,
     DELETE_GRANTS,
+    DELETE_SHARES,
+    DELETE_PUBLICATION,
+    DELETE_FORMER_SHARING,
+    DELETE_FOREIGN_SOURCE,
     CHILDREN,
     LIST_CHILDREN,
     LIST_IN_GROUP,
@@ -189,7 +197,18 @@ pub(crate) async fn record_progress(
 /// Removes a resource with everything that hangs off it, and cancels its unfinished operations. It must have no children.
 /// Whether that incarnation was there.
 pub(crate) async fn delete_with_everything(tx: &mut Connection, key: &str, uid: Uuid, now_ms: i64) -> Result<bool> {
-    for statement in [DELETE_GRANTS, DELETE_REPLICAS, DELETE_IMAGES, DELETE_DISK, DELETE_VERSION] {
+    let hanging = [
+        DELETE_GRANTS,
+        DELETE_REPLICAS,
+        DELETE_IMAGES,
+        DELETE_DISK,
+        DELETE_VERSION,
+        DELETE_SHARES,
+        DELETE_PUBLICATION,
+        DELETE_FORMER_SHARING,
+        DELETE_FOREIGN_SOURCE,
+    ];
+    for statement in hanging {
         row::run(tx, query(statement).bind(key)).await?;
     }
     operation::cancel_for_resource(tx, uid, now_ms).await?;
