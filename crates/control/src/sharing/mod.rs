@@ -16,6 +16,8 @@ pub(crate) mod proxy;
 pub(crate) mod public_name;
 pub(crate) mod reach;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 mod update;
 
 pub use self::{
