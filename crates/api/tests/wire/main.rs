@@ -12,5 +12,6 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod sharing;
 mod tenants;
 mod tokens;
