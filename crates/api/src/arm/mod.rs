@@ -6,6 +6,7 @@
 
 pub(crate) mod accepted;
 pub(crate) mod authentication;
+mod authorization;
 mod backup;
 pub(crate) mod call;
 mod compute;
@@ -17,12 +18,16 @@ mod image_definition;
 mod image_version;
 mod managed_image;
 mod operation;
+mod permission;
 mod processes;
 mod provider;
 mod quota;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
+mod role_assignment;
+mod role_definition;
+mod role_filter;
 mod route;
 mod snapshot;
 mod store_admin;
