@@ -29,6 +29,8 @@ pub mod provisioning_state;
 pub mod resource_graph;
 pub mod resource_group;
 pub mod resource_id;
+pub mod role_assignment;
+pub mod role_definition;
 pub mod schema;
 pub mod sharing;
 pub mod snapshot;

@@ -30,7 +30,6 @@ mod image_definition;
 mod image_version;
 mod keys;
 mod latest;
-mod linked;
 mod managed_image;
 mod operations;
 mod pins;
@@ -52,6 +51,7 @@ mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
 pub use authority::SharedAuthority;
+pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};

@@ -1,15 +1,17 @@
 //! Resolving what a version, managed image, disk or snapshot is made from.
 //!
-//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to read it the
+//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to its bytes the
 //! answer is the same whether or not it exists. What is found holds manifests that are durable in the region of what is
 //! being made, so making it moves no bytes; unless they are another tenant's, whose bytes are copied (`docs/design/sharing.md`).
 
-use galerie_arm::{ArmError, Location, ReplicationState, ResourceId, ResourceType, VersionReference, VersionSelector};
+use galerie_arm::{
+    ArmError, Location, ReplicationState, ResourceId, ResourceType, SubscriptionId, VersionReference, VersionSelector,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    authz,
+    authz::linked,
     db::{
         self, Connection,
         foreign_source::{ForeignAccess, ForeignSource},
@@ -17,10 +19,9 @@ use crate::{
     },
     disk::creation_data,
     image_version::storage_profile::{Fit, Wanted},
-    latest, linked,
-    request::{Caller, RequestContext},
+    latest,
+    request::RequestContext,
     resource::{
-        Verb, action,
         document::text,
         plan::{HeldImage, OS_LUN},
     },
@@ -67,12 +68,12 @@ pub(crate) struct SourceDisk {
 pub(crate) struct Asker<'a> {
     /// The request.
     pub(crate) context: &'a RequestContext,
-    /// The type of what is being made.
+    /// What is being made.
+    pub(crate) target: &'a ResourceId,
+    /// Its type.
     pub(crate) making: ResourceType,
     /// Where it is being made.
     pub(crate) location: &'a Location,
-    /// The subscription in which it is being made.
-    pub(crate) subscription: Uuid,
 }
 
 impl SourceFacts {
@@ -99,14 +100,16 @@ impl Asker<'_> {
     /// The source that a body names.
     ///
     /// # Errors
-    /// Not an id, not a type that can be a source here, not readable by the caller, not there, in another region, without
-    /// content yet.
+    /// Not an id, not a type that can be a source here, not the caller's to take bytes from, not there, in another region,
+    /// without content yet.
     pub(crate) async fn find(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
         if wanted.fit == Fit::Whole && is_proxy(&wanted.id) {
             return self.proxied_version(tx, wanted).await;
         }
         let id = parse_id(&wanted.id, &wanted.target)?;
-        self.authorize(tx, &id).await?;
+        if let Some(source_type) = id.resource_type() {
+            linked::authorize_source(tx, self.context, self.target, (source_type, &id)).await?;
+        }
         match (wanted.fit, id.resource_type()) {
             (Fit::Whole, Some(ResourceType::ManagedImage)) => self.managed_image(tx, &id, wanted).await,
             (Fit::Whole, Some(ResourceType::ImageVersion)) => self.image_version(tx, &id, wanted).await,
@@ -121,8 +124,8 @@ impl Asker<'_> {
     /// `galleryImageReference` says which kind of reference it must be.
     ///
     /// # Errors
-    /// `InvalidParameter` for a reference of another kind; `GalleryImageNotFound` for anything that is not replicated here, or
-    /// not shared with the subscription.
+    /// `InvalidParameter` for a reference of another kind; `LinkedAuthorizationFailed`; `GalleryImageNotFound` for anything
+    /// that is not replicated here, or not shared with the subscription.
     pub(crate) async fn find_image(
         &self,
         tx: &mut Connection,
@@ -133,7 +136,13 @@ impl Asker<'_> {
     ) -> Result<Source, ArmError> {
         let parsed = VersionReference::parse(&rooted(reference), target)?;
         check_kind(&parsed, property, target)?;
-        let found = self.find_referenced(tx, &parsed, reference).await?;
+        let found = match version_scope(&parsed) {
+            Some(id) => {
+                linked::authorize_source(tx, self.context, self.target, (ResourceType::ImageVersion, &id)).await?;
+                find_version(tx, reference, target, self.location).await?
+            }
+            None => self.viewer().version(tx, &parsed, self.location).await?,
+        };
         let lun = lun.unwrap_or(OS_LUN);
         let Some(image) = held_images(tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun) else {
             let message = format!("The gallery image version {reference} has no data disk with the lun {lun}.");
@@ -145,28 +154,10 @@ impl Asker<'_> {
         Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign })
     }
 
-    /// The version that a reference means here. One by ids needs a role in its tenant; a shared or community one that the
-    /// subscription sees it.
-    async fn find_referenced(
-        &self,
-        tx: &mut Connection,
-        reference: &VersionReference,
-        written: &str,
-    ) -> Result<FoundVersion, ArmError> {
-        match reference {
-            VersionReference::Private { subscription, .. } => {
-                let read = action(ResourceType::ImageVersion, Verb::Read);
-                let reader = linked::reader(tx, self.context, *subscription, read, written).await?;
-                find_private(reader, tx, reference, written, self.location).await
-            }
-            VersionReference::Shared { .. } | VersionReference::Community { .. } => {
-                self.viewer().version(tx, reference, self.location).await
-            }
-        }
-    }
-
     fn viewer(&self) -> Viewer {
-        Viewer { subscription: self.subscription, tenant: self.context.caller.tenant }
+        // Where there is no subscription nothing is shared with it.
+        let subscription = self.target.subscription().map(SubscriptionId::as_uuid).unwrap_or_default();
+        Viewer { subscription, tenant: self.context.caller.tenant }
     }
 
     /// What has to be remembered of a version that is another tenant's.
@@ -187,7 +178,7 @@ impl Asker<'_> {
     /// A version through a shared or community gallery, with every disk.
     async fn proxied_version(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
         let reference = VersionReference::parse(&wanted.id, &wanted.target)?;
-        let found = self.find_referenced(tx, &reference, &wanted.id).await.map_err(|error| match error.status {
+        let found = self.viewer().version(tx, &reference, self.location).await.map_err(|error| match error.status {
             404 => error.with_target(wanted.target.as_str()),
             _ => error,
         })?;
@@ -207,24 +198,6 @@ impl Asker<'_> {
         let disks = held_images(tx, &version.key).await?;
         let disks = disks.into_iter().map(|image| SourceDisk { image, host_caching: None }).collect();
         Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign })
-    }
-
-    async fn authorize(&self, tx: &mut Connection, id: &ResourceId) -> Result<(), ArmError> {
-        let Some(resource_type) = id.resource_type() else { return Ok(()) };
-        let read = action(resource_type, Verb::Read);
-        let caller = match (resource_type, id.subscription()) {
-            (ResourceType::ImageVersion, Some(subscription)) => {
-                linked::reader(tx, self.context, subscription, read, id.as_str()).await?
-            }
-            _ => &self.context.caller,
-        };
-        authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
-            500.. => error,
-            _ => {
-                let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
-                ArmError::linked_authorization_failed(&client, &principal, read, id.as_str(), id.as_str())
-            }
-        })
     }
 
     async fn managed_image(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -314,42 +287,43 @@ pub(crate) struct FoundVersion {
     pub(crate) definition: ResourceRow,
 }
 
-/// The version that a reference by ids means in a region: `latest` is that region's. Authorizes the read of it.
+/// Over what a reference to a version needs the right to read versions: the version itself; for `latest`, which may come to
+/// be any of them, its definition. `None` for a reference that names no resource.
+pub(crate) fn version_scope(version: &VersionReference) -> Option<ResourceId> {
+    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
+        return None;
+    };
+    Some(match selector {
+        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
+        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
+    })
+}
+
+/// The version that a reference means in a region: `latest` is that region's. The right to read versions over
+/// [`version_scope`] must have been asked for in this transaction.
 ///
 /// # Errors
-/// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+/// `GalleryImageNotFound` for anything that is not replicated to the region.
 pub(crate) async fn find_version(
-    context: &RequestContext,
     tx: &mut Connection,
     reference: &str,
     target: &str,
     region: &Location,
 ) -> Result<FoundVersion, ArmError> {
-    let parsed = VersionReference::parse(&rooted(reference), target)?;
-    find_private(&context.caller, tx, &parsed, reference, region).await
-}
-
-async fn find_private(
-    caller: &Caller,
-    tx: &mut Connection,
-    reference: &VersionReference,
-    written: &str,
-    region: &Location,
-) -> Result<FoundVersion, ArmError> {
-    let missing = || ArmError::gallery_image_not_found(written, region.as_str());
-    let VersionReference::Private { subscription, group, gallery, definition, version } = reference else {
+    let missing = || ArmError::gallery_image_not_found(reference, region.as_str());
+    let VersionReference::Private { subscription, group, gallery, definition, version } =
+        VersionReference::parse(&rooted(reference), target)?
+    else {
         return Err(missing());
     };
-    let definition_id = ResourceId::of_definition(*subscription, group, gallery, definition);
-    let read = action(ResourceType::ImageVersion, Verb::Read);
-    authz::authorize(tx, caller, read, &definition_id).await?;
+    let definition_id = ResourceId::of_definition(subscription, &group, &gallery, &definition);
     let definition_row = db::resource::find(tx, definition_id.key()).await?.ok_or_else(missing)?;
-    let key = match version {
+    let key = match &version {
         VersionSelector::Latest => latest::find(tx, definition_id.key(), region)
             .await?
             .ok_or_else(|| ArmError::no_latest_version(&definition_row.id))?,
         VersionSelector::Exact(name) => {
-            let id = ResourceId::of_version(*subscription, group, gallery, definition, name);
+            let id = ResourceId::of_version(subscription, &group, &gallery, &definition, name);
             id.key().to_owned()
         }
     };

@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext, ServedRegion,
-    StoreIdentities, WorkerTuning, db::subscription::SubscriptionRow,
+    Bootstrap, Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext,
+    ServedRegion, StoreIdentities, WorkerTuning, db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -413,11 +413,8 @@ impl World {
         .await
         .expect("a catalogue that opens");
         let bootstrap = control.bootstrap().await.expect("a first start");
-        let app_id = bootstrap.client_id;
-        let mut tx = control.db().read().await.unwrap();
-        let principal = crate::db::service_principal::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
-        drop(tx);
-        let caller = Caller { tenant: bootstrap.tenant, principal: principal.id, app_id, administrator: true };
+        let Bootstrap { tenant, principal, client_id: app_id, .. } = bootstrap;
+        let caller = Caller { tenant, principal, app_id, administrator: true };
         let subscription = bootstrap.subscription;
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod accepted;
 pub(crate) mod authentication;
+mod authorization;
 mod auxiliary;
 mod backup;
 pub(crate) mod call;
@@ -19,6 +20,7 @@ mod image_definition;
 mod image_version;
 mod managed_image;
 mod operation;
+mod permission;
 mod processes;
 mod provider;
 mod proxy;
@@ -27,6 +29,9 @@ mod resource_graph;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
+mod role_assignment;
+mod role_definition;
+mod role_filter;
 mod route;
 mod share;
 mod shared_gallery;

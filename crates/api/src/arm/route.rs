@@ -3,8 +3,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, backup, call::Call, community_gallery, compute, feature, operation, processes, provider, quota,
-    resource_graph, resource_group, resources, shared_gallery, store_admin, subscription, unsupported,
+    Answer, authorization, backup, call::Call, community_gallery, compute, feature, operation, processes, provider,
+    quota, resource_graph, resource_group, resources, shared_gallery, store_admin, subscription, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
@@ -17,6 +17,9 @@ pub(super) fn is_known_root(segments: &[String]) -> bool {
 pub(super) async fn route(call: Call) -> Answer {
     let folded: Vec<String> = call.segments.iter().map(|segment| segment.to_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    if let Some(at) = authorization::position(&folded) {
+        return authorization::answer(call, &folded, at).await;
+    }
     match folded[..] {
         ["tenants"] => subscription::tenants(call).await,
         ["subscriptions"] => subscription::list(call).await,

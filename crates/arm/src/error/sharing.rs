@@ -51,19 +51,15 @@ impl ArmError {
         Self::new(401, "InvalidAuxiliaryTokens", message)
     }
 
-    /// 403: the request names a resource of another tenant, and brings no token of that tenant.
+    /// 403: the request names a resource of another tenant, and brings no token of that tenant. `main` are the request's own
+    /// action and scope, `linked` is the other tenant's subscription.
     #[must_use]
-    pub fn linked_tenant_not_authorized(
-        client: &str,
-        action: &str,
-        linked: &str,
-        tenant: &str,
-        linked_subscription: &str,
-    ) -> Self {
+    pub fn linked_tenant_not_authorized(client: &str, main: [&str; 2], tenant: &str, linked: &str) -> Self {
+        let [action, scope] = main;
         let message = format!(
             "The client '{client}' has permission to perform action '{action}' on scope '{}', however the current tenant \
-             '{tenant}' is not authorized to access linked subscription '{linked_subscription}'.",
-            quoted(linked)
+             '{tenant}' is not authorized to access linked subscription '{linked}'.",
+            quoted(scope)
         );
         Self::new(403, "LinkedAuthorizationFailed", message)
     }

@@ -12,6 +12,8 @@ const FIND: &str = "SELECT * FROM service_principals WHERE id = $1";
 const FIND_BY_APP: &str = "SELECT * FROM service_principals WHERE app_id = $1";
 const INSERT: &str = "INSERT INTO service_principals (id, tenant, app_id, display_name, administrator, created_ms) \
                       VALUES ($1, $2, $3, $4, $5, $6)";
+const LIST_ADMINISTRATORS: &str =
+    "SELECT * FROM service_principals WHERE tenant = $1 AND administrator = 1 ORDER BY id";
 const DEMOTE: &str = "UPDATE service_principals SET administrator = 0 WHERE tenant = $1 AND administrator = 1";
 const INSERT_SECRET: &str =
     "INSERT INTO client_secrets (id, principal, hash, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5)";
@@ -20,8 +22,16 @@ const DELETE_ADMINISTRATOR_SECRETS: &str = "DELETE FROM client_secrets WHERE pri
      (SELECT id FROM service_principals WHERE tenant = $1 AND administrator = 1)";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_APP, INSERT, DEMOTE, INSERT_SECRET, LIVE_SECRETS, DELETE_ADMINISTRATOR_SECRETS];
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    FIND_BY_APP,
+    INSERT,
+    LIST_ADMINISTRATORS,
+    DEMOTE,
+    INSERT_SECRET,
+    LIVE_SECRETS,
+    DELETE_ADMINISTRATOR_SECRETS,
+];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +42,7 @@ pub(crate) struct ServicePrincipalRow {
     /// The client id.
     pub(crate) app_id: Uuid,
     pub(crate) display_name: String,
-    /// Whether it owns everything in its tenant.
+    /// Whether it looks after the gallery itself: stores, quotas, backups, processes.
     pub(crate) administrator: bool,
     pub(crate) created_ms: i64,
 }
@@ -71,6 +81,11 @@ pub(crate) async fn insert(tx: &mut Connection, principal: &ServicePrincipalRow)
         .bind(principal.created_ms);
     row::run(tx, statement).await?;
     Ok(())
+}
+
+/// A tenant's administrators.
+pub(crate) async fn list_administrators(tx: &mut Connection, tenant: Uuid) -> Result<Vec<ServicePrincipalRow>> {
+    row::all(tx, query(LIST_ADMINISTRATORS).bind(tenant.to_string())).await
 }
 
 /// Takes from a tenant's administrators their secrets and their rank.

@@ -69,7 +69,7 @@ impl Gallery {
         let control = open(directory.path(), clock.clone()).await;
         let made = control.bootstrap().await.expect("a first start");
         let caller =
-            Caller { tenant: made.tenant, principal: Uuid::from_u128(77), app_id: made.client_id, administrator: true };
+            Caller { tenant: made.tenant, principal: made.principal, app_id: made.client_id, administrator: true };
         let gallery = Self { control, clock, caller, subscription: made.subscription, directory };
         for name in [GROUP, "other"] {
             let id = gallery.id(&format!("/resourceGroups/{name}"));

@@ -85,7 +85,7 @@ impl Gallery {
     pub(crate) async fn owner(&self) -> Result<RequestContext, Error> {
         let known = self.control.bootstrapped().await?;
         let caller =
-            Caller { tenant: known.tenant, principal: Uuid::nil(), app_id: known.client_id, administrator: true };
+            Caller { tenant: known.tenant, principal: known.principal, app_id: known.client_id, administrator: true };
         Ok(RequestContext {
             caller,
             api_version: ApiVersion::stable(2024, 3, 3),
