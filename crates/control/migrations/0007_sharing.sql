@@ -29,5 +29,6 @@ CREATE TABLE foreign_sources (
     tenant      TEXT NOT NULL,                    -- the version's
     version     TEXT NOT NULL,                    -- its key
     version_uid TEXT NOT NULL,                    -- its incarnation
-    access      TEXT NOT NULL                     -- why it may be read: 'Shared' | 'Community' | 'Role'
+    access      TEXT NOT NULL,                    -- why it may be read: 'Shared' | 'Community' | 'Role'
+    reader      TEXT                              -- by a role: whose, in the version's tenant
 );

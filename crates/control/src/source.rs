@@ -150,7 +150,7 @@ impl Asker<'_> {
         };
         let facts = if lun == OS_LUN { SourceFacts::of(&found.definition.document) } else { SourceFacts::default() };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        let foreign = self.foreign(&found.row, &parsed);
+        let foreign = self.foreign(&found.row, &parsed)?;
         Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign })
     }
 
@@ -160,19 +160,23 @@ impl Asker<'_> {
         Viewer { subscription, tenant: self.context.caller.tenant }
     }
 
-    /// What has to be remembered of a version that is another tenant's.
-    fn foreign(&self, version: &ResourceRow, reference: &VersionReference) -> Option<ForeignSource> {
+    /// What has to be remembered of a version that is another tenant's. `reference` is how it was named.
+    fn foreign(&self, version: &ResourceRow, reference: &VersionReference) -> Result<Option<ForeignSource>, ArmError> {
+        if version.tenant == self.context.caller.tenant {
+            return Ok(None);
+        }
         let access = match reference {
-            VersionReference::Private { .. } => ForeignAccess::Role,
+            // Whoever authorized the read is among the request's further tokens.
+            VersionReference::Private { .. } => {
+                let reader = self.context.auxiliary.iter().find(|reader| reader.tenant == version.tenant);
+                let nobody = || ArmError::internal(&self.context.correlation_id.to_string());
+                ForeignAccess::Role(reader.ok_or_else(nobody)?.principal)
+            }
             VersionReference::Shared { .. } => ForeignAccess::Shared,
             VersionReference::Community { .. } => ForeignAccess::Community,
         };
-        (version.tenant != self.context.caller.tenant).then(|| ForeignSource {
-            tenant: version.tenant,
-            version: version.key.clone(),
-            version_uid: version.uid,
-            access,
-        })
+        let (version, version_uid, tenant) = (version.key.clone(), version.uid, version.tenant);
+        Ok(Some(ForeignSource { tenant, version, version_uid, access }))
     }
 
     /// A version through a shared or community gallery, with every disk.
@@ -182,7 +186,7 @@ impl Asker<'_> {
             404 => error.with_target(wanted.target.as_str()),
             _ => error,
         })?;
-        let foreign = self.foreign(&found.row, &reference);
+        let foreign = self.foreign(&found.row, &reference)?;
         self.whole(tx, wanted, &found.row, Some(&found.definition), foreign).await
     }
 
@@ -228,12 +232,7 @@ impl Asker<'_> {
             Some(parent) => db::resource::find(tx, parent).await?,
             None => None,
         };
-        let foreign = (row.tenant != self.context.caller.tenant).then(|| ForeignSource {
-            tenant: row.tenant,
-            version: row.key.clone(),
-            version_uid: row.uid,
-            access: ForeignAccess::Role,
-        });
+        let foreign = self.foreign(&row, &VersionReference::from_id(id, &wanted.target)?)?;
         self.whole(tx, wanted, &row, definition.as_ref(), foreign).await
     }
 

@@ -1,19 +1,18 @@
 //! Resources whose images are being copied from another tenant's image version. The row goes when they are there.
 
-use std::str::FromStr;
-
 use uuid::Uuid;
 
 use super::{
-    Connection, Result,
+    Connection, Error, Result,
     row::{self, Columns, Row},
     statement::query,
 };
 
 const FIND: &str = "SELECT * FROM foreign_sources WHERE resource = $1";
-const UPSERT: &str = "INSERT INTO foreign_sources (resource, tenant, version, version_uid, access) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (resource) DO UPDATE SET tenant = excluded.tenant, \
-     version = excluded.version, version_uid = excluded.version_uid, access = excluded.access";
+const UPSERT: &str = "INSERT INTO foreign_sources (resource, tenant, version, version_uid, access, reader) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource) DO UPDATE SET tenant = excluded.tenant, \
+     version = excluded.version, version_uid = excluded.version_uid, access = excluded.access, \
+     reader = excluded.reader";
 const DELETE: &str = "DELETE FROM foreign_sources WHERE resource = $1";
 
 #[cfg(test)]
@@ -26,8 +25,8 @@ pub(crate) enum ForeignAccess {
     Shared,
     /// Its gallery is published.
     Community,
-    /// The reader showed a token of the version's tenant.
-    Role,
+    /// This principal of the version's tenant has a role over it, and the reader showed its token.
+    Role(Uuid),
 }
 
 impl ForeignAccess {
@@ -35,15 +34,8 @@ impl ForeignAccess {
         match self {
             Self::Shared => "Shared",
             Self::Community => "Community",
-            Self::Role => "Role",
+            Self::Role(_) => "Role",
         }
-    }
-}
-
-impl FromStr for ForeignAccess {
-    type Err = ();
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        [Self::Shared, Self::Community, Self::Role].into_iter().find(|access| access.as_str() == text).ok_or(())
     }
 }
 
@@ -61,12 +53,15 @@ pub(crate) struct ForeignSource {
 
 impl Row for ForeignSource {
     fn read(columns: &Columns) -> Result<Self> {
-        Ok(Self {
-            tenant: columns.id("tenant")?,
-            version: columns.text("version")?,
-            version_uid: columns.id("version_uid")?,
-            access: columns.parsed("access")?,
-        })
+        let access = columns.text("access")?;
+        let access = match (access.as_str(), columns.optional_parsed("reader")?) {
+            ("Shared", _) => ForeignAccess::Shared,
+            ("Community", _) => ForeignAccess::Community,
+            ("Role", Some(reader)) => ForeignAccess::Role(reader),
+            _ => return Err(Error::Corrupt(format!("access is '{access}'"))),
+        };
+        let (version, version_uid) = (columns.text("version")?, columns.id("version_uid")?);
+        Ok(Self { tenant: columns.id("tenant")?, version, version_uid, access })
     }
 }
 
@@ -78,7 +73,12 @@ pub(crate) async fn find(tx: &mut Connection, resource: &str) -> Result<Option<F
 /// Records it.
 pub(crate) async fn put(tx: &mut Connection, resource: &str, source: &ForeignSource) -> Result<()> {
     let statement = query(UPSERT).bind(resource).bind(source.tenant.to_string()).bind(&source.version);
-    row::run(tx, statement.bind(source.version_uid.to_string()).bind(source.access.as_str())).await?;
+    let reader = match source.access {
+        ForeignAccess::Role(reader) => Some(reader.to_string()),
+        ForeignAccess::Shared | ForeignAccess::Community => None,
+    };
+    let statement = statement.bind(source.version_uid.to_string()).bind(source.access.as_str()).bind(reader);
+    row::run(tx, statement).await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Checks that `consumer`, which is being made from a foreign version, may still be: the version is the same, complete in
-/// the consumer's region, and shared as it was.
+/// the consumer's region, and shared, or the reader's by a role, as it was.
 ///
 /// # Errors
 /// `InvalidParameter` (source not found) for anything else; of the catalogue.
@@ -26,7 +26,7 @@ pub(crate) async fn check(tx: &mut Connection, consumer: &ResourceRow, source: &
     let version = version.ok_or_else(gone)?;
     let viewer = Viewer { subscription: consumer.subscription, tenant: consumer.tenant };
     let is_good = is_replicated(tx, &version.key, &consumer.location).await?
-        && viewer.still_sees(tx, gallery_key(&version.key), source.access).await?;
+        && viewer.still_sees(tx, gallery_key(&version.key), source).await?;
     if is_good { Ok(()) } else { Err(gone()) }
 }
 

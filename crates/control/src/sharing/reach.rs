@@ -4,14 +4,21 @@
 //! tells them apart.
 
 use galerie_arm::{
-    ArmError, DefinitionName, Location, VersionName, VersionReference, VersionSelector,
+    ArmError, DefinitionName, Location, ResourceType, VersionName, VersionReference, VersionSelector,
     sharing::{GalleryProxy, parse_unique_name},
 };
 use uuid::Uuid;
 
 use crate::{
-    db::{self, Connection, foreign_source::ForeignAccess, resource::ResourceRow, sharing},
+    authz,
+    db::{
+        self, Connection,
+        foreign_source::{ForeignAccess, ForeignSource},
+        resource::ResourceRow,
+        sharing,
+    },
     gallery, latest,
+    resource::{Verb, action},
     source::{FoundVersion, is_replicated},
 };
 
@@ -85,18 +92,20 @@ impl Viewer {
         sharing::is_shared(tx, gallery, self.subscription, self.tenant).await
     }
 
-    /// Whether the gallery with this key is still seen as it was when it was resolved. A role cannot be asked again: its
-    /// token is not kept.
+    /// Whether the gallery with this key is still shared as it was when a version of it was resolved.
     pub(crate) async fn still_sees(
         self,
         tx: &mut Connection,
         gallery: &str,
-        access: ForeignAccess,
+        source: &ForeignSource,
     ) -> db::Result<bool> {
-        match access {
+        match source.access {
             ForeignAccess::Shared => self.is_shared_with(tx, gallery).await,
             ForeignAccess::Community => sharing::is_published(tx, gallery).await,
-            ForeignAccess::Role => Ok(true),
+            ForeignAccess::Role(reader) => {
+                let read = action(ResourceType::ImageVersion, Verb::Read);
+                authz::permits(tx, source.tenant, reader, read, &source.version).await
+            }
         }
     }
 }
