@@ -8,8 +8,13 @@ use uuid::Uuid;
 
 use super::{ProxyItem, ProxyList, ProxyPlace};
 use crate::{
-    ListScope, OperationRef, OperationResult,
-    db::{disk_image, foreign_source},
+    Caller, ListScope, OperationRef, OperationResult, RequestContext,
+    authz::Scope,
+    db::{
+        disk_image, foreign_source,
+        service_principal::{self, ServicePrincipalRow},
+        transact,
+    },
     resource::Expand,
     testing::World,
 };
@@ -642,4 +647,66 @@ async fn a_token_of_another_tenant_reads_there_and_does_nothing_else() {
         "creationData": { "createOption": "Copy", "sourceResourceId": world.id("disks/d").as_str() } } });
     let error = reader.control.put(&both, &reader.id("disks/y"), copy).await.unwrap_err();
     assert_eq!(error.code, "LinkedAuthorizationFailed");
+}
+
+/// A role in another tenant is asked for again before what it allowed is there.
+#[tokio::test]
+async fn a_role_that_is_taken_away_ends_the_copy() {
+    let world = shareable("Private").await;
+    publish(&world, "1.0.0", &["eastus"]).await;
+    let reader = world.in_new_tenant().await;
+    make_group(&reader).await;
+    let (scope, name) = (Scope::At(Box::new(world.id("galleries/g"))), Uuid::new_v4().to_string());
+    let known_as = newcomer(&world).await;
+    let role = "/providers/Microsoft.Authorization/roleDefinitions/cf7c76d2-98a3-4358-a134-615aa78bf44d";
+    let body = json!({ "properties": { "roleDefinitionId": role, "principalId": known_as.principal } });
+    world.control.role_assignment_put(&world.ctx(), &scope, &name, &body).await.unwrap();
+    let mut both = reader.ctx();
+    both.auxiliary = vec![known_as];
+    world.regions["eastus"].set_open(false);
+    let disk = disk_from("id", world.id("galleries/g/images/i").as_str());
+    let accepted = reader.control.put(&both, &reader.id("disks/c"), disk).await.unwrap();
+    world.control.role_assignment_delete(&world.ctx(), &scope, &name).await.unwrap();
+    world.regions["eastus"].set_open(true);
+    let (status, error) = reader.ended(&accepted.operation).await;
+    assert_eq!((status, error.unwrap().code.as_ref()), (OperationStatus::Failed, "GalleryImageNotFound"));
+    assert_eq!(reader.state("disks/c").await, "Failed");
+}
+
+/// A service principal of the world's tenant that has no role.
+async fn newcomer(world: &World) -> Caller {
+    let caller =
+        Caller { principal: Uuid::new_v4(), app_id: Uuid::new_v4(), administrator: false, ..world.caller.clone() };
+    let row = ServicePrincipalRow {
+        id: caller.principal,
+        tenant: caller.tenant,
+        app_id: caller.app_id,
+        display_name: "Newcomer".to_owned(),
+        administrator: false,
+        created_ms: 0,
+    };
+    transact!(world.control.db(), |tx| -> crate::db::Result<()> { service_principal::insert(tx, &row).await }).unwrap();
+    caller
+}
+
+/// Only who may share may share, and without a role in the subscription nobody looks around in its name.
+#[tokio::test]
+async fn sharing_and_looking_need_a_role() {
+    let world = world().await;
+    make_gallery(&world, "g", "Community").await;
+    share(&world, only("EnableCommunity")).await.unwrap();
+    let nobody = RequestContext { caller: newcomer(&world).await, ..world.ctx() };
+    let error = world.control.share(&nobody, &world.id("galleries/g"), only("Reset")).await.unwrap_err();
+    assert_eq!((error.status, error.code.as_ref()), (403, "AuthorizationFailed"));
+    assert!(error.message.contains("Microsoft.Compute/galleries/share/action"), "{error}");
+    // Bad bodies and absent galleries are told only to those who may share.
+    for (gallery, body) in [("galleries/g", json!({})), ("galleries/none", only("Reset"))] {
+        assert_eq!(
+            world.control.share(&nobody, &world.id(gallery), body).await.unwrap_err().code,
+            "AuthorizationFailed"
+        );
+    }
+    let item = ProxyItem::Gallery(GalleryProxy::Community(public_name(&world).await));
+    let error = world.control.proxy(&nobody, &place(&world, "eastus"), &item).await.unwrap_err();
+    assert_eq!(error.code, "AuthorizationFailed");
 }
