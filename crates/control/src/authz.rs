@@ -45,5 +45,5 @@ pub(crate) fn refuse(caller: &Caller, action: &'static str) -> ArmError {
 }
 
 fn refusal(caller: &Caller, action: &str, scope: &str) -> ArmError {
-    ArmError::authorization_failed(&caller.app_id.to_string(), &caller.principal.to_string(), action, scope)
+    ArmError::authorization_failed(&caller.client(), &caller.principal.to_string(), action, scope)
 }

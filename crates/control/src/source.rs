@@ -132,7 +132,7 @@ impl Asker<'_> {
         authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
             500.. => error,
             _ => {
-                let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
+                let (client, principal) = (caller.client(), caller.principal.to_string());
                 ArmError::linked_authorization_failed(&client, &principal, read, id.as_str(), id.as_str())
             }
         })

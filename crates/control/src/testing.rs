@@ -415,9 +415,9 @@ impl World {
         let bootstrap = control.bootstrap().await.expect("a first start");
         let app_id = bootstrap.client_id;
         let mut tx = control.db().read().await.unwrap();
-        let principal = crate::db::service_principal::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
+        let principal = crate::db::service_principal::find_by_app(&mut tx, bootstrap.tenant, app_id).await.unwrap().unwrap();
         drop(tx);
-        let caller = Caller { tenant: bootstrap.tenant, principal: principal.id, app_id, administrator: true };
+        let caller = Caller::application(bootstrap.tenant, principal.object.id, app_id, true);
         let subscription = bootstrap.subscription;
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }
