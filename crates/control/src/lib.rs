@@ -58,7 +58,7 @@ pub use content::{Content, MOST_BLOBS};
 pub use control::{
     Control, ControlOptions, RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning,
 };
-pub use db::{Database, error::Error as CatalogueError};
+pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};

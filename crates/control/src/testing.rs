@@ -413,8 +413,8 @@ impl World {
         .await
         .expect("a catalogue that opens");
         let bootstrap = control.bootstrap().await.expect("a first start");
-        let Bootstrap { tenant, principal, client_id: app_id, .. } = bootstrap;
-        let caller = Caller { tenant, principal, app_id, administrator: true };
+        let Bootstrap { tenant, principal, client_id, .. } = bootstrap;
+        let caller = Caller::application(tenant, principal, client_id, true);
         let subscription = bootstrap.subscription;
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }

@@ -10,7 +10,7 @@ pub(super) const NAMESPACE: &str = "microsoft.authorization";
 
 /// Where the provider stands in a folded path: the last place where it does, so that a group called `providers` is a group.
 pub(super) fn position(folded: &[&str]) -> Option<usize> {
-    folded.windows(2).rposition(|pair| pair == ["providers", NAMESPACE]).filter(|at| at % 2 == 0)
+    folded.windows(2).rposition(|pair| pair == ["providers", NAMESPACE]).filter(|at| at.is_multiple_of(2))
 }
 
 /// Answers a path that has the provider at `at`.

@@ -55,6 +55,6 @@ pub(crate) async fn authorize_source(
 }
 
 fn refusal(caller: &Caller, main: [&str; 2], linked: [&str; 2]) -> ArmError {
-    let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
+    let (client, principal) = (caller.client(), caller.principal.to_string());
     ArmError::linked_authorization_failed(&client, &principal, main, linked)
 }

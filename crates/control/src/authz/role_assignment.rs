@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::{
     authorize_at,
     built_in_roles::OWNER,
-    kind_of, memberships,
     role_definition::RoleDefinition,
     scope::{Scope, ancestors, is_within},
 };
@@ -25,6 +24,8 @@ use crate::{
     control::Control,
     db::{
         self, Connection, access_revision,
+        directory_object::{self, ObjectKind},
+        group,
         role_assignment::{self, RoleAssignmentRow},
         transact,
     },
@@ -161,7 +162,9 @@ async fn put_in(
     scope.check_exists(tx).await?;
     let role = RoleDefinition::find(tx, tenant, sent.role).await?.filter(|role| role.is_assignable_at(scope.key()));
     let role = role.ok_or_else(|| ArmError::role_definition_does_not_exist(&sent.role.to_string()))?;
-    let found = kind_of(tx, sent.principal).await?.filter(|(home, _)| *home == tenant);
+    let found = directory_object::kind_of(tx, sent.principal)
+        .await?
+        .filter(|(home, kind)| *home == tenant && is_principal(*kind));
     let (_, principal_type) = found
         .ok_or_else(|| ArmError::principal_not_found(&sent.principal.simple().to_string(), &tenant.to_string()))?;
     if let Some(stated) = &sent.principal_type
@@ -226,7 +229,7 @@ pub(crate) async fn make_owner(
     tx: &mut Connection,
     tenant: Uuid,
     principal: Uuid,
-    principal_type: super::PrincipalType,
+    principal_type: ObjectKind,
     now_ms: i64,
 ) -> db::Result<()> {
     let row = RoleAssignmentRow {
@@ -249,11 +252,13 @@ pub(crate) async fn make_owner(
     Ok(())
 }
 
-/// Takes everything from a principal that is being deleted, in the transaction that does it. Call it also for a group.
+/// Takes every role from a user, group or service principal that is being deleted, in the transaction that does it and before
+/// its object goes.
 ///
 /// # Errors
 /// `CannotDeleteLastRbacAdminAssignment`, when nobody would be left who owns the tenant's root.
-pub(crate) async fn principal_deleted(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> Result<(), ArmError> {
+pub(crate) async fn forget_principal(tx: &mut Connection, principal: Uuid) -> Result<(), ArmError> {
+    let Some((tenant, _)) = directory_object::kind_of(tx, principal).await? else { return Ok(()) };
     let held = role_assignment::list_for_principal(tx, tenant, principal).await?;
     access_revision::advance(tx, tenant).await?;
     role_assignment::delete_for_principal(tx, tenant, principal).await?;
@@ -261,6 +266,11 @@ pub(crate) async fn principal_deleted(tx: &mut Connection, tenant: Uuid, princip
         check_root_has_owner(tx, tenant).await?;
     }
     Ok(())
+}
+
+/// An application is no principal: its service principals are.
+fn is_principal(kind: ObjectKind) -> bool {
+    matches!(kind, ObjectKind::User | ObjectKind::Group | ObjectKind::ServicePrincipal)
 }
 
 fn is_root_owner(row: &RoleAssignmentRow) -> bool {
@@ -324,7 +334,7 @@ async fn of_principal(
 ) -> Result<Vec<RoleAssignmentRow>, ArmError> {
     let mut holders = vec![principal];
     if filter.assigned_to.is_some() {
-        holders.extend(memberships(tx, principal).await?);
+        holders.extend(group::memberships(tx, principal).await?);
     }
     let mut rows = Vec::new();
     for holder in holders {

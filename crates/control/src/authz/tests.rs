@@ -7,11 +7,13 @@ use uuid::Uuid;
 use super::{
     AssignmentFilter, DefinitionFilter, Scope,
     built_in_roles::{BUILT_IN_ROLES, OWNER},
-    role_assignment,
+    forget_principal,
 };
 use crate::{
-    Control, ListScope, RequestContext,
+    Caller, Control, ListScope, RequestContext,
     db::{
+        directory_object::{self, DirectoryObjectRow, ObjectKind},
+        group::{self, GroupRow},
         service_principal::{self, ServicePrincipalRow},
         transact,
     },
@@ -26,18 +28,17 @@ fn role(name: &str) -> Uuid {
 /// A new service principal without any role, as a caller.
 async fn newcomer(world: &World) -> RequestContext {
     let (principal, app_id) = (Uuid::new_v4(), Uuid::new_v4());
-    let row = ServicePrincipalRow {
+    let object = DirectoryObjectRow {
         id: principal,
         tenant: world.caller.tenant,
-        app_id,
+        kind: ObjectKind::ServicePrincipal,
         display_name: "Newcomer".to_owned(),
-        administrator: false,
         created_ms: 0,
     };
+    let row = ServicePrincipalRow { object, app_id, administrator: false, enabled: true, document: json!({}) };
     transact!(world.control.db(), |tx| -> crate::db::Result<()> { service_principal::insert(tx, &row).await }).unwrap();
-    let mut ctx = world.ctx();
-    (ctx.caller.principal, ctx.caller.app_id, ctx.caller.administrator) = (principal, app_id, false);
-    ctx
+    let caller = Caller::application(world.caller.tenant, principal, app_id, false);
+    RequestContext { caller, ..world.ctx() }
 }
 
 fn assignment(role: Uuid, principal: Uuid) -> Value {
@@ -164,16 +165,11 @@ async fn pages_of_what_is_seen_in_part_are_complete() {
     let ctx = newcomer(&world).await;
     let mut expected = Vec::new();
     for number in 0..230 {
-        let id = world.id(&format!("images/m{number}"));
-        let body = json!({ "location": "eastus", "properties": { "hyperVGeneration": "V2", "storageProfile": {} } });
-        if world.control.put(&world.ctx(), &id, body).await.is_err() {
-            // A managed image needs a source; galleries do not.
-            let id = world.id(&format!("galleries/m{number}"));
-            world.control.put(&world.ctx(), &id, json!({ "location": "eastus" })).await.unwrap();
-            if number % 2 == 0 {
-                give(&world, &ctx, role("Reader"), &at(&id)).await;
-                expected.push(id.name().to_owned());
-            }
+        let id = world.id(&format!("galleries/m{number}"));
+        world.control.put(&world.ctx(), &id, json!({ "location": "eastus" })).await.unwrap();
+        if number % 2 == 0 {
+            give(&world, &ctx, role("Reader"), &at(&id)).await;
+            expected.push(id.name().to_owned());
         }
     }
     expected.sort();
@@ -397,9 +393,7 @@ async fn the_root_never_lacks_an_owner() {
     let refused = delete(&world.control, &first).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_ref()), (412, "CannotDeleteLastRbacAdminAssignment"));
     let remove = async |control: &Control, principal: Uuid| {
-        transact!(control.db(), |tx| -> Result<(), ArmError> {
-            role_assignment::principal_deleted(tx, world.caller.tenant, principal).await
-        })
+        transact!(control.db(), |tx| -> Result<(), ArmError> { forget_principal(tx, principal).await })
     };
     assert_eq!(remove(&world.control, world.caller.principal).await.unwrap_err().status, 412);
     // Two at once, of two processes: by assignment and by principal.
@@ -408,7 +402,10 @@ async fn the_root_never_lacks_an_owner() {
         let second = newcomer(&world).await;
         give(&world, &second, OWNER, &Scope::Root).await;
         let (one, two) = tokio::join!(delete(&other.control, &first), remove(&world.control, second.caller.principal),);
-        assert_eq!(list().await.len(), 1, "{one:?} {two:?}");
+        let mut tx = world.control.db().read().await.unwrap();
+        let owners = crate::db::role_assignment::count_direct_at_root(&mut tx, world.caller.tenant, OWNER).await;
+        drop(tx);
+        assert_eq!(owners.unwrap(), 1, "{one:?} {two:?}");
         assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
         if one.is_ok() {
             // The newcomer is the Owner now, and gives it back.
@@ -442,4 +439,74 @@ async fn what_is_deleted_takes_its_assignments_along() {
         assert_eq!(read(&world.control, ctx, &world.id("galleries/g")).await.unwrap_err().code, "AuthorizationFailed");
     }
     world.control.shutdown().await;
+}
+
+/// A principal that is deleted while a role is assigned to it is left without the role, or the assignment is refused.
+#[tokio::test]
+async fn a_principal_that_is_being_deleted_is_given_nothing() {
+    let world = World::new().await;
+    let other = world.reopen().await;
+    for _ in 0..20 {
+        let ctx = newcomer(&world).await;
+        let (principal, tenant) = (ctx.caller.principal, world.caller.tenant);
+        let body = assignment(role("Reader"), principal);
+        let (owner, name) = (world.ctx(), Uuid::new_v4().to_string());
+        let give = world.control.role_assignment_put(&owner, &Scope::Root, &name, &body);
+        let remove = async {
+            transact!(other.control.db(), |tx| -> Result<(), ArmError> {
+                forget_principal(tx, principal).await?;
+                service_principal::delete(tx, principal).await?;
+                Ok(directory_object::delete(tx, principal).await?)
+            })
+        };
+        let (given, removed) = tokio::join!(give, remove);
+        removed.unwrap();
+        assert!(given.is_ok() || given.unwrap_err().code == "PrincipalNotFound");
+        let mut tx = world.control.db().read().await.unwrap();
+        let held = crate::db::role_assignment::list_for_principal(&mut tx, tenant, principal).await.unwrap();
+        assert_eq!(held, []);
+    }
+}
+
+#[tokio::test]
+async fn members_have_what_their_groups_have_also_nested_ones() {
+    let world = World::new().await;
+    world.furnish().await;
+    let (ctx, groups) = (newcomer(&world).await, [Uuid::new_v4(), Uuid::new_v4()]);
+    let tenant = world.caller.tenant;
+    transact!(world.control.db(), |tx| -> crate::db::Result<()> {
+        for id in groups {
+            let (kind, display_name) = (ObjectKind::Group, "Group".to_owned());
+            let object = DirectoryObjectRow { id, tenant, kind, display_name, created_ms: 0 };
+            group::insert(tx, &GroupRow { object, document: json!({}) }).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let [inner, outer] = groups;
+    let (scope, name) = (at(&world.id("")), Uuid::new_v4().to_string());
+    let body = assignment(role("Reader"), outer);
+    let (_, shown) = world.control.role_assignment_put(&world.ctx(), &scope, &name, &body).await.unwrap();
+    assert_eq!(shown["properties"]["principalType"], "Group");
+    let gallery = world.id("galleries/g");
+    assert!(read(&world.control, &ctx, &gallery).await.is_err());
+    let join = async |group: Uuid, member: Uuid| {
+        transact!(world.control.db(), |tx| -> crate::db::Result<()> {
+            group::add_member(tx, group, member).await?;
+            Ok(())
+        })
+        .unwrap();
+    };
+    join(inner, ctx.caller.principal).await;
+    assert!(read(&world.control, &ctx, &gallery).await.is_err());
+    join(outer, inner).await;
+    read(&world.control, &ctx, &gallery).await.unwrap();
+    let filter = AssignmentFilter { assigned_to: Some(ctx.caller.principal), ..Default::default() };
+    let page = world.control.role_assignment_list(&world.ctx(), &scope, &filter, None).await.unwrap();
+    assert_eq!(page.items[0]["name"], name);
+    // A token may name groups that the directory does not know of.
+    let mut other = newcomer(&world).await;
+    assert!(read(&world.control, &other, &gallery).await.is_err());
+    other.caller.groups = vec![inner];
+    read(&world.control, &other, &gallery).await.unwrap();
 }

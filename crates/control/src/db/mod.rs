@@ -6,17 +6,25 @@
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
 pub(crate) mod access_revision;
+pub(crate) mod application;
 pub(crate) mod audit;
+pub(crate) mod authorization_code;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
 pub(crate) mod copy;
+pub(crate) mod credential;
 mod database;
+pub(crate) mod device_code;
+pub(crate) mod directory_object;
+pub(crate) mod directory_role;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
 pub(crate) mod error;
 pub(crate) mod grant;
+pub(crate) mod group;
 pub(crate) mod image_version;
+pub(crate) mod invitation;
 pub(crate) mod operation;
 pub(crate) mod pin;
 pub(crate) mod process;
@@ -32,10 +40,12 @@ mod row;
 mod schema;
 pub(crate) mod scrub;
 pub(crate) mod service_principal;
+pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod subscription;
 pub(crate) mod tenant;
 pub(crate) mod upload;
+pub(crate) mod user;
 pub(crate) mod wrapped_key;
 
 mod sole_use;
@@ -269,13 +279,21 @@ pub(crate) mod tests {
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
             access_revision::STATEMENTS,
+            application::STATEMENTS,
             audit::STATEMENTS,
+            authorization_code::STATEMENTS,
             chore::STATEMENTS,
             condemned_pack::STATEMENTS,
+            credential::STATEMENTS,
+            device_code::STATEMENTS,
+            directory_object::STATEMENTS,
+            directory_role::STATEMENTS,
             disk::STATEMENTS,
             disk_image::STATEMENTS,
             grant::STATEMENTS,
+            group::STATEMENTS,
             image_version::STATEMENTS,
+            invitation::STATEMENTS,
             operation::STATEMENTS,
             pin::STATEMENTS,
             process::STATEMENTS,
@@ -289,10 +307,12 @@ pub(crate) mod tests {
             role_definition::STATEMENTS,
             scrub::STATEMENTS,
             service_principal::STATEMENTS,
+            session::STATEMENTS,
             setting::STATEMENTS,
             subscription::STATEMENTS,
             tenant::STATEMENTS,
             upload::STATEMENTS,
+            user::STATEMENTS,
             wrapped_key::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {
