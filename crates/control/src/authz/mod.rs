@@ -31,7 +31,7 @@ use self::evaluator::Grants;
 pub(crate) use self::{
     cache::AccessCache,
     permission_set::PermissionSet,
-    role_assignment::{forget_principal, make_owner},
+    role_assignment::{forget_principal, own},
     visible::{KeyRange, Visible},
 };
 pub use self::{
@@ -146,7 +146,8 @@ pub(crate) async fn visible_resources(
     resource_type: ResourceType,
 ) -> Result<Visible, ArmError> {
     check_tenant(tx, caller, within.subscription()).await?;
-    Ok(visible::resources(&granted_to(tx, caller, action).await?, action, within.key(), resource_type))
+    let grants = granted_to(tx, caller, action).await?;
+    Ok(visible::resources(&grants, action, within.key(), resource_type))
 }
 
 /// What of a subscription's groups the caller may read.
@@ -161,7 +162,8 @@ pub(crate) async fn visible_groups(
 ) -> Result<Visible, ArmError> {
     check_tenant(tx, caller, Some(subscription)).await?;
     let id = ResourceId::of_subscription(subscription);
-    Ok(visible::groups(&granted_to(tx, caller, action).await?, action, id.key()))
+    let grants = granted_to(tx, caller, action).await?;
+    Ok(visible::groups(&grants, action, id.key()))
 }
 
 /// What was granted to the caller, to be asked for an action.

@@ -224,19 +224,22 @@ async fn add(tx: &mut Connection, row: &RoleAssignmentRow) -> db::Result<()> {
     role_assignment::insert(tx, row).await
 }
 
-/// Makes a principal an Owner of its tenant's root: for who sets a tenant up.
-pub(crate) async fn make_owner(
-    tx: &mut Connection,
-    tenant: Uuid,
-    principal: Uuid,
-    principal_type: ObjectKind,
-    now_ms: i64,
-) -> db::Result<()> {
+/// Makes a principal Owner of a scope (`/`: of everything in its tenant), in the transaction that makes the principal or the
+/// scope.
+///
+/// # Errors
+/// A scope that is none; the catalogue's.
+pub(crate) async fn own(tx: &mut Connection, tenant: Uuid, scope: &str, principal: Uuid) -> Result<(), ArmError> {
+    let scope = Scope::parse(scope, "scope")?;
+    let found = directory_object::kind_of(tx, principal).await?;
+    let (_, principal_type) =
+        found.ok_or_else(|| ArmError::principal_not_found(&principal.simple().to_string(), &tenant.to_string()))?;
+    let now_ms = tx.now_ms().await?;
     let row = RoleAssignmentRow {
         tenant,
         id: Uuid::new_v4(),
-        scope: Scope::Root.as_str().to_owned(),
-        scope_key: Scope::Root.key().to_owned(),
+        scope: scope.as_str().to_owned(),
+        scope_key: scope.key().to_owned(),
         role: OWNER,
         principal,
         principal_type,

@@ -222,7 +222,7 @@ async fn add_administrator(
         expires_ms: None,
     };
     credential::insert(tx, &row).await?;
-    authz::make_owner(tx, tenant, principal.object.id, ObjectKind::ServicePrincipal, now_ms).await?;
+    authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
     Ok((principal.object.id, app_id, SecretString::from(secret.as_str())))
 }
 
