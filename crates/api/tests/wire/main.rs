@@ -12,5 +12,6 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod roles;
 mod tenants;
 mod tokens;
