@@ -17,13 +17,12 @@ use crate::{
 };
 
 /// What is made, from what, and the right over the latter that it takes.
-const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
+pub(super) const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
     (ImageVersion, VirtualMachine, Verb::Write),
     (ImageVersion, Disk, Verb::Write),
     (ImageVersion, Snapshot, Verb::Write),
     (ImageVersion, ManagedImage, Verb::Read),
     (ImageVersion, ImageVersion, Verb::Read),
-    (ManagedImage, VirtualMachine, Verb::Write),
     (ManagedImage, Disk, Verb::Write),
     (ManagedImage, Snapshot, Verb::Write),
     (Disk, Disk, Verb::BeginGetAccess),

@@ -1,13 +1,13 @@
 //! Roles and assignments on a catalogue: what they promise, on both databases.
 
-use galerie_arm::{ArmError, ResourceId};
+use galerie_arm::{ArmError, ResourceId, ResourceType};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     AssignmentFilter, DefinitionFilter, Scope,
     built_in_roles::{BUILT_IN_ROLES, OWNER},
-    forget_principal,
+    forget_principal, linked,
 };
 use crate::{
     Caller, Control, ListScope, RequestContext,
@@ -17,8 +17,8 @@ use crate::{
         service_principal::{self, ServicePrincipalRow},
         transact,
     },
-    resource::Expand,
-    testing::World,
+    resource::{Expand, Verb, action},
+    testing::{World, upload_body},
 };
 
 fn role(name: &str) -> Uuid {
@@ -120,10 +120,8 @@ async fn lists_show_what_may_be_read() {
     for name in ["a", "a1", "b"] {
         world.put(&format!("galleries/{name}"), json!({ "location": "eastus" })).await.unwrap();
     }
-    let of_galleries = ListScope::Subscription {
-        subscription: world.subscription,
-        resource_type: Some(galerie_arm::ResourceType::Gallery),
-    };
+    let of_galleries =
+        ListScope::Subscription { subscription: world.subscription, resource_type: Some(ResourceType::Gallery) };
     let of_all = ListScope::Subscription { subscription: world.subscription, resource_type: None };
     let in_group = ListScope::Group { group: world.id(""), resource_type: None };
     let in_no_group = ListScope::Group { group: format!("{}x", world.id("")).parse().unwrap(), resource_type: None };
@@ -173,7 +171,7 @@ async fn pages_of_what_is_seen_in_part_are_complete() {
         }
     }
     expected.sort();
-    for resource_type in [None, Some(galerie_arm::ResourceType::Gallery)] {
+    for resource_type in [None, Some(ResourceType::Gallery)] {
         let scope = ListScope::Subscription { subscription: world.subscription, resource_type };
         let (mut found, mut continuation, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
@@ -509,4 +507,100 @@ async fn members_have_what_their_groups_have_also_nested_ones() {
     assert!(read(&world.control, &other, &gallery).await.is_err());
     other.caller.groups = vec![inner];
     read(&world.control, &other, &gallery).await.unwrap();
+}
+
+/// A body that makes a resource of one type from one of another.
+fn body_from(made: ResourceType, source_type: ResourceType, source: &str) -> Value {
+    let properties = match (made, source_type) {
+        (ResourceType::ImageVersion, ResourceType::VirtualMachine) => {
+            json!({ "storageProfile": { "source": { "virtualMachineId": source } } })
+        }
+        (ResourceType::ImageVersion, ResourceType::Disk | ResourceType::Snapshot) => {
+            json!({ "storageProfile": { "osDiskImage": { "source": { "id": source } } } })
+        }
+        (ResourceType::ImageVersion, _) => json!({ "storageProfile": { "source": { "id": source } } }),
+        (ResourceType::ManagedImage, _) => {
+            let from = if source_type == ResourceType::Disk { "managedDisk" } else { "snapshot" };
+            json!({ "hyperVGeneration": "V2", "storageProfile": { "osDisk": { "osType": "Linux",
+                "osState": "Generalized", from: { "id": source } } } })
+        }
+        (_, ResourceType::ImageVersion) => {
+            json!({ "creationData": { "createOption": "FromImage", "galleryImageReference": { "id": source } } })
+        }
+        _ => json!({ "creationData": { "createOption": "Copy", "sourceResourceId": source } }),
+    };
+    json!({ "location": "eastus", "properties": properties })
+}
+
+#[tokio::test]
+async fn every_linked_right_is_needed() {
+    let world = World::new().await;
+    world.furnish().await;
+    let sources: ResourceId = format!("{}-sources", world.id("")).parse().unwrap();
+    world.control.resource_group_put(&world.ctx(), &sources, json!({ "location": "eastus" })).await.unwrap();
+    let (here, there) = (at(&world.id("")), at(&sources));
+    for (made, source_type, verb) in linked::TABLE {
+        let below = match source_type {
+            ResourceType::ImageVersion => "galleries/g/images/i/versions/1.0.0".to_owned(),
+            other => format!("{}/x", other.path()),
+        };
+        let target = match made {
+            ResourceType::ImageVersion => "galleries/g/images/i/versions/2.0.0".to_owned(),
+            other => format!("{}/y", other.path()),
+        };
+        let source = format!("{sources}/providers/Microsoft.Compute/{below}");
+        let mut ctx =
+            RequestContext { api_version: "2024-07-01".parse().unwrap(), ..holder(&world, "Owner", &here).await };
+        if *made == ResourceType::Disk || *made == ResourceType::Snapshot {
+            ctx.api_version = "2025-01-02".parse().unwrap();
+        }
+        let make = async || {
+            let body = body_from(*made, *source_type, &source);
+            world.control.put(&ctx, &world.id(&target), body).await.unwrap_err()
+        };
+        let what = format!("{} from {}", made.as_str(), source_type.as_str());
+        assert_eq!(make().await.code, "LinkedAuthorizationFailed", "{what}");
+        // What is less than the right: a description of what holds the bytes, or no more than sharing it.
+        let less = if *verb == Verb::Read { "Compute Gallery Sharing Admin" } else { "Reader" };
+        give(&world, &ctx, role(less), &there).await;
+        let refused = make().await;
+        assert_eq!(refused.code, "LinkedAuthorizationFailed", "{what}");
+        let needed = format!("'{}' on the linked scope(s) '{source}'", action(*source_type, *verb));
+        assert!(refused.message.contains(&needed), "{what}: {refused}");
+        give(&world, &ctx, role("Contributor"), &there).await;
+        // With the right it is told what is wrong: there is no such source.
+        assert_ne!(make().await.code, "LinkedAuthorizationFailed", "{what}");
+    }
+}
+
+/// A signature is worth what its initiator's roles are.
+#[tokio::test]
+async fn a_signature_ends_with_its_initiators_right() {
+    let world = World::new().await;
+    world.furnish().await;
+    world.put("disks/d", upload_body()).await.unwrap();
+    let (ctx, scope) = (newcomer(&world).await, at(&world.id("disks/d")));
+    let name = give(&world, &ctx, role("Contributor"), &scope).await;
+    let body = json!({ "access": "Write", "durationInSeconds": 3600 });
+    let begun = world.control.begin_get_access(&ctx, &world.id("disks/d"), body).await.unwrap().operation;
+    // Who began it reads its result, though it may not read the subscription's operations; nobody else gets the signature.
+    let result = world.control.operation_result(&ctx, begun.subscription, begun.id).await.unwrap();
+    let crate::OperationResult::Access(grant) = result else { panic!("{result:?}") };
+    assert!(world.control.operation_result(&world.ctx(), begun.subscription, begun.id).await.is_err());
+    let open = async || {
+        let signature = world.control.sign_sas(&grant);
+        let sas = crate::Sas {
+            resource_uid: grant.resource_uid,
+            grant_id: grant.grant_id,
+            permission: grant.permission_letters(),
+            expires_ms: grant.expires_ms,
+            signature: &signature.0,
+        };
+        world.control.open_blob(&sas, crate::BlobAction::Write).await
+    };
+    let blob = open().await.unwrap();
+    world.control.role_assignment_delete(&world.ctx(), &scope, &name).await.unwrap();
+    assert_eq!(open().await.unwrap_err().status_and_code().0, 403);
+    let page = bytes::Bytes::from_static(&[1; 512]);
+    assert_eq!(blob.write_pages(0, page).await.unwrap_err().status_and_code().0, 403);
 }
