@@ -153,6 +153,16 @@ impl Control {
 }
 
 impl Control {
+    /// Whether a caller may read a version's content.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`, whether or not there is such a version.
+    pub async fn may_read_content(&self, caller: &Caller, version: &VersionReference) -> Result<(), ArmError> {
+        let Some(scope) = source::version_scope(version) else { return Ok(()) };
+        let read = action(ResourceType::ImageVersion, Verb::Read);
+        authz::authorize(&mut *self.db().read().await?, caller, read, &scope).await
+    }
+
     /// Where a version's content is read: see [`Control::open_content`]. Anything that is wrong with the request is found
     /// here: its handler says what.
     ///
