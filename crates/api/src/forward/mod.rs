@@ -70,7 +70,7 @@ pub(crate) async fn route(
         return Routed::Here(request);
     };
     let Some(errand) = Errand::of(class, &request) else { return Routed::Here(request) };
-    if !errand.may_go(state, &request).await {
+    if !errand.may_go(state, request.headers()).await {
         return Routed::Here(request);
     }
     let method = request.method().clone();
