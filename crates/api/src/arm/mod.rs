@@ -5,8 +5,6 @@
 //! answer together; rules are in `galerie_control`.
 
 pub(crate) mod accepted;
-#[cfg(test)]
-mod access_table;
 pub(crate) mod authentication;
 mod authorization;
 mod backup;
