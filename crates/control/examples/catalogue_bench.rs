@@ -88,6 +88,7 @@ async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
         preconditions: Precondition::default(),
         auxiliary: Vec::new(),
         correlation_id: Uuid::new_v4(),
+        client_address: None,
     };
     Ok((control, ctx, first.subscription))
 }

@@ -49,6 +49,6 @@ CREATE TABLE access_revisions (
 -- Administrators may do everything in their tenant: they are Owners of its root.
 INSERT INTO role_assignments (tenant, id, scope, scope_key, role, principal, principal_type, description,
     created_ms, updated_ms, created_by, updated_by)
-SELECT tenant, id, '/', '', '8e3af657-a8ff-443c-a75c-2fe8c4bcb635', id, 'ServicePrincipal', NULL,
-    created_ms, created_ms, id, id
-FROM service_principals WHERE administrator = 1;
+SELECT o.tenant, o.id, '/', '', '8e3af657-a8ff-443c-a75c-2fe8c4bcb635', o.id, 'ServicePrincipal', NULL,
+    o.created_ms, o.created_ms, o.id, o.id
+FROM service_principals p JOIN directory_objects o ON o.id = p.id WHERE p.administrator = 1;

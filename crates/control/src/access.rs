@@ -31,7 +31,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     processes::Place,
     quota,
-    request::{Accepted, OperationRef, RequestContext},
+    request::{Accepted, Caller, OperationRef, RequestContext},
     resource::{
         Verb, action,
         document::{integer, text},
@@ -339,6 +339,20 @@ impl Control {
         Ok((accepted, finished))
     }
 
+    /// Whether a caller may end the access to a disk or snapshot.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`, whether or not there is such a disk.
+    pub async fn may_end_access(&self, caller: &Caller, id: &ResourceId) -> Result<(), ArmError> {
+        match id.resource_type() {
+            Some(found @ (ResourceType::Disk | ResourceType::Snapshot)) => {
+                let end = action(found, Verb::EndGetAccess);
+                authz::authorize(&mut *self.db().read().await?, caller, end, id).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where the end of an access is accepted: what was uploaded is looked at, and chunks that are open are closed. Anything
     /// that is wrong with the request is found here: its handler says what.
     ///
@@ -462,7 +476,7 @@ async fn hold(
 }
 
 pub(crate) fn region_away(region: &str) -> ArmError {
-    ArmError::service_unavailable(&format!("The region '{region}' is not served by this process. Try again."))
+    ArmError::service_unavailable(&format!("The region '{region}' is not available now. Try again later."))
 }
 
 /// Ends a grant whose time is over. An upload's pages and commitment stay: it may be granted again.

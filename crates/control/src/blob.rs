@@ -234,7 +234,8 @@ impl Control {
         if wanted == BlobAction::Write && grant.permission != Permission::Write {
             return Err(BlobError::PermissionMismatch);
         }
-        let region = self.region(&row.location).ok_or_else(|| BlobError::Busy("The region is away.".to_owned()))?;
+        let region =
+            self.region(&row.location).ok_or_else(|| BlobError::Busy("The region is not available now.".to_owned()))?;
         let content = match (grant.permission, disk.upload_bytes, images.first()) {
             (Permission::Write, Some(length_bytes), _) => {
                 let upload = UploadId(row.uid);
@@ -422,10 +423,10 @@ async fn find_grant(tx: &mut Connection, grant_id: Uuid) -> Result<GrantRow, Blo
 /// Refuses the signature of somebody who may not ask for it any more.
 pub(crate) async fn check_right(tx: &mut Connection, row: &ResourceRow, grant: &GrantRow) -> Result<(), BlobError> {
     let begin = action(row.resource_type, Verb::BeginGetAccess);
-    match authz::permits(tx, row.tenant, grant.initiator, begin, &row.key).await? {
-        true => Ok(()),
-        false => Err(BlobError::AuthenticationFailed("Whoever asked for the access has lost the right to it.")),
+    if authz::permits(tx, row.tenant, grant.initiator, begin, &row.key).await? {
+        return Ok(());
     }
+    Err(BlobError::AuthenticationFailed("Whoever asked for the access has lost the right to it."))
 }
 
 async fn check_grant(control: &Control, row: &ResourceRow, grant_id: Uuid) -> Result<(), BlobError> {

@@ -5,6 +5,8 @@
 //! are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
 //! hash buys nothing.
 //!
+//! What is given out was checked against its hash, though the client checks it again: that is how damage is noticed here.
+//!
 //! Nothing is pinned: each request finds the version's row, which keeps its bytes. Of a version that is deleted meanwhile the
 //! next request finds nothing, and a read that is under way fails.
 
@@ -153,6 +155,16 @@ impl Control {
 }
 
 impl Control {
+    /// Whether a caller may read a version's content.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`, whether or not there is such a version.
+    pub async fn may_read_content(&self, caller: &Caller, version: &VersionReference) -> Result<(), ArmError> {
+        let Some(scope) = source::version_scope(version) else { return Ok(()) };
+        let read = action(ResourceType::ImageVersion, Verb::Read);
+        authz::authorize(&mut *self.db().read().await?, caller, read, &scope).await
+    }
+
     /// Where a version's content is read: see [`Control::open_content`]. Anything that is wrong with the request is found
     /// here: its handler says what.
     ///
@@ -270,11 +282,11 @@ impl Content {
         if let Some(stranger) = ids.iter().find(|id| listed.binary_search(id).is_err()) {
             return Err(not_listed(*stranger));
         }
-        self.source.fetch(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
+        self.source.fetch_verified(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
     }
 
     async fn fetch_one(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob, ArmError> {
-        let blobs = self.source.fetch(&[id], listed_by).await;
+        let blobs = self.source.fetch_verified(&[id], listed_by).await;
         let blobs = blobs.map_err(|error| unreadable("read a blob of a version", &error))?;
         blobs.into_iter().next().ok_or_else(|| not_listed(id))
     }

@@ -15,6 +15,7 @@ mod access;
 mod audit;
 mod authority;
 mod authz;
+mod away;
 mod backup;
 mod blob;
 mod chunk_upload;
@@ -50,8 +51,10 @@ mod testing;
 mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
+pub use audit::{ActivityFilter, AuditFilter, Denial, KnownHead};
 pub use authority::SharedAuthority;
 pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
+pub use away::{AwayRegion, OpenRegion};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};
@@ -59,7 +62,7 @@ pub use content::{Content, MOST_BLOBS};
 pub use control::{
     Control, ControlOptions, RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning,
 };
-pub use db::{Database, error::Error as CatalogueError};
+pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};

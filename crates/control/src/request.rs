@@ -1,8 +1,12 @@
 //! What a request carries into the domain, and what comes back.
 
+use std::net::IpAddr;
+
 use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::db::directory_object::ObjectKind;
 
 /// An authenticated principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +15,33 @@ pub struct Caller {
     pub tenant: Uuid,
     /// The principal's object id.
     pub principal: Uuid,
-    /// The application's client id.
-    pub app_id: Uuid,
+    /// `User` or `ServicePrincipal`.
+    pub kind: ObjectKind,
+    /// The client id of the application: of the principal itself, or of the one that a user signed in through.
+    pub app_id: Option<Uuid>,
+    /// A user's principal name.
+    pub upn: Option<String>,
+    /// Groups that an external issuer says the principal is in, beside those that the directory knows.
+    pub groups: Vec<Uuid>,
     /// Whether the principal looks after the gallery itself: stores, quotas, backups, processes. Rights over resources are its
     /// roles'.
     pub administrator: bool,
+}
+
+impl Caller {
+    /// A service principal.
+    #[must_use]
+    pub fn application(tenant: Uuid, principal: Uuid, app_id: Uuid, administrator: bool) -> Self {
+        let kind = ObjectKind::ServicePrincipal;
+        Self { tenant, principal, kind, app_id: Some(app_id), upn: None, groups: Vec::new(), administrator }
+    }
+
+    /// How ARM's errors call the caller: a user's name, an application's client id.
+    #[must_use]
+    pub fn client(&self) -> String {
+        let app_id = || self.app_id.unwrap_or(self.principal).to_string();
+        self.upn.clone().unwrap_or_else(app_id)
+    }
 }
 
 /// Everything about a request but its target and body.
@@ -31,6 +57,8 @@ pub struct RequestContext {
     pub auxiliary: Vec<Caller>,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
+    /// Where the request comes from, when that is known.
+    pub client_address: Option<IpAddr>,
 }
 
 /// A resource as a client sees it in its api-version.

@@ -10,11 +10,12 @@ pub(super) const NAMESPACE: &str = "microsoft.authorization";
 
 /// Where the provider stands in a folded path: the last place where it does, so that a group called `providers` is a group.
 pub(super) fn position(folded: &[&str]) -> Option<usize> {
-    folded.windows(2).rposition(|pair| pair == ["providers", NAMESPACE]).filter(|at| at % 2 == 0)
+    folded.windows(2).rposition(|pair| pair == ["providers", NAMESPACE]).filter(|at| at.is_multiple_of(2))
 }
 
-/// Answers a path that has the provider at `at`.
-pub(super) async fn answer(call: Call, folded: &[&str], at: usize) -> Answer {
+/// Answers a path that has the provider in it.
+pub(super) async fn answer(call: Call, folded: &[&str]) -> Answer {
+    let at = position(folded).unwrap_or_default();
     let scope = scope_of(&call, at);
     match folded[at + 2..] {
         ["roledefinitions"] => role_definition::list(call, scope?).await,

@@ -136,7 +136,7 @@ async fn consumers_read_what_is_shared_and_nothing_else() {
     for (path, status, code) in [
         ("?sharedTo=everybody&api-version=2023-07-03", 400, "InvalidParameter"),
         ("/x/images/i/versions/1.0?api-version=2023-07-03", 400, "InvalidParameter"),
-        ("/x/y?api-version=2023-07-03", 404, "NotFound"),
+        ("/x/y?api-version=2023-07-03", 404, "InvalidResourceType"),
     ] {
         let refused = get(format!("{shared}{path}")).await.expect(status);
         assert_eq!(refused.code(), code, "{path}: {refused}");

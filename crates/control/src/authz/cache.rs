@@ -16,6 +16,7 @@ use super::{built_in_roles, evaluator::Grants, evaluator::Role};
 use crate::db::{
     self, Connection, access_revision,
     access_revision::Revision,
+    group,
     role_assignment::{self, RoleAssignmentRow},
     role_definition,
 };
@@ -37,6 +38,8 @@ pub(crate) struct AccessCache {
 #[derive(Debug, Clone)]
 struct Known {
     revision: Option<Revision>,
+    /// What the caller's token said.
+    groups: Arc<[Uuid]>,
     grants: Arc<Grants>,
 }
 
@@ -45,7 +48,7 @@ struct KnownWeight;
 
 impl Weighter<Principal, Known> for KnownWeight {
     fn weight(&self, _: &Principal, known: &Known) -> u64 {
-        CALLER_GRANTS + known.grants.count() as u64
+        CALLER_GRANTS + (known.groups.len() + known.grants.count()) as u64
     }
 }
 
@@ -67,24 +70,39 @@ impl Default for AccessCache {
     }
 }
 
-/// What was granted to a principal of a tenant, as this transaction sees it.
-pub(crate) async fn grants(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> db::Result<Arc<Grants>> {
+/// What was granted to a principal of a tenant, as this transaction sees it. `groups`: those that it is in beside what the
+/// directory knows.
+pub(crate) async fn grants(
+    tx: &mut Connection,
+    tenant: Uuid,
+    principal: Uuid,
+    groups: &[Uuid],
+) -> db::Result<Arc<Grants>> {
     let revision = access_revision::find(tx, tenant).await?;
     let cache = Arc::clone(tx.access());
     if let Some(known) = cache.callers.get(&(tenant, principal))
         && known.revision == revision
+        && *known.groups == *groups
     {
         return Ok(known.grants);
     }
-    let grants = Arc::new(compile(tx, tenant, principal).await?);
-    cache.callers.insert((tenant, principal), Known { revision, grants: Arc::clone(&grants) });
+    let grants = Arc::new(compile(tx, tenant, principal, groups).await?);
+    let known = Known { revision, groups: groups.into(), grants: Arc::clone(&grants) };
+    cache.callers.insert((tenant, principal), known);
     Ok(grants)
 }
 
-async fn compile(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> db::Result<Grants> {
+async fn compile(tx: &mut Connection, tenant: Uuid, principal: Uuid, groups: &[Uuid]) -> db::Result<Grants> {
     let mut grants = Grants::default();
     let mut roles: Vec<Arc<Role>> = Vec::new();
-    for holder in std::iter::once(principal).chain(super::memberships(tx, principal).await?) {
+    let mut holders = vec![principal];
+    for member in std::iter::once(&principal).chain(groups) {
+        holders.extend(group::memberships(tx, *member).await?);
+    }
+    holders.extend(groups);
+    holders.sort_unstable();
+    holders.dedup();
+    for holder in holders {
         for RoleAssignmentRow { scope_key, role, .. } in role_assignment::list_for_principal(tx, tenant, holder).await?
         {
             let role = match roles.iter().find(|known| known.id == role) {

@@ -62,7 +62,7 @@ impl Grants {
 
     /// The roles that hold over a place.
     pub(crate) fn roles_over<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Arc<Role>> {
-        ancestors(key).filter_map(|above| self.by_scope.get(above)).flatten()
+        ancestors(key).filter_map(move |above| self.by_scope.get(above)).flatten()
     }
 
     /// What was granted strictly below a place, by key.

@@ -17,13 +17,12 @@ use crate::{
 };
 
 /// What is made, from what, and the right over the latter that it takes.
-const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
+pub(super) const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
     (ImageVersion, VirtualMachine, Verb::Write),
     (ImageVersion, Disk, Verb::Write),
     (ImageVersion, Snapshot, Verb::Write),
     (ImageVersion, ManagedImage, Verb::Read),
     (ImageVersion, ImageVersion, Verb::Read),
-    (ManagedImage, VirtualMachine, Verb::Write),
     (ManagedImage, Disk, Verb::Write),
     (ManagedImage, Snapshot, Verb::Write),
     (Disk, Disk, Verb::BeginGetAccess),
@@ -82,6 +81,6 @@ async fn reader<'a>(
 }
 
 fn refusal(caller: &Caller, main: [&str; 2], linked: [&str; 2]) -> ArmError {
-    let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
+    let (client, principal) = (caller.client(), caller.principal.to_string());
     ArmError::linked_authorization_failed(&client, &principal, main, linked)
 }

@@ -13,7 +13,6 @@ pub(crate) mod linked;
 #[cfg(test)]
 mod model;
 mod permission_set;
-mod principal_type;
 mod provider_operations;
 pub(crate) mod role_assignment;
 mod role_definition;
@@ -32,7 +31,7 @@ use self::evaluator::Grants;
 pub(crate) use self::{
     cache::AccessCache,
     permission_set::PermissionSet,
-    principal_type::PrincipalType,
+    role_assignment::{forget_principal, own},
     visible::{KeyRange, Visible},
 };
 pub use self::{
@@ -42,9 +41,11 @@ pub use self::{
 };
 use crate::{
     control::Control,
-    db::{Connection, Result, service_principal},
+    db::{Connection, Result},
     request::{Caller, RequestContext},
 };
+
+const READ_SUBSCRIPTION: &str = "Microsoft.Resources/subscriptions/read";
 
 /// Whether `caller` may perform `action` (`Microsoft.Compute/galleries/write`) over `id`.
 ///
@@ -58,7 +59,7 @@ pub(crate) async fn authorize(
     id: &ResourceId,
 ) -> Result<(), ArmError> {
     check_tenant(tx, caller, id.subscription()).await?;
-    if permits(tx, caller.tenant, caller.principal, action, id.key()).await? {
+    if granted_to(tx, caller, action).await?.permits(action, id.key()) {
         return Ok(());
     }
     Err(refusal(caller, action, id.as_str()))
@@ -76,13 +77,13 @@ pub(crate) async fn authorize_at(
 ) -> Result<(), ArmError> {
     match scope {
         Scope::At(id) => authorize(tx, caller, action, id).await,
-        Scope::Root if permits(tx, caller.tenant, caller.principal, action, scope.key()).await? => Ok(()),
+        Scope::Root if granted_to(tx, caller, action).await?.permits(action, scope.key()) => Ok(()),
         Scope::Root => Err(refusal(caller, action, scope.as_str())),
     }
 }
 
-/// Whether a principal's roles in a tenant allow an action over a key. For who acts for somebody who is not there: the
-/// bearer of a signature that a principal asked for.
+/// Whether a principal's roles in a tenant allow an action over a key. For who acts for somebody who is not there (the
+/// bearer of a signature that a principal asked for): groups that only its token named do not count.
 pub(crate) async fn permits(
     tx: &mut Connection,
     tenant: Uuid,
@@ -90,8 +91,7 @@ pub(crate) async fn permits(
     action: &'static str,
     key: &str,
 ) -> Result<bool> {
-    debug_assert!(provider_operations::is_listed(action), "{action} is in no table, so no custom role can give it");
-    Ok(cache::grants(tx, tenant, principal).await?.permits(action, key))
+    Ok(cache::grants(tx, tenant, principal, &[]).await?.permits(action, key))
 }
 
 /// Refuses a subscription that is not the caller's tenant's.
@@ -121,16 +121,16 @@ pub(crate) async fn authorize_subscription(
 ) -> Result<(), ArmError> {
     check_tenant(tx, caller, Some(subscription)).await?;
     let id = ResourceId::of_subscription(subscription);
-    if granted_to(tx, caller).await?.touches(id.key()) {
+    if granted_to(tx, caller, READ_SUBSCRIPTION).await?.touches(id.key()) {
         return Ok(());
     }
-    Err(refusal(caller, "Microsoft.Resources/subscriptions/read", id.as_str()))
+    Err(refusal(caller, READ_SUBSCRIPTION, id.as_str()))
 }
 
 /// Which of a tenant's subscriptions a caller may know of.
 pub(crate) async fn knows_subscription(tx: &mut Connection, caller: &Caller, subscription: Uuid) -> Result<bool> {
     let id = ResourceId::of_subscription(SubscriptionId::new(subscription));
-    Ok(granted_to(tx, caller).await?.touches(id.key()))
+    Ok(granted_to(tx, caller, READ_SUBSCRIPTION).await?.touches(id.key()))
 }
 
 /// What of the resources of a type in a subscription or a group the caller may read.
@@ -145,7 +145,8 @@ pub(crate) async fn visible_resources(
     resource_type: ResourceType,
 ) -> Result<Visible, ArmError> {
     check_tenant(tx, caller, within.subscription()).await?;
-    Ok(visible::resources(&*granted_to(tx, caller).await?, action, within.key(), resource_type))
+    let grants = granted_to(tx, caller, action).await?;
+    Ok(visible::resources(&grants, action, within.key(), resource_type))
 }
 
 /// What of a subscription's groups the caller may read.
@@ -160,22 +161,14 @@ pub(crate) async fn visible_groups(
 ) -> Result<Visible, ArmError> {
     check_tenant(tx, caller, Some(subscription)).await?;
     let id = ResourceId::of_subscription(subscription);
-    Ok(visible::groups(&*granted_to(tx, caller).await?, action, id.key()))
+    let grants = granted_to(tx, caller, action).await?;
+    Ok(visible::groups(&grants, action, id.key()))
 }
 
-async fn granted_to(tx: &mut Connection, caller: &Caller) -> Result<Arc<Grants>> {
-    cache::grants(tx, caller.tenant, caller.principal).await
-}
-
-/// The groups that a principal is in, also through other groups.
-async fn memberships(_tx: &mut Connection, _principal: Uuid) -> Result<Vec<Uuid>> {
-    Ok(Vec::new())
-}
-
-/// What a principal is, in its tenant; `None` for an id that is no principal's.
-async fn kind_of(tx: &mut Connection, principal: Uuid) -> Result<Option<(Uuid, PrincipalType)>> {
-    let found = service_principal::find(tx, principal).await?;
-    Ok(found.map(|found| (found.tenant, PrincipalType::ServicePrincipal)))
+/// What was granted to the caller, to be asked for an action.
+async fn granted_to(tx: &mut Connection, caller: &Caller, action: &'static str) -> Result<Arc<Grants>> {
+    debug_assert!(provider_operations::is_listed(action), "{action} is in no table, so no custom role can give it");
+    cache::grants(tx, caller.tenant, caller.principal, &caller.groups).await
 }
 
 /// Whether `caller` may look after its tenant's stores.
@@ -192,7 +185,7 @@ pub(crate) fn refuse(caller: &Caller, action: &'static str) -> ArmError {
 }
 
 fn refusal(caller: &Caller, action: &str, scope: &str) -> ArmError {
-    ArmError::authorization_failed(&caller.app_id.to_string(), &caller.principal.to_string(), action, scope)
+    ArmError::authorization_failed(&caller.client(), &caller.principal.to_string(), action, scope)
 }
 
 impl Control {
@@ -212,7 +205,7 @@ impl Control {
     pub async fn permissions(&self, ctx: &RequestContext, scope: &Scope) -> Result<Vec<Value>, ArmError> {
         let mut tx = self.db().read().await?;
         check_tenant(&mut tx, &ctx.caller, scope.subscription()).await?;
-        let grants = granted_to(&mut tx, &ctx.caller).await?;
+        let grants = granted_to(&mut tx, &ctx.caller, "Microsoft.Authorization/permissions/read").await?;
         let sets = grants.roles_over(scope.key()).flat_map(|role| &role.permissions);
         Ok(sets.map(|set| json!(set)).collect())
     }

@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::{
     authorize_at,
     built_in_roles::OWNER,
-    kind_of, memberships,
     role_definition::RoleDefinition,
     scope::{Scope, ancestors, is_within},
 };
@@ -25,6 +24,8 @@ use crate::{
     control::Control,
     db::{
         self, Connection, access_revision,
+        directory_object::{self, ObjectKind},
+        group,
         role_assignment::{self, RoleAssignmentRow},
         transact,
     },
@@ -161,7 +162,9 @@ async fn put_in(
     scope.check_exists(tx).await?;
     let role = RoleDefinition::find(tx, tenant, sent.role).await?.filter(|role| role.is_assignable_at(scope.key()));
     let role = role.ok_or_else(|| ArmError::role_definition_does_not_exist(&sent.role.to_string()))?;
-    let found = kind_of(tx, sent.principal).await?.filter(|(home, _)| *home == tenant);
+    let found = directory_object::kind_of(tx, sent.principal)
+        .await?
+        .filter(|(home, kind)| *home == tenant && is_principal(*kind));
     let (_, principal_type) = found
         .ok_or_else(|| ArmError::principal_not_found(&sent.principal.simple().to_string(), &tenant.to_string()))?;
     if let Some(stated) = &sent.principal_type
@@ -221,19 +224,22 @@ async fn add(tx: &mut Connection, row: &RoleAssignmentRow) -> db::Result<()> {
     role_assignment::insert(tx, row).await
 }
 
-/// Makes a principal an Owner of its tenant's root: for who sets a tenant up.
-pub(crate) async fn make_owner(
-    tx: &mut Connection,
-    tenant: Uuid,
-    principal: Uuid,
-    principal_type: super::PrincipalType,
-    now_ms: i64,
-) -> db::Result<()> {
+/// Makes a principal Owner of a scope (`/`: of everything in its tenant), in the transaction that makes the principal or the
+/// scope.
+///
+/// # Errors
+/// A scope that is none; the catalogue's.
+pub(crate) async fn own(tx: &mut Connection, tenant: Uuid, scope: &str, principal: Uuid) -> Result<(), ArmError> {
+    let scope = Scope::parse(scope, "scope")?;
+    let found = directory_object::kind_of(tx, principal).await?;
+    let (_, principal_type) =
+        found.ok_or_else(|| ArmError::principal_not_found(&principal.simple().to_string(), &tenant.to_string()))?;
+    let now_ms = tx.now_ms().await?;
     let row = RoleAssignmentRow {
         tenant,
         id: Uuid::new_v4(),
-        scope: Scope::Root.as_str().to_owned(),
-        scope_key: Scope::Root.key().to_owned(),
+        scope: scope.as_str().to_owned(),
+        scope_key: scope.key().to_owned(),
         role: OWNER,
         principal,
         principal_type,
@@ -249,11 +255,13 @@ pub(crate) async fn make_owner(
     Ok(())
 }
 
-/// Takes everything from a principal that is being deleted, in the transaction that does it. Call it also for a group.
+/// Takes every role from a user, group or service principal that is being deleted, in the transaction that does it and before
+/// its object goes.
 ///
 /// # Errors
 /// `CannotDeleteLastRbacAdminAssignment`, when nobody would be left who owns the tenant's root.
-pub(crate) async fn principal_deleted(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> Result<(), ArmError> {
+pub(crate) async fn forget_principal(tx: &mut Connection, principal: Uuid) -> Result<(), ArmError> {
+    let Some((tenant, _)) = directory_object::kind_of(tx, principal).await? else { return Ok(()) };
     let held = role_assignment::list_for_principal(tx, tenant, principal).await?;
     access_revision::advance(tx, tenant).await?;
     role_assignment::delete_for_principal(tx, tenant, principal).await?;
@@ -261,6 +269,11 @@ pub(crate) async fn principal_deleted(tx: &mut Connection, tenant: Uuid, princip
         check_root_has_owner(tx, tenant).await?;
     }
     Ok(())
+}
+
+/// An application is no principal: its service principals are.
+fn is_principal(kind: ObjectKind) -> bool {
+    matches!(kind, ObjectKind::User | ObjectKind::Group | ObjectKind::ServicePrincipal)
 }
 
 fn is_root_owner(row: &RoleAssignmentRow) -> bool {
@@ -324,7 +337,7 @@ async fn of_principal(
 ) -> Result<Vec<RoleAssignmentRow>, ArmError> {
     let mut holders = vec![principal];
     if filter.assigned_to.is_some() {
-        holders.extend(memberships(tx, principal).await?);
+        holders.extend(group::memberships(tx, principal).await?);
     }
     let mut rows = Vec::new();
     for holder in holders {

@@ -186,58 +186,9 @@ impl Control {
                 return Err(ArmError::built_in_role_cannot_change(built_in.name));
             }
             let now_ms = self.now_ms();
-            self.put_in(tx, ctx, guid, sent.clone()?, now_ms).await
+            put_in(tx, ctx, guid, sent.clone()?, now_ms).await
         })?;
         Ok(RoleDefinition::Custom(Box::new(row)).document(scope, ctx.api_version))
-    }
-
-    async fn put_in(
-        &self,
-        tx: &mut Connection,
-        ctx: &RequestContext,
-        id: Uuid,
-        sent: RoleDefinitionBody,
-        now_ms: i64,
-    ) -> Result<RoleDefinitionRow, ArmError> {
-        let (tenant, writer) = (ctx.caller.tenant, ctx.caller.principal);
-        let existing = role_definition::find(tx, tenant, id).await?;
-        if let Some(existing) = &existing {
-            authorize_all(tx, ctx, WRITE, existing).await?;
-        }
-        let permissions = vec![permission_set(&sent)?];
-        let mut row = RoleDefinitionRow {
-            tenant,
-            id,
-            name: sent.name,
-            description: sent.description,
-            permissions,
-            assignable_scopes: assignable_scopes(&sent.assignable_scopes)?,
-            created_ms: now_ms,
-            updated_ms: now_ms,
-            created_by: writer,
-            updated_by: writer,
-        };
-        authorize_all(tx, ctx, WRITE, &row).await?;
-        for text in &row.assignable_scopes {
-            Scope::parse(text, "properties.assignableScopes")?.check_exists(tx).await?;
-        }
-        check_name(tx, &row).await?;
-        access_revision::advance(tx, tenant).await?;
-        match existing {
-            None => {
-                if role_definition::count(tx, tenant).await? >= i64::from(MOST_ROLES) {
-                    return Err(ArmError::role_definition_limit_exceeded(i64::from(MOST_ROLES)));
-                }
-                role_definition::insert(tx, &row).await?;
-            }
-            Some(existing) => {
-                (row.created_ms, row.created_by) = (existing.created_ms, existing.created_by);
-                check_still_assignable(tx, &row).await?;
-                role_definition::update(tx, &row).await?;
-            }
-        }
-        audit::record(tx, ctx, now_ms, WRITE, &galerie_arm::role_definition::id(None, id), None).await?;
-        Ok(row)
     }
 
     /// Deletes a custom role; `None` when it was not there.
@@ -269,6 +220,55 @@ impl Control {
         })?;
         Ok(deleted.map(|row| RoleDefinition::Custom(Box::new(row)).document(scope, ctx.api_version)))
     }
+}
+
+/// What creating or replacing a custom role does in the accepting transaction.
+async fn put_in(
+    tx: &mut Connection,
+    ctx: &RequestContext,
+    id: Uuid,
+    sent: RoleDefinitionBody,
+    now_ms: i64,
+) -> Result<RoleDefinitionRow, ArmError> {
+    let (tenant, writer) = (ctx.caller.tenant, ctx.caller.principal);
+    let existing = role_definition::find(tx, tenant, id).await?;
+    if let Some(existing) = &existing {
+        authorize_all(tx, ctx, WRITE, existing).await?;
+    }
+    let permissions = vec![permission_set(&sent)?];
+    let mut row = RoleDefinitionRow {
+        tenant,
+        id,
+        name: sent.name,
+        description: sent.description,
+        permissions,
+        assignable_scopes: assignable_scopes(&sent.assignable_scopes)?,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        created_by: writer,
+        updated_by: writer,
+    };
+    authorize_all(tx, ctx, WRITE, &row).await?;
+    for text in &row.assignable_scopes {
+        Scope::parse(text, "properties.assignableScopes")?.check_exists(tx).await?;
+    }
+    check_name(tx, &row).await?;
+    access_revision::advance(tx, tenant).await?;
+    match existing {
+        None => {
+            if role_definition::count(tx, tenant).await? >= i64::from(MOST_ROLES) {
+                return Err(ArmError::role_definition_limit_exceeded(i64::from(MOST_ROLES)));
+            }
+            role_definition::insert(tx, &row).await?;
+        }
+        Some(existing) => {
+            (row.created_ms, row.created_by) = (existing.created_ms, existing.created_by);
+            check_still_assignable(tx, &row).await?;
+            role_definition::update(tx, &row).await?;
+        }
+    }
+    audit::record(tx, ctx, now_ms, WRITE, &galerie_arm::role_definition::id(None, id), None).await?;
+    Ok(row)
 }
 
 /// Asks for an action in every scope that a role is assignable in.

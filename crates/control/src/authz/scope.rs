@@ -102,7 +102,7 @@ impl From<SubscriptionId> for Scope {
 /// ends after an even number of them. A key that ends after a namespace is no scope; nothing is assigned there.
 pub(crate) fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     let after_pairs = key.match_indices('/').map(|(at, _)| at).skip(2).step_by(2);
-    let above = after_pairs.map(|end| &key[..end]);
+    let above = after_pairs.map(move |end| &key[..end]);
     std::iter::once("").chain(above).chain(Some(key).filter(|key| !key.is_empty()))
 }
 

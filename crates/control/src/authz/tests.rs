@@ -1,22 +1,24 @@
 //! Roles and assignments on a catalogue: what they promise, on both databases.
 
-use galerie_arm::{ArmError, ResourceId};
+use galerie_arm::{ArmError, ResourceId, ResourceType};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     AssignmentFilter, DefinitionFilter, Scope,
     built_in_roles::{BUILT_IN_ROLES, OWNER},
-    role_assignment,
+    forget_principal, linked,
 };
 use crate::{
-    Control, ListScope, RequestContext,
+    Caller, Control, ListScope, RequestContext,
     db::{
+        directory_object::{self, DirectoryObjectRow, ObjectKind},
+        group::{self, GroupRow},
         service_principal::{self, ServicePrincipalRow},
         transact,
     },
-    resource::Expand,
-    testing::World,
+    resource::{Expand, Verb, action},
+    testing::{World, upload_body},
 };
 
 fn role(name: &str) -> Uuid {
@@ -26,18 +28,17 @@ fn role(name: &str) -> Uuid {
 /// A new service principal without any role, as a caller.
 async fn newcomer(world: &World) -> RequestContext {
     let (principal, app_id) = (Uuid::new_v4(), Uuid::new_v4());
-    let row = ServicePrincipalRow {
+    let object = DirectoryObjectRow {
         id: principal,
         tenant: world.caller.tenant,
-        app_id,
+        kind: ObjectKind::ServicePrincipal,
         display_name: "Newcomer".to_owned(),
-        administrator: false,
         created_ms: 0,
     };
+    let row = ServicePrincipalRow { object, app_id, administrator: false, enabled: true, document: json!({}) };
     transact!(world.control.db(), |tx| -> crate::db::Result<()> { service_principal::insert(tx, &row).await }).unwrap();
-    let mut ctx = world.ctx();
-    (ctx.caller.principal, ctx.caller.app_id, ctx.caller.administrator) = (principal, app_id, false);
-    ctx
+    let caller = Caller::application(world.caller.tenant, principal, app_id, false);
+    RequestContext { caller, ..world.ctx() }
 }
 
 fn assignment(role: Uuid, principal: Uuid) -> Value {
@@ -119,10 +120,8 @@ async fn lists_show_what_may_be_read() {
     for name in ["a", "a1", "b"] {
         world.put(&format!("galleries/{name}"), json!({ "location": "eastus" })).await.unwrap();
     }
-    let of_galleries = ListScope::Subscription {
-        subscription: world.subscription,
-        resource_type: Some(galerie_arm::ResourceType::Gallery),
-    };
+    let of_galleries =
+        ListScope::Subscription { subscription: world.subscription, resource_type: Some(ResourceType::Gallery) };
     let of_all = ListScope::Subscription { subscription: world.subscription, resource_type: None };
     let in_group = ListScope::Group { group: world.id(""), resource_type: None };
     let in_no_group = ListScope::Group { group: format!("{}x", world.id("")).parse().unwrap(), resource_type: None };
@@ -164,20 +163,15 @@ async fn pages_of_what_is_seen_in_part_are_complete() {
     let ctx = newcomer(&world).await;
     let mut expected = Vec::new();
     for number in 0..230 {
-        let id = world.id(&format!("images/m{number}"));
-        let body = json!({ "location": "eastus", "properties": { "hyperVGeneration": "V2", "storageProfile": {} } });
-        if world.control.put(&world.ctx(), &id, body).await.is_err() {
-            // A managed image needs a source; galleries do not.
-            let id = world.id(&format!("galleries/m{number}"));
-            world.control.put(&world.ctx(), &id, json!({ "location": "eastus" })).await.unwrap();
-            if number % 2 == 0 {
-                give(&world, &ctx, role("Reader"), &at(&id)).await;
-                expected.push(id.name().to_owned());
-            }
+        let id = world.id(&format!("galleries/m{number}"));
+        world.control.put(&world.ctx(), &id, json!({ "location": "eastus" })).await.unwrap();
+        if number % 2 == 0 {
+            give(&world, &ctx, role("Reader"), &at(&id)).await;
+            expected.push(id.name().to_owned());
         }
     }
     expected.sort();
-    for resource_type in [None, Some(galerie_arm::ResourceType::Gallery)] {
+    for resource_type in [None, Some(ResourceType::Gallery)] {
         let scope = ListScope::Subscription { subscription: world.subscription, resource_type };
         let (mut found, mut continuation, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
@@ -397,9 +391,7 @@ async fn the_root_never_lacks_an_owner() {
     let refused = delete(&world.control, &first).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_ref()), (412, "CannotDeleteLastRbacAdminAssignment"));
     let remove = async |control: &Control, principal: Uuid| {
-        transact!(control.db(), |tx| -> Result<(), ArmError> {
-            role_assignment::principal_deleted(tx, world.caller.tenant, principal).await
-        })
+        transact!(control.db(), |tx| -> Result<(), ArmError> { forget_principal(tx, principal).await })
     };
     assert_eq!(remove(&world.control, world.caller.principal).await.unwrap_err().status, 412);
     // Two at once, of two processes: by assignment and by principal.
@@ -408,7 +400,10 @@ async fn the_root_never_lacks_an_owner() {
         let second = newcomer(&world).await;
         give(&world, &second, OWNER, &Scope::Root).await;
         let (one, two) = tokio::join!(delete(&other.control, &first), remove(&world.control, second.caller.principal),);
-        assert_eq!(list().await.len(), 1, "{one:?} {two:?}");
+        let mut tx = world.control.db().read().await.unwrap();
+        let owners = crate::db::role_assignment::count_direct_at_root(&mut tx, world.caller.tenant, OWNER).await;
+        drop(tx);
+        assert_eq!(owners.unwrap(), 1, "{one:?} {two:?}");
         assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
         if one.is_ok() {
             // The newcomer is the Owner now, and gives it back.
@@ -442,4 +437,170 @@ async fn what_is_deleted_takes_its_assignments_along() {
         assert_eq!(read(&world.control, ctx, &world.id("galleries/g")).await.unwrap_err().code, "AuthorizationFailed");
     }
     world.control.shutdown().await;
+}
+
+/// A principal that is deleted while a role is assigned to it is left without the role, or the assignment is refused.
+#[tokio::test]
+async fn a_principal_that_is_being_deleted_is_given_nothing() {
+    let world = World::new().await;
+    let other = world.reopen().await;
+    for _ in 0..20 {
+        let ctx = newcomer(&world).await;
+        let (principal, tenant) = (ctx.caller.principal, world.caller.tenant);
+        let body = assignment(role("Reader"), principal);
+        let (owner, name) = (world.ctx(), Uuid::new_v4().to_string());
+        let give = world.control.role_assignment_put(&owner, &Scope::Root, &name, &body);
+        let remove = async {
+            transact!(other.control.db(), |tx| -> Result<(), ArmError> {
+                forget_principal(tx, principal).await?;
+                service_principal::delete(tx, principal).await?;
+                Ok(directory_object::delete(tx, principal).await?)
+            })
+        };
+        let (given, removed) = tokio::join!(give, remove);
+        removed.unwrap();
+        assert!(given.is_ok() || given.unwrap_err().code == "PrincipalNotFound");
+        let mut tx = world.control.db().read().await.unwrap();
+        let held = crate::db::role_assignment::list_for_principal(&mut tx, tenant, principal).await.unwrap();
+        assert_eq!(held, []);
+    }
+}
+
+#[tokio::test]
+async fn members_have_what_their_groups_have_also_nested_ones() {
+    let world = World::new().await;
+    world.furnish().await;
+    let (ctx, groups) = (newcomer(&world).await, [Uuid::new_v4(), Uuid::new_v4()]);
+    let tenant = world.caller.tenant;
+    transact!(world.control.db(), |tx| -> crate::db::Result<()> {
+        for id in groups {
+            let (kind, display_name) = (ObjectKind::Group, "Group".to_owned());
+            let object = DirectoryObjectRow { id, tenant, kind, display_name, created_ms: 0 };
+            group::insert(tx, &GroupRow { object, document: json!({}) }).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let [inner, outer] = groups;
+    let (scope, name) = (at(&world.id("")), Uuid::new_v4().to_string());
+    let body = assignment(role("Reader"), outer);
+    let (_, shown) = world.control.role_assignment_put(&world.ctx(), &scope, &name, &body).await.unwrap();
+    assert_eq!(shown["properties"]["principalType"], "Group");
+    let gallery = world.id("galleries/g");
+    assert!(read(&world.control, &ctx, &gallery).await.is_err());
+    let join = async |group: Uuid, member: Uuid| {
+        transact!(world.control.db(), |tx| -> crate::db::Result<()> {
+            group::add_member(tx, group, member).await?;
+            Ok(())
+        })
+        .unwrap();
+    };
+    join(inner, ctx.caller.principal).await;
+    assert!(read(&world.control, &ctx, &gallery).await.is_err());
+    join(outer, inner).await;
+    read(&world.control, &ctx, &gallery).await.unwrap();
+    let filter = AssignmentFilter { assigned_to: Some(ctx.caller.principal), ..Default::default() };
+    let page = world.control.role_assignment_list(&world.ctx(), &scope, &filter, None).await.unwrap();
+    assert_eq!(page.items[0]["name"], name);
+    // A token may name groups that the directory does not know of.
+    let mut other = newcomer(&world).await;
+    assert!(read(&world.control, &other, &gallery).await.is_err());
+    other.caller.groups = vec![inner];
+    read(&world.control, &other, &gallery).await.unwrap();
+}
+
+/// A body that makes a resource of one type from one of another.
+fn body_from(made: ResourceType, source_type: ResourceType, source: &str) -> Value {
+    let properties = match (made, source_type) {
+        (ResourceType::ImageVersion, ResourceType::VirtualMachine) => {
+            json!({ "storageProfile": { "source": { "virtualMachineId": source } } })
+        }
+        (ResourceType::ImageVersion, ResourceType::Disk | ResourceType::Snapshot) => {
+            json!({ "storageProfile": { "osDiskImage": { "source": { "id": source } } } })
+        }
+        (ResourceType::ImageVersion, _) => json!({ "storageProfile": { "source": { "id": source } } }),
+        (ResourceType::ManagedImage, _) => {
+            let from = if source_type == ResourceType::Disk { "managedDisk" } else { "snapshot" };
+            json!({ "hyperVGeneration": "V2", "storageProfile": { "osDisk": { "osType": "Linux",
+                "osState": "Generalized", from: { "id": source } } } })
+        }
+        (_, ResourceType::ImageVersion) => {
+            json!({ "creationData": { "createOption": "FromImage", "galleryImageReference": { "id": source } } })
+        }
+        _ => json!({ "creationData": { "createOption": "Copy", "sourceResourceId": source } }),
+    };
+    json!({ "location": "eastus", "properties": properties })
+}
+
+#[tokio::test]
+async fn every_linked_right_is_needed() {
+    let world = World::new().await;
+    world.furnish().await;
+    let sources: ResourceId = format!("{}-sources", world.id("")).parse().unwrap();
+    world.control.resource_group_put(&world.ctx(), &sources, json!({ "location": "eastus" })).await.unwrap();
+    let (here, there) = (at(&world.id("")), at(&sources));
+    for (made, source_type, verb) in linked::TABLE {
+        let below = match source_type {
+            ResourceType::ImageVersion => "galleries/g/images/i/versions/1.0.0".to_owned(),
+            other => format!("{}/x", other.path()),
+        };
+        let target = match made {
+            ResourceType::ImageVersion => "galleries/g/images/i/versions/2.0.0".to_owned(),
+            other => format!("{}/y", other.path()),
+        };
+        let source = format!("{sources}/providers/Microsoft.Compute/{below}");
+        let mut ctx =
+            RequestContext { api_version: "2024-07-01".parse().unwrap(), ..holder(&world, "Owner", &here).await };
+        if *made == ResourceType::Disk || *made == ResourceType::Snapshot {
+            ctx.api_version = "2025-01-02".parse().unwrap();
+        }
+        let make = async || {
+            let body = body_from(*made, *source_type, &source);
+            world.control.put(&ctx, &world.id(&target), body).await.unwrap_err()
+        };
+        let what = format!("{} from {}", made.as_str(), source_type.as_str());
+        assert_eq!(make().await.code, "LinkedAuthorizationFailed", "{what}");
+        // What is less than the right: a description of what holds the bytes, or no more than sharing it.
+        let less = if *verb == Verb::Read { "Compute Gallery Sharing Admin" } else { "Reader" };
+        give(&world, &ctx, role(less), &there).await;
+        let refused = make().await;
+        assert_eq!(refused.code, "LinkedAuthorizationFailed", "{what}");
+        let needed = format!("'{}' on the linked scope(s) '{source}'", action(*source_type, *verb));
+        assert!(refused.message.contains(&needed), "{what}: {refused}");
+        give(&world, &ctx, role("Contributor"), &there).await;
+        // With the right it is told what is wrong: there is no such source.
+        assert_ne!(make().await.code, "LinkedAuthorizationFailed", "{what}");
+    }
+}
+
+/// A signature is worth what its initiator's roles are.
+#[tokio::test]
+async fn a_signature_ends_with_its_initiators_right() {
+    let world = World::new().await;
+    world.furnish().await;
+    world.put("disks/d", upload_body()).await.unwrap();
+    let (ctx, scope) = (newcomer(&world).await, at(&world.id("disks/d")));
+    let name = give(&world, &ctx, role("Contributor"), &scope).await;
+    let body = json!({ "access": "Write", "durationInSeconds": 3600 });
+    let begun = world.control.begin_get_access(&ctx, &world.id("disks/d"), body).await.unwrap().operation;
+    // Who began it reads its result, though it may not read the subscription's operations; nobody else gets the signature.
+    let result = world.control.operation_result(&ctx, begun.subscription, begun.id).await.unwrap();
+    let crate::OperationResult::Access(grant) = result else { panic!("{result:?}") };
+    assert!(world.control.operation_result(&world.ctx(), begun.subscription, begun.id).await.is_err());
+    let open = async || {
+        let signature = world.control.sign_sas(&grant);
+        let sas = crate::Sas {
+            resource_uid: grant.resource_uid,
+            grant_id: grant.grant_id,
+            permission: grant.permission_letters(),
+            expires_ms: grant.expires_ms,
+            signature: &signature.0,
+        };
+        world.control.open_blob(&sas, crate::BlobAction::Write).await
+    };
+    let blob = open().await.unwrap();
+    world.control.role_assignment_delete(&world.ctx(), &scope, &name).await.unwrap();
+    assert_eq!(open().await.unwrap_err().status_and_code().0, 403);
+    let page = bytes::Bytes::from_static(&[1; 512]);
+    assert_eq!(blob.write_pages(0, page).await.unwrap_err().status_and_code().0, 403);
 }

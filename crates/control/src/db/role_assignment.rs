@@ -4,10 +4,10 @@ use uuid::Uuid;
 
 use super::{
     Connection, Result, access_revision,
+    directory_object::ObjectKind,
     row::{self, Columns, Row},
     statement::query,
 };
-use crate::authz::PrincipalType;
 
 const FIND: &str = "SELECT * FROM role_assignments WHERE tenant = $1 AND id = $2";
 const FIND_SAME: &str =
@@ -64,7 +64,7 @@ pub(crate) struct RoleAssignmentRow {
     pub(crate) scope_key: String,
     pub(crate) role: Uuid,
     pub(crate) principal: Uuid,
-    pub(crate) principal_type: PrincipalType,
+    pub(crate) principal_type: ObjectKind,
     pub(crate) description: Option<String>,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,

@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 
 use secrecy::SecretString;
+use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Control, Error,
-    authz::{PrincipalType, role_assignment},
+    Control, Error, authz,
     db::{
         self, Connection,
+        application::{self, ApplicationRow},
+        credential::{self, CredentialKind, CredentialRow},
+        directory_object::{DirectoryObjectRow, ObjectKind},
         service_principal::{self, ServicePrincipalRow},
         setting,
         subscription::{self, SubscriptionRow},
@@ -22,6 +25,8 @@ use crate::{
 
 /// Bytes of randomness in a client secret.
 const SECRET_BYTES: usize = 32;
+/// Characters of a secret that lists show, so that people tell secrets apart: 12 of 256 bits.
+const SECRET_HINT_CHARS: usize = 3;
 
 /// What a client needs to sign in as the first administrator.
 #[derive(Debug)]
@@ -134,7 +139,7 @@ impl Control {
         service_principal::demote_administrators(tx, tenant).await?;
         let (principal, client_id, client_secret) = add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
         for former in former {
-            role_assignment::principal_deleted(tx, tenant, former.id).await.map_err(Error::Access)?;
+            authz::forget_principal(tx, former.object.id).await.map_err(Error::Access)?;
         }
         setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
@@ -152,7 +157,7 @@ async fn first(tx: &mut Connection) -> Result<Option<Bootstrap>, Error> {
     let principal = service_principal::find(tx, administrator).await?;
     let principal = principal.ok_or_else(|| db::Error::Corrupt("the administrator is gone".to_owned()))?;
     let client_id = principal.app_id;
-    Ok(Some(Bootstrap { tenant, subscription, principal: principal.id, client_id, client_secret: None }))
+    Ok(Some(Bootstrap { tenant, subscription, principal: administrator, client_id, client_secret: None }))
 }
 
 /// A tenant as it was made.
@@ -186,19 +191,39 @@ async fn add_administrator(
     tenant: Uuid,
     now_ms: i64,
 ) -> Result<(Uuid, Uuid, SecretString), Error> {
-    let principal = ServicePrincipalRow {
+    let app_id = Uuid::new_v4();
+    let object = |kind| DirectoryObjectRow {
         id: Uuid::new_v4(),
         tenant,
-        app_id: Uuid::new_v4(),
+        kind,
         display_name: "Galerie administrator".to_owned(),
-        administrator: true,
         created_ms: now_ms,
+    };
+    let application = ApplicationRow { object: object(ObjectKind::Application), app_id, document: json!({}) };
+    application::insert(tx, &application).await?;
+    let principal = ServicePrincipalRow {
+        object: object(ObjectKind::ServicePrincipal),
+        app_id,
+        administrator: true,
+        enabled: true,
+        document: json!({}),
     };
     service_principal::insert(tx, &principal).await?;
     let secret = new_secret()?;
-    service_principal::insert_secret(tx, principal.id, &keys.secret_hash(&secret), now_ms, None).await?;
-    role_assignment::make_owner(tx, tenant, principal.id, PrincipalType::ServicePrincipal, now_ms).await?;
-    Ok((principal.id, principal.app_id, SecretString::from(secret.as_str())))
+    let row = CredentialRow {
+        id: Uuid::new_v4(),
+        owner: application.object.id,
+        kind: CredentialKind::Secret,
+        display_name: None,
+        hint: secret.chars().take(SECRET_HINT_CHARS).collect(),
+        hash: keys.secret_hash(&secret),
+        certificate: None,
+        starts_ms: now_ms,
+        expires_ms: None,
+    };
+    credential::insert(tx, &row).await?;
+    authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
+    Ok((principal.object.id, app_id, SecretString::from(secret.as_str())))
 }
 
 /// Hexadecimal digits only: no shell, URL or option parser stumbles over them.

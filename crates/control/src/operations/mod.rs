@@ -19,7 +19,6 @@ mod lease;
 mod progress;
 pub(crate) mod replicate;
 mod status;
-mod watched_source;
 mod worker;
 
 use std::str::FromStr;
@@ -31,7 +30,7 @@ use uuid::Uuid;
 
 use self::failure::Failure;
 pub use self::status::{OperationResult, OperationView};
-pub(crate) use self::worker::start;
+pub(crate) use self::worker::{start, start_region};
 use crate::{
     audit,
     db::{
