@@ -458,7 +458,7 @@ impl World {
         let principal = crate::db::service_principal::find_by_app(&mut tx, new.client_id).await.unwrap().unwrap();
         drop(tx);
         let (tenant, app_id) = (new.tenant, new.client_id);
-        self.seen_by(Caller { tenant, principal: principal.id, app_id, administrator: true }, new.subscription)
+        self.seen_by(Caller::application(tenant, principal.object.id, app_id, true), new.subscription)
     }
 
     /// The same world for the same caller, in a new subscription of the tenant.

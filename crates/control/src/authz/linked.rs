@@ -75,8 +75,8 @@ async fn reader<'a>(
     let tenant = tenant_of(tx, subscription).await?;
     let known = std::iter::once(caller).chain(&context.auxiliary).find(|caller| Some(caller.tenant) == tenant);
     known.ok_or_else(|| {
-        let (client, own) = (caller.app_id.to_string(), caller.tenant.to_string());
-        ArmError::linked_tenant_not_authorized(&client, main, &own, &subscription.to_string())
+        let own = caller.tenant.to_string();
+        ArmError::linked_tenant_not_authorized(&caller.client(), main, &own, &subscription.to_string())
     })
 }
 

@@ -11,6 +11,7 @@ use crate::{
     Caller, ListScope, OperationRef, OperationResult, RequestContext,
     authz::Scope,
     db::{
+        directory_object::{DirectoryObjectRow, ObjectKind},
         disk_image, foreign_source,
         service_principal::{self, ServicePrincipalRow},
         transact,
@@ -675,18 +676,12 @@ async fn a_role_that_is_taken_away_ends_the_copy() {
 
 /// A service principal of the world's tenant that has no role.
 async fn newcomer(world: &World) -> Caller {
-    let caller =
-        Caller { principal: Uuid::new_v4(), app_id: Uuid::new_v4(), administrator: false, ..world.caller.clone() };
-    let row = ServicePrincipalRow {
-        id: caller.principal,
-        tenant: caller.tenant,
-        app_id: caller.app_id,
-        display_name: "Newcomer".to_owned(),
-        administrator: false,
-        created_ms: 0,
-    };
+    let (id, tenant, app_id) = (Uuid::new_v4(), world.caller.tenant, Uuid::new_v4());
+    let (kind, display_name) = (ObjectKind::ServicePrincipal, "Newcomer".to_owned());
+    let object = DirectoryObjectRow { id, tenant, kind, display_name, created_ms: 0 };
+    let row = ServicePrincipalRow { object, app_id, administrator: false, enabled: true, document: json!({}) };
     transact!(world.control.db(), |tx| -> crate::db::Result<()> { service_principal::insert(tx, &row).await }).unwrap();
-    caller
+    Caller::application(tenant, id, app_id, false)
 }
 
 /// Only who may share may share, and without a role in the subscription nobody looks around in its name.
