@@ -19,7 +19,12 @@ pub use self::{
     token::{TOKEN_LIFETIME_S, TokenError},
 };
 use crate::{
-    db::{self, Db, service_principal, tenant},
+    db::{
+        self, Connection, Db, application,
+        credential::{self, CredentialKind},
+        service_principal::{self, ServicePrincipalRow},
+        tenant,
+    },
     keys::Keys,
     request::Caller,
 };
@@ -105,10 +110,9 @@ impl Identity {
             .ok_or_else(|| IdentityError::UnknownTenant(shown(tenant)))?;
         let unknown = || IdentityError::UnknownApplication(shown(client_id));
         let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
-        let principal = service_principal::find_by_app(&mut tx, app_id).await?;
-        let principal = principal.filter(|principal| principal.tenant == tenant.id).ok_or_else(unknown)?;
+        let principal = service_principal::find_by_app(&mut tx, tenant.id, app_id).await?.ok_or_else(unknown)?;
         let now_ms = tx.now_ms().await?;
-        let hashes = service_principal::live_secrets(&mut tx, principal.id, now_ms).await?;
+        let hashes = live_secrets(&mut tx, &principal, now_ms).await?;
         let secret = secret.expose_secret();
         let fits = secret.len() <= LONGEST_SECRET_BYTES;
         if !fits || !hashes.iter().any(|hash| self.keys.secret_matches(secret, hash)) {
@@ -123,8 +127,8 @@ impl Identity {
     /// The catalogue's.
     pub async fn tenant_of_application(&self, client_id: &str) -> Result<Option<Uuid>, ArmError> {
         let Ok(app_id) = client_id.parse() else { return Ok(None) };
-        let principal = service_principal::find_by_app(&mut *self.db.read().await?, app_id).await?;
-        Ok(principal.map(|principal| principal.tenant))
+        let found = application::find_by_app(&mut *self.db.read().await?, app_id).await?;
+        Ok(found.map(|application| application.object.tenant))
     }
 
     /// Who a token stands for, if its signature, time, audience and issuer are right and its principal is still there.
@@ -136,14 +140,10 @@ impl Identity {
         let mut tx = self.db.read().await?;
         let principal = service_principal::find(&mut tx, claims.oid).await?;
         let principal = principal
-            .filter(|principal| principal.tenant == claims.tid && principal.app_id == claims.appid)
+            .filter(|principal| principal.object.tenant == claims.tid && principal.app_id == claims.appid)
             .ok_or(TokenError::UnknownPrincipal)?;
-        Ok(Caller {
-            tenant: principal.tenant,
-            principal: principal.id,
-            app_id: principal.app_id,
-            administrator: principal.administrator,
-        })
+        let ServicePrincipalRow { object, app_id, administrator, .. } = principal;
+        Ok(Caller::application(object.tenant, object.id, app_id, administrator))
     }
 
     /// The public keys (RFC 7517), for whoever verifies tokens elsewhere.
@@ -151,6 +151,20 @@ impl Identity {
     pub fn jwks(&self) -> Value {
         json!({ "keys": self.keys.tokens().iter().map(crate::keys::TokenKey::jwk).collect::<Vec<_>>() })
     }
+}
+
+/// The hashes of the secrets that a principal can show now: its own and its application's.
+async fn live_secrets(
+    tx: &mut Connection,
+    principal: &ServicePrincipalRow,
+    now_ms: i64,
+) -> Result<Vec<String>, db::Error> {
+    let mut credentials = credential::list(tx, principal.object.id).await?;
+    if let Some(application) = application::find_by_app(tx, principal.app_id).await? {
+        credentials.append(&mut credential::list(tx, application.object.id).await?);
+    }
+    credentials.retain(|found| found.kind == CredentialKind::Secret && found.is_live(now_ms));
+    Ok(credentials.into_iter().map(|found| found.hash).collect())
 }
 
 /// A caller's text as an error repeats it.

@@ -6,6 +6,8 @@ use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::db::directory_object::ObjectKind;
+
 /// An authenticated principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -13,16 +15,32 @@ pub struct Caller {
     pub tenant: Uuid,
     /// The principal's object id.
     pub principal: Uuid,
-    /// The application's client id.
-    pub app_id: Uuid,
-    /// Whether the principal owns everything in its tenant.
+    /// `User` or `ServicePrincipal`.
+    pub kind: ObjectKind,
+    /// The client id of the application: of the principal itself, or of the one that a user signed in through.
+    pub app_id: Option<Uuid>,
+    /// A user's principal name.
+    pub upn: Option<String>,
+    /// Groups that an external issuer says the principal is in, beside those that the directory knows.
+    pub groups: Vec<Uuid>,
+    /// Whether the principal looks after the gallery itself: stores, quotas, backups, processes. Rights over resources are its
+    /// roles'.
     pub administrator: bool,
 }
 
 impl Caller {
-    /// As people know the principal.
-    pub(crate) fn name(&self) -> String {
-        self.app_id.to_string()
+    /// A service principal.
+    #[must_use]
+    pub fn application(tenant: Uuid, principal: Uuid, app_id: Uuid, administrator: bool) -> Self {
+        let kind = ObjectKind::ServicePrincipal;
+        Self { tenant, principal, kind, app_id: Some(app_id), upn: None, groups: Vec::new(), administrator }
+    }
+
+    /// How ARM's errors call the caller: a user's name, an application's client id.
+    #[must_use]
+    pub fn client(&self) -> String {
+        let app_id = || self.app_id.unwrap_or(self.principal).to_string();
+        self.upn.clone().unwrap_or_else(app_id)
     }
 }
 
@@ -35,6 +53,8 @@ pub struct RequestContext {
     pub api_version: ApiVersion,
     /// `If-Match` and `If-None-Match`.
     pub preconditions: Precondition,
+    /// Who asks, as other tenants know it: for what the request names there, and for nothing else.
+    pub auxiliary: Vec<Caller>,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
     /// Where the request comes from, when that is known.
@@ -96,6 +116,13 @@ pub enum ListScope {
         /// The type, or all.
         resource_type: Option<ResourceType>,
     },
+}
+
+impl ListScope {
+    /// Whether resources of all types are listed; then each is shown without its properties.
+    pub(crate) fn is_of_all_types(&self) -> bool {
+        matches!(self, Self::Group { resource_type: None, .. } | Self::Subscription { resource_type: None, .. })
+    }
 }
 
 /// A page of a list, in key order.

@@ -25,10 +25,11 @@ pub(crate) struct Refusal {
     tenant: Option<Uuid>,
 }
 
-/// Finds out who calls. `subscription` is the one in the path; its tenant must be the token's.
+/// Finds out who calls. `subscription` is the one in the path; whoever has no token is told its tenant. A token of another
+/// tenant is good here: that tenant's subscriptions are then as if they were not there.
 ///
 /// # Errors
-/// 401 for a token that is absent, wrong, over, or another tenant's.
+/// 401 for a token that is absent, wrong or over.
 pub(crate) async fn authenticate(
     state: &ApiState,
     headers: &HeaderMap,
@@ -43,19 +44,24 @@ pub(crate) async fn authenticate(
     };
     let refuse = |error: ArmError| Refusal { error, tenant };
     let token = bearer(headers).map_err(refuse)?;
+    verify(state, token).await.map_err(refuse)
+}
+
+/// Who a token stands for.
+///
+/// # Errors
+/// 401 for one that is wrong or over.
+pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmError> {
     let (audiences, issuers) = acceptable(&state.hosts, token);
-    let verified = state.control.identity().verify(token, &audiences, &issuers).await;
-    let caller = verified.map_err(|error| refuse(error.into()))?;
-    match tenant {
-        Some(tenant) if tenant != caller.tenant => {
-            let (token, expected) = (format!("/{}/", caller.tenant), format!("/{tenant}/"));
-            Err(refuse(ArmError::invalid_token_tenant(&token, &expected)))
-        }
-        _ => Ok(caller),
-    }
+    Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }
 
 impl Refusal {
+    /// Refuses a caller whose tenant is known.
+    pub(super) fn in_tenant(error: ArmError, tenant: Uuid) -> Self {
+        Self { error, tenant: Some(tenant) }
+    }
+
     /// The answer; a 401 says where tokens come from.
     pub(crate) fn response(&self, host: &AcceptedHost) -> Response {
         let mut response = response::error(&self.error);

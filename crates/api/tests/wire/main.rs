@@ -13,5 +13,7 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod roles;
+mod sharing;
 mod tenants;
 mod tokens;

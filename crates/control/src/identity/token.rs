@@ -104,9 +104,9 @@ pub(super) fn issue(
         azp: v2.then_some(principal.app_id),
         azpacr: v2.then(|| "1".to_owned()),
         idtyp: "app".to_owned(),
-        oid: principal.id,
-        sub: principal.id,
-        tid: principal.tenant,
+        oid: principal.object.id,
+        sub: principal.object.id,
+        tid: principal.object.tenant,
         uti: Uuid::new_v4().simple().to_string(),
         ver: if v1 { "1.0" } else { "2.0" }.to_owned(),
     };

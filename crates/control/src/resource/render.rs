@@ -1,7 +1,7 @@
 //! How a row becomes an answer: the stored document, the states of the moment, in the shape of an api-version.
 
 use galerie_arm::{ApiVersion, ArmError, ETag, Location, Locations, ResourceType, schema::Shape};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Expand,
@@ -11,6 +11,10 @@ use crate::{
     db::{self, Connection, resource::ResourceRow},
     replication_status::{self, ReplicaView},
     request::Resource,
+    sharing::{
+        groups,
+        state::{PERMISSIONS, SharingState},
+    },
 };
 
 /// The resource as a client sees it.
@@ -39,7 +43,7 @@ pub(crate) async fn resource(
             }
         }
         ResourceType::ImageVersion => show_version(tx, locations, &row, expand, &mut document).await?,
-        ResourceType::Gallery => show_gallery(expand, &mut document),
+        ResourceType::Gallery => show_gallery(tx, &row, expand, &mut document).await?,
         _ => {}
     }
     let document = Shape::of(row.resource_type, api_version).project(document);
@@ -102,12 +106,24 @@ async fn show_version(
     Ok(())
 }
 
-fn show_gallery(expand: Expand, document: &mut Value) {
-    if !expand.sharing_profile_groups {
-        remove(document, "properties.sharingProfile.groups");
+async fn show_gallery(
+    tx: &mut Connection,
+    row: &ResourceRow,
+    expand: Expand,
+    document: &mut Value,
+) -> Result<(), ArmError> {
+    let state = SharingState::of(document);
+    if state != SharingState::Private {
+        // What one region knows all know: the catalogue is one, and the change was one transaction.
+        let region = json!({ "region": row.location, "state": "Succeeded", "details": "" });
+        set(document, "properties.sharingStatus", json!({ "aggregatedState": "Succeeded", "summary": [region] }));
     }
-    let permissions = "properties.sharingProfile.permissions";
-    if expand.permissions && text(document, permissions).is_none() {
-        set(document, permissions, "Private");
+    if expand.sharing_profile_groups && state == SharingState::Groups {
+        let groups = db::sharing::groups(tx, &row.key).await?;
+        set(document, "properties.sharingProfile.groups", groups::shown(&groups));
     }
+    if expand.permissions && text(document, PERMISSIONS).is_none() {
+        set(document, PERMISSIONS, state.permissions().as_str());
+    }
+    Ok(())
 }
