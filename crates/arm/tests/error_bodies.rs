@@ -17,7 +17,6 @@ fn errors() -> Vec<ArmError> {
         ArmError::invalid_token("Its signature is wrong."),
         ArmError::expired_token(),
         ArmError::invalid_token_audience("https://graph.example"),
-        ArmError::invalid_token_tenant("https://sts.example/a/", "https://sts.example/b/"),
         ArmError::authorization_failed("C", "O", "Microsoft.Compute/galleries/read", "/subscriptions/S"),
         ArmError::linked_authorization_failed(
             "C",
