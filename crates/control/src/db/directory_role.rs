@@ -113,8 +113,7 @@ pub(crate) async fn remove_owners(tx: &mut Connection, object: Uuid) -> Result<(
 
 /// Whether an object is owned by another.
 pub(crate) async fn is_owner(tx: &mut Connection, object: Uuid, owner: Uuid) -> Result<bool> {
-    let count: Option<i64> =
-        row::one(tx, query(IS_OWNER).bind(object.to_string()).bind(owner.to_string())).await?;
+    let count: Option<i64> = row::one(tx, query(IS_OWNER).bind(object.to_string()).bind(owner.to_string())).await?;
     Ok(count.unwrap_or(0) > 0)
 }
 

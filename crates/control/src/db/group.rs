@@ -10,7 +10,8 @@ use super::{
     statement::query,
 };
 
-const FIND: &str = "SELECT o.*, g.document FROM directory_groups g JOIN directory_objects o ON o.id = g.id WHERE g.id = $1";
+const FIND: &str =
+    "SELECT o.*, g.document FROM directory_groups g JOIN directory_objects o ON o.id = g.id WHERE g.id = $1";
 const INSERT: &str = "INSERT INTO directory_groups (id, document) VALUES ($1, $2)";
 const UPDATE: &str = "UPDATE directory_groups SET document = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM directory_groups WHERE id = $1";

@@ -40,6 +40,7 @@ pub(crate) mod service_principal;
 pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod subscription;
+pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
 pub(crate) mod upload;
 pub(crate) mod user;
@@ -299,6 +300,7 @@ pub(crate) mod tests {
             session::STATEMENTS,
             setting::STATEMENTS,
             subscription::STATEMENTS,
+            subscription_alias::STATEMENTS,
             tenant::STATEMENTS,
             upload::STATEMENTS,
             user::STATEMENTS,

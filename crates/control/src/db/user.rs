@@ -26,17 +26,8 @@ const ADD_FAILURE: &str = "UPDATE users SET failures = failures + 1, failed_ms =
 const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[
-    FIND,
-    FIND_BY_NAME,
-    FIND_BY_SUBJECT,
-    INSERT,
-    UPDATE,
-    DELETE,
-    FAILURES,
-    ADD_FAILURE,
-    CLEAR_FAILURES,
-];
+pub(super) const STATEMENTS: &[&str] =
+    &[FIND, FIND_BY_NAME, FIND_BY_SUBJECT, INSERT, UPDATE, DELETE, FAILURES, ADD_FAILURE, CLEAR_FAILURES];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]

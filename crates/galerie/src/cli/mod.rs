@@ -6,9 +6,11 @@ mod completions;
 mod connect;
 mod connection;
 mod definition;
+mod directory;
 mod document;
 mod failure;
 mod gallery;
+mod group;
 mod image_file;
 mod interruption;
 mod nbd;
@@ -20,8 +22,12 @@ mod pull;
 mod quota;
 mod restore;
 mod serve;
+mod sp;
 mod store;
+mod subscription;
+mod tenant;
 mod upload;
+mod user;
 mod version;
 mod version_content;
 
@@ -70,6 +76,11 @@ enum Command {
     Admin(admin::AdminArgs),
     Store(store::StoreArgs),
     Quota(quota::QuotaArgs),
+    User(user::UserArgs),
+    Group(group::GroupCommandArgs),
+    Sp(sp::SpArgs),
+    Tenant(tenant::TenantArgs),
+    Subscription(subscription::SubscriptionArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Completions(completions::CompletionsArgs),
@@ -114,6 +125,11 @@ fn run_command(command: Command) -> Result<()> {
             Command::Admin(args) => admin::run(args).await,
             Command::Store(args) => store::run(args).await,
             Command::Quota(args) => quota::run(args).await,
+            Command::User(args) => user::run(args).await,
+            Command::Group(args) => group::run(args).await,
+            Command::Sp(args) => sp::run(args).await,
+            Command::Tenant(args) => tenant::run(args).await,
+            Command::Subscription(args) => subscription::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Restore(args) => restore::run(args).await,
             Command::Completions(args) => completions::run(&args),
