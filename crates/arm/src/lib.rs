@@ -28,6 +28,8 @@ pub mod provider;
 pub mod provisioning_state;
 pub mod resource_group;
 pub mod resource_id;
+pub mod role_assignment;
+pub mod role_definition;
 pub mod schema;
 pub mod snapshot;
 pub mod subscription;

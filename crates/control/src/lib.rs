@@ -52,6 +52,7 @@ mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
 pub use authority::SharedAuthority;
+pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};

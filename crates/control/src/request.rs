@@ -21,7 +21,8 @@ pub struct Caller {
     pub upn: Option<String>,
     /// Groups that an external issuer says the principal is in, beside those that the directory knows.
     pub groups: Vec<Uuid>,
-    /// Whether the principal owns everything in its tenant.
+    /// Whether the principal looks after the gallery itself: stores, quotas, backups, processes. Rights over resources are its
+    /// roles'.
     pub administrator: bool,
 }
 
@@ -125,6 +126,13 @@ pub enum ListScope {
         /// The type, or all.
         resource_type: Option<ResourceType>,
     },
+}
+
+impl ListScope {
+    /// Whether resources of all types are listed; then each is shown without its properties.
+    pub(crate) fn is_of_all_types(&self) -> bool {
+        matches!(self, Self::Group { resource_type: None, .. } | Self::Subscription { resource_type: None, .. })
+    }
 }
 
 /// A page of a list, in key order.

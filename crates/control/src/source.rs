@@ -1,6 +1,6 @@
 //! Resolving what a version, managed image, disk or snapshot is made from.
 //!
-//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to read it the
+//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to its bytes the
 //! answer is the same whether or not it exists. What is found holds manifests that are durable in the region of what is
 //! being made, so making it moves no bytes.
 
@@ -9,13 +9,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    authz,
+    authz::linked,
     db::{self, Connection, resource::ResourceRow},
     image_version::storage_profile::{Fit, Wanted},
     latest,
     request::RequestContext,
     resource::{
-        Verb, action,
         document::text,
         plan::{HeldImage, OS_LUN},
     },
@@ -59,7 +58,9 @@ pub(crate) struct SourceDisk {
 pub(crate) struct Asker<'a> {
     /// The request.
     pub(crate) context: &'a RequestContext,
-    /// The type of what is being made.
+    /// What is being made.
+    pub(crate) target: &'a ResourceId,
+    /// Its type.
     pub(crate) making: ResourceType,
     /// Where it is being made.
     pub(crate) location: &'a Location,
@@ -89,11 +90,13 @@ impl Asker<'_> {
     /// The source that a body names.
     ///
     /// # Errors
-    /// Not an id, not a type that can be a source here, not readable by the caller, not there, in another region, without
-    /// content yet.
+    /// Not an id, not a type that can be a source here, not the caller's to take bytes from, not there, in another region,
+    /// without content yet.
     pub(crate) async fn find(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
         let id = parse_id(&wanted.id, &wanted.target)?;
-        self.authorize(tx, &id).await?;
+        if let Some(source_type) = id.resource_type() {
+            linked::authorize_source(tx, self.context, self.target, (source_type, &id)).await?;
+        }
         match (wanted.fit, id.resource_type()) {
             (Fit::Whole, Some(ResourceType::ManagedImage)) => self.managed_image(tx, &id, wanted).await,
             (Fit::Whole, Some(ResourceType::ImageVersion)) => self.image_version(tx, &id, wanted).await,
@@ -107,7 +110,7 @@ impl Asker<'_> {
     /// The disk of an image version that a reference names; `latest` is that of this region.
     ///
     /// # Errors
-    /// `GalleryImageNotFound` for anything that is not replicated here.
+    /// `LinkedAuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated here.
     pub(crate) async fn find_image(
         &self,
         tx: &mut Connection,
@@ -115,7 +118,10 @@ impl Asker<'_> {
         lun: Option<i64>,
     ) -> Result<Source, ArmError> {
         let target = "disk.properties.creationData.galleryImageReference.id";
-        let version = find_version(self.context, tx, reference, target, self.location).await?;
+        if let Some(id) = version_scope(&VersionReference::parse(&rooted(reference), target)?) {
+            linked::authorize_source(tx, self.context, self.target, (ResourceType::ImageVersion, &id)).await?;
+        }
+        let version = find_version(tx, reference, target, self.location).await?;
         let lun = lun.unwrap_or(OS_LUN);
         let Some(image) = held_images(tx, &version.row.key).await?.into_iter().find(|image| image.lun == lun) else {
             let message = format!("The gallery image version {} has no data disk with the lun {lun}.", version.row.id);
@@ -124,18 +130,6 @@ impl Asker<'_> {
         let facts = if lun == OS_LUN { SourceFacts::of(&version.definition.document) } else { SourceFacts::default() };
         let disks = vec![SourceDisk { image, host_caching: None }];
         Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks })
-    }
-
-    async fn authorize(&self, tx: &mut Connection, id: &ResourceId) -> Result<(), ArmError> {
-        let Some(resource_type) = id.resource_type() else { return Ok(()) };
-        let (caller, read) = (&self.context.caller, action(resource_type, Verb::Read));
-        authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
-            500.. => error,
-            _ => {
-                let (client, principal) = (caller.client(), caller.principal.to_string());
-                ArmError::linked_authorization_failed(&client, &principal, read, id.as_str(), id.as_str())
-            }
-        })
     }
 
     async fn managed_image(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -221,12 +215,24 @@ pub(crate) struct FoundVersion {
     pub(crate) definition: ResourceRow,
 }
 
-/// The version that a reference means in a region: `latest` is that region's. Authorizes the read of it.
+/// Over what a reference to a version needs the right to read versions: the version itself; for `latest`, which may come to
+/// be any of them, its definition. `None` for a reference that names no resource.
+pub(crate) fn version_scope(version: &VersionReference) -> Option<ResourceId> {
+    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
+        return None;
+    };
+    Some(match selector {
+        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
+        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
+    })
+}
+
+/// The version that a reference means in a region: `latest` is that region's. The right to read versions over
+/// [`version_scope`] must have been asked for in this transaction.
 ///
 /// # Errors
-/// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+/// `GalleryImageNotFound` for anything that is not replicated to the region.
 pub(crate) async fn find_version(
-    context: &RequestContext,
     tx: &mut Connection,
     reference: &str,
     target: &str,
@@ -239,8 +245,6 @@ pub(crate) async fn find_version(
         return Err(missing());
     };
     let definition_id = ResourceId::of_definition(subscription, &group, &gallery, &definition);
-    let read = action(ResourceType::ImageVersion, Verb::Read);
-    authz::authorize(tx, &context.caller, read, &definition_id).await?;
     let definition_row = db::resource::find(tx, definition_id.key()).await?.ok_or_else(missing)?;
     let key = match &version {
         VersionSelector::Latest => latest::find(tx, definition_id.key(), region)

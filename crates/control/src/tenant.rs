@@ -236,7 +236,10 @@ impl Control {
     }
 
     /// The first tenant's administrator looks after the whole gallery.
-    async fn require_operator(
+    ///
+    /// # Errors
+    /// `AuthorizationFailed`.
+    pub(crate) async fn require_operator(
         &self,
         tx: &mut Connection,
         caller: &Caller,

@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext, ServedRegion,
-    StoreIdentities, WorkerTuning,
+    Bootstrap, Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext,
+    ServedRegion, StoreIdentities, WorkerTuning,
 };
 
 /// The regions of a [`World`].
@@ -413,12 +413,8 @@ impl World {
         .await
         .expect("a catalogue that opens");
         let bootstrap = control.bootstrap().await.expect("a first start");
-        let app_id = bootstrap.client_id;
-        let mut tx = control.db().read().await.unwrap();
-        let principal =
-            crate::db::service_principal::find_by_app(&mut tx, bootstrap.tenant, app_id).await.unwrap().unwrap();
-        drop(tx);
-        let caller = Caller::application(bootstrap.tenant, principal.object.id, app_id, true);
+        let Bootstrap { tenant, principal, client_id, .. } = bootstrap;
+        let caller = Caller::application(tenant, principal, client_id, true);
         let subscription = bootstrap.subscription;
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }

@@ -5,7 +5,10 @@
 //! answer together; rules are in `galerie_control`.
 
 pub(crate) mod accepted;
+#[cfg(test)]
+mod access_table;
 pub(crate) mod authentication;
+mod authorization;
 mod backup;
 pub(crate) mod call;
 mod compute;
@@ -17,12 +20,16 @@ mod image_definition;
 mod image_version;
 mod managed_image;
 mod operation;
+mod permission;
 mod processes;
 mod provider;
 mod quota;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
+mod role_assignment;
+mod role_definition;
+mod role_filter;
 mod route;
 mod snapshot;
 mod store_admin;
@@ -66,10 +73,13 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Err(refusal) => return refusal.response(&host),
     };
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
-    let state = state.clone();
-    let is_write = !matches!(method, Method::GET | Method::HEAD);
-    let (headers, body) = (parts.headers, Mutex::new(body));
-    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, body };
+    let (state, headers, body) = (state.clone(), parts.headers, Mutex::new(body));
+    answer_call(Call { state, method, raw_path, segments, query, headers, host, ids, caller, body }).await
+}
+
+/// Answers a request whose caller is known.
+async fn answer_call(call: Call) -> Response {
+    let (is_write, ids) = (!matches!(call.method, Method::GET | Method::HEAD), call.ids);
     let asked = (call.method.clone(), call.path());
     let mut response = match route::route(call).await {
         Ok(response) => response,

@@ -15,14 +15,6 @@ use super::{
 };
 use crate::blob::sas;
 
-/// The segments that operations' URLs have, in small letters.
-const KINDS: [&str; 3] = ["capsoperations", "diskoperations", "operations"];
-
-/// Whether a segment below a location names operations.
-pub(super) fn is_kind(segment: &str) -> bool {
-    KINDS.contains(&segment)
-}
-
 /// `GET .../locations/{l}/capsOperations/{id}`; with `monitor=true` the result.
 pub(super) async fn answer(call: Call, id: &str) -> Answer {
     call.only(&GET)?;

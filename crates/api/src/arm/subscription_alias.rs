@@ -13,21 +13,17 @@ use super::{
 
 static METHODS: [Method; 3] = [Method::GET, Method::PUT, Method::DELETE];
 
-/// What is below `Microsoft.Subscription`.
-pub(super) async fn answer(call: Call, rest: &[&str]) -> Answer {
+/// `GET .../aliases`.
+pub(super) async fn list(call: Call) -> Answer {
+    call.only(&GET)?;
     call.api_version()?;
-    match rest {
-        ["aliases"] => {
-            call.only(&GET)?;
-            let found = call.state.control.subscription_aliases(&call.caller).await?;
-            Ok(response::list(found.iter().map(document).collect(), None))
-        }
-        ["aliases", _] => one(call).await,
-        _ => Err(ArmError::path_not_found(&call.path()).into()),
-    }
+    let found = call.state.control.subscription_aliases(&call.caller).await?;
+    Ok(response::list(found.iter().map(document).collect(), None))
 }
 
-async fn one(mut call: Call) -> Answer {
+/// `GET`, `PUT` and `DELETE .../aliases/{alias}`.
+pub(super) async fn answer(mut call: Call) -> Answer {
+    call.api_version()?;
     let name = call.segments.last().cloned().unwrap_or_default();
     let context = RequestContext::of_the_directory(call.caller.clone(), call.ids.correlation);
     match call.method {

@@ -1,6 +1,5 @@
 //! `POST /galerie/{tenant|subscription|keys}/...`: tenants, subscriptions and token keys. Ours, not Azure's.
 
-use axum::response::Response;
 use galerie_arm::ArmError;
 use galerie_control::{OneTimeLink, RequestContext, subscription::Tenant};
 use secrecy::ExposeSecret;
@@ -13,34 +12,41 @@ use super::{
     response,
 };
 
-/// `create` (displayName, domain), `update` (tenant, displayName, domain), `list`, `link` (tenant), from the query.
-pub(super) async fn tenant(call: Call, action: &str) -> Answer {
+/// `POST /galerie/tenant/create` (displayName, domain).
+pub(super) async fn create(call: Call) -> Answer {
     call.only(&POST)?;
-    let (context, control) = (context(&call), &call.state.control);
-    let given = |name: &str| call.query.get(name).filter(|text| !text.is_empty());
-    let document = match action {
-        "create" => {
-            let name = given("displayName").ok_or_else(|| missing("displayName"))?;
-            let made = control.tenant_create(&context, name, given("domain")).await?;
-            let mut document = document(&made.tenant);
-            document["subscriptionId"] = made.subscription.to_string().into();
-            document["clientId"] = made.client_id.to_string().into();
-            document["clientSecret"] = made.client_secret.expose_secret().into();
-            document["link"] = url(&call, &made.link).into();
-            document
-        }
-        "update" => {
-            let id = named(&call)?.unwrap_or(call.caller.tenant);
-            document(&control.tenant_update(&context, id, given("displayName"), given("domain")).await?)
-        }
-        "list" => json!({ "value": control.tenant_list(&context).await?.iter().map(document).collect::<Vec<_>>() }),
-        "link" => {
-            let link = control.tenant_link(&context, named(&call)?.unwrap_or(call.caller.tenant)).await?;
-            json!({ "tenantId": link.tenant.to_string(), "link": url(&call, &link) })
-        }
-        _ => return Err(ArmError::path_not_found(&call.path()).into()),
-    };
+    let name = given(&call, "displayName").ok_or_else(|| missing("displayName"))?;
+    let made = call.state.control.tenant_create(&context(&call), name, given(&call, "domain")).await?;
+    let mut document = document(&made.tenant);
+    document["subscriptionId"] = made.subscription.to_string().into();
+    document["clientId"] = made.client_id.to_string().into();
+    document["clientSecret"] = made.client_secret.expose_secret().into();
+    document["link"] = url(&call, &made.link).into();
     Ok(response::json(200, &document))
+}
+
+/// `POST /galerie/tenant/update` (tenant, displayName, domain).
+pub(super) async fn update(call: Call) -> Answer {
+    call.only(&POST)?;
+    let id = named(&call)?.unwrap_or(call.caller.tenant);
+    let (name, domain) = (given(&call, "displayName"), given(&call, "domain"));
+    let changed = call.state.control.tenant_update(&context(&call), id, name, domain).await?;
+    Ok(response::json(200, &document(&changed)))
+}
+
+/// `POST /galerie/tenant/list`.
+pub(super) async fn list(call: Call) -> Answer {
+    call.only(&POST)?;
+    let tenants = call.state.control.tenant_list(&context(&call)).await?;
+    Ok(response::list(tenants.iter().map(document).collect(), None))
+}
+
+/// `POST /galerie/tenant/link` (tenant).
+pub(super) async fn link(call: Call) -> Answer {
+    call.only(&POST)?;
+    let id = named(&call)?.unwrap_or(call.caller.tenant);
+    let link = call.state.control.tenant_link(&context(&call), id).await?;
+    Ok(response::json(200, &json!({ "tenantId": link.tenant.to_string(), "link": url(&call, &link) })))
 }
 
 /// `POST /galerie/subscription/create` (displayName).
@@ -57,7 +63,7 @@ pub(super) async fn subscription(call: Call) -> Answer {
 }
 
 /// `POST /galerie/keys/rotate`.
-pub(super) async fn rotate_keys(call: Call) -> Result<Response, super::call::Failure> {
+pub(super) async fn rotate_keys(call: Call) -> Answer {
     call.only(&POST)?;
     call.state.control.rotate_keys(&context(&call)).await?;
     Ok(response::empty(204))
@@ -78,6 +84,10 @@ fn document(tenant: &Tenant) -> Value {
 /// Where a one-time link leads.
 fn url(call: &Call, link: &OneTimeLink) -> String {
     format!("{}/setup?code={}", call.host.url(), link.code.expose_secret())
+}
+
+fn given<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
+    call.query.get(name).filter(|text| !text.is_empty())
 }
 
 fn named(call: &Call) -> Result<Option<Uuid>, ArmError> {

@@ -13,6 +13,7 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod roles;
 mod sign_in;
 mod tenants;
 mod tokens;

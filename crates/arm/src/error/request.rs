@@ -71,13 +71,19 @@ impl ArmError {
         Self::new(403, "AuthorizationFailed", message)
     }
 
-    /// 403: the principal lacks the right to another resource that the request names (a source, a disk).
+    /// 403: the principal may do `action` over `scope`, but lacks a right over another resource that the request names (a
+    /// source). The same whether or not that resource exists.
     #[must_use]
-    pub fn linked_authorization_failed(client: &str, object_id: &str, action: &str, scope: &str, linked: &str) -> Self {
+    pub fn linked_authorization_failed(
+        client: &str,
+        object_id: &str,
+        [action, scope]: [&str; 2],
+        [linked_action, linked_scope]: [&str; 2],
+    ) -> Self {
         let message = format!(
             "The client '{client}' with object id '{object_id}' has permission to perform action '{action}' on scope \
-             '{scope}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) '{linked}' \
-             (respectively) or the linked scope(s) are invalid."
+             '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) \
+             '{linked_scope}' (respectively) or the linked scope(s) are invalid."
         );
         Self::new(403, "LinkedAuthorizationFailed", message)
     }

@@ -1,10 +1,10 @@
-//! Groups, and who is in them.
+//! Groups, and who is in them. Every change of a membership makes what was compiled of the tenant's access stale.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Connection, Result,
+    Connection, Result, access_revision,
     directory_object::{self, DirectoryObjectRow, ObjectKind},
     row::{self, Columns, Row, json},
     statement::query,
@@ -82,6 +82,7 @@ pub(crate) async fn update(tx: &mut Connection, group: &GroupRow) -> Result<()> 
 
 /// Removes a group's row and its list of members.
 pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
+    access_revision::advance_for(tx, id).await?;
     row::run(tx, query(DELETE_MEMBERS).bind(id.to_string())).await?;
     row::run(tx, query(DELETE).bind(id.to_string())).await?;
     Ok(())
@@ -89,16 +90,19 @@ pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
 
 /// Makes an object a member. Whether it was none.
 pub(crate) async fn add_member(tx: &mut Connection, group: Uuid, member: Uuid) -> Result<bool> {
+    access_revision::advance_for(tx, group).await?;
     Ok(row::run(tx, query(ADD_MEMBER).bind(group.to_string()).bind(member.to_string())).await? == 1)
 }
 
 /// Ends a membership. Whether there was one.
 pub(crate) async fn remove_member(tx: &mut Connection, group: Uuid, member: Uuid) -> Result<bool> {
+    access_revision::advance_for(tx, group).await?;
     Ok(row::run(tx, query(REMOVE_MEMBER).bind(group.to_string()).bind(member.to_string())).await? == 1)
 }
 
 /// Ends all memberships of an object.
 pub(crate) async fn remove_from_all(tx: &mut Connection, member: Uuid) -> Result<()> {
+    access_revision::advance_for(tx, member).await?;
     row::run(tx, query(REMOVE_FROM_ALL).bind(member.to_string())).await?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! a race. Every read sees one snapshot. One SQL text serves both. Statements are constants, listed in `STATEMENTS`, so that
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
+pub(crate) mod access_revision;
 pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod authorization_code;
@@ -33,6 +34,8 @@ pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resource_group;
 pub(crate) mod restored;
+pub(crate) mod role_assignment;
+pub(crate) mod role_definition;
 mod row;
 mod schema;
 pub(crate) mod scrub;
@@ -68,7 +71,7 @@ pub(crate) use self::{
     time::Time,
     transact::transact,
 };
-use crate::{Clock, SystemClock};
+use crate::{Clock, SystemClock, authz::AccessCache};
 
 /// SQLite connections that read. Each is a thread with a page cache of 2 MiB.
 const SQLITE_READERS: u32 = 4;
@@ -88,6 +91,8 @@ const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 pub(crate) struct Db {
     pools: Pools,
     time: Time,
+    /// What was compiled of who may do what, for all transactions.
+    access: Arc<AccessCache>,
 }
 
 #[derive(Debug, Clone)]
@@ -137,7 +142,7 @@ impl Db {
     async fn open_prepared(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let is_the_databases = database.is_shared() && clock.is_the_machines();
         let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
-        let db = Self { pools: Self::connect(database).await?, time };
+        let db = Self { pools: Self::connect(database).await?, time, access: Arc::default() };
         if is_the_databases {
             db.read().await?.now_ms().await?;
         }
@@ -164,22 +169,25 @@ impl Db {
     /// Begins a transaction that may write; dropping it rolls it back. On SQLite there is one at a time. What decides
     /// uses [`transact!`], which does it again when PostgreSQL demands it.
     pub(crate) async fn write(&self) -> Result<WriteTx> {
-        let time = self.time.clone();
+        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(WriteTx(match &self.pools {
-            Pools::Sqlite { writer, .. } => Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, time),
+            Pools::Sqlite { writer, .. } => {
+                Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, time, access)
+            }
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time)
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time, access)
             }
         }))
     }
 
     /// Begins a transaction that reads one snapshot.
     pub(crate) async fn read(&self) -> Result<ReadTx> {
-        let time = self.time.clone();
+        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(ReadTx(match &self.pools {
-            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?, time),
+            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?, time, access),
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?, time)
+                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                Connection::postgres(begun, time, access)
             }
         }))
     }
@@ -271,6 +279,7 @@ pub(crate) mod tests {
         let (_directory, db) = fresh().await;
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
+            access_revision::STATEMENTS,
             application::STATEMENTS,
             audit::STATEMENTS,
             authorization_code::STATEMENTS,
@@ -295,6 +304,8 @@ pub(crate) mod tests {
             resource::STATEMENTS,
             resource_group::STATEMENTS,
             restored::STATEMENTS,
+            role_assignment::STATEMENTS,
+            role_definition::STATEMENTS,
             scrub::STATEMENTS,
             service_principal::STATEMENTS,
             session::STATEMENTS,

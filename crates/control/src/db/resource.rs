@@ -5,10 +5,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Connection, Result, operation,
+    Connection, Result, operation, role_assignment,
     row::{self, Columns, Row, bigint, json},
     statement::query,
 };
+use crate::authz::KeyRange;
 
 const FIND: &str = "SELECT * FROM resources WHERE key = $1";
 const FIND_BY_UID: &str = "SELECT * FROM resources WHERE uid = $1";
@@ -33,6 +34,8 @@ const LIST_IN_GROUP: &str =
     "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
 const LIST_IN_SUBSCRIPTION: &str =
     "SELECT * FROM resources WHERE subscription = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4";
+const LIST_RANGE: &str = "SELECT * FROM resources WHERE subscription = $1 AND type = $2 AND key > $3 AND key >= $4 \
+     AND key <= $5 ORDER BY key LIMIT $6";
 // A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
 const LIST_BELOW: &str = "SELECT * FROM resources WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
 
@@ -55,6 +58,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     LIST_CHILDREN,
     LIST_IN_GROUP,
     LIST_IN_SUBSCRIPTION,
+    LIST_RANGE,
     LIST_BELOW,
 ];
 
@@ -186,13 +190,15 @@ pub(crate) async fn record_progress(
     Ok(row::run(tx, statement.bind(json(document))).await? == 1)
 }
 
-/// Removes a resource with everything that hangs off it, and cancels its unfinished operations. It must have no children.
-/// Whether that incarnation was there.
-pub(crate) async fn delete_with_everything(tx: &mut Connection, key: &str, uid: Uuid, now_ms: i64) -> Result<bool> {
+/// Removes a resource with everything that hangs off it, who has roles at it included, and cancels its unfinished
+/// operations. It must have no children. Whether that incarnation was there.
+pub(crate) async fn delete_with_everything(tx: &mut Connection, resource: &ResourceRow, now_ms: i64) -> Result<bool> {
+    let ResourceRow { key, uid, tenant, .. } = resource;
+    role_assignment::delete_at_or_below(tx, *tenant, key).await?;
     for statement in [DELETE_GRANTS, DELETE_REPLICAS, DELETE_IMAGES, DELETE_DISK, DELETE_VERSION] {
         row::run(tx, query(statement).bind(key)).await?;
     }
-    operation::cancel_for_resource(tx, uid, now_ms).await?;
+    operation::cancel_for_resource(tx, *uid, now_ms).await?;
     Ok(row::run(tx, query(DELETE).bind(key).bind(uid.to_string())).await? == 1)
 }
 
@@ -239,6 +245,20 @@ pub(crate) async fn list_in_subscription(
         Some(resource_type) => typed(tx, LIST_IN_SUBSCRIPTION, &subscription, resource_type, after, limit).await,
         None => below(tx, &format!("/subscriptions/{subscription}"), after, limit).await,
     }
+}
+
+/// A page of a subscription's resources of one type whose keys lie in a range, by key, after `after`.
+pub(crate) async fn list_in_range(
+    tx: &mut Connection,
+    subscription: Uuid,
+    resource_type: ResourceType,
+    range: &KeyRange,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ResourceRow>> {
+    let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(resource_type.as_str());
+    let statement = statement.bind(after.unwrap_or("")).bind(&range.first).bind(&range.last);
+    row::all(tx, statement.bind(i64::from(limit))).await
 }
 
 async fn typed(

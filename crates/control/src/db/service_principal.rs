@@ -20,6 +20,9 @@ const INSERT: &str = "INSERT INTO service_principals (id, tenant, app_id, admini
                       VALUES ($1, $2, $3, $4, $5, $6)";
 const UPDATE: &str = "UPDATE service_principals SET enabled = $2, document = $3 WHERE id = $1";
 const DELETE: &str = "DELETE FROM service_principals WHERE id = $1";
+const LIST_ADMINISTRATORS: &str = "SELECT o.*, p.app_id, p.administrator, p.enabled, p.document \
+     FROM service_principals p JOIN directory_objects o ON o.id = p.id \
+     WHERE p.tenant = $1 AND p.administrator = 1 ORDER BY p.id";
 const DEMOTE: &str = "UPDATE service_principals SET administrator = 0 WHERE tenant = $1 AND administrator = 1";
 const DELETE_ADMINISTRATOR_CREDENTIALS: &str = "DELETE FROM credentials WHERE owner IN \
      (SELECT id FROM service_principals WHERE tenant = $1 AND administrator = 1 \
@@ -27,8 +30,17 @@ const DELETE_ADMINISTRATOR_CREDENTIALS: &str = "DELETE FROM credentials WHERE ow
       WHERE p.tenant = $1 AND p.administrator = 1)";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_APP, LIST_BY_APP, INSERT, UPDATE, DELETE, DEMOTE, DELETE_ADMINISTRATOR_CREDENTIALS];
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    FIND_BY_APP,
+    LIST_BY_APP,
+    INSERT,
+    UPDATE,
+    DELETE,
+    LIST_ADMINISTRATORS,
+    DEMOTE,
+    DELETE_ADMINISTRATOR_CREDENTIALS,
+];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +48,7 @@ pub(crate) struct ServicePrincipalRow {
     pub(crate) object: DirectoryObjectRow,
     /// The client id of its application, which may be another tenant's.
     pub(crate) app_id: Uuid,
-    /// Whether it owns everything in its tenant.
+    /// Whether it looks after the gallery itself: stores, quotas, backups, processes.
     pub(crate) administrator: bool,
     /// Whether it may sign in.
     pub(crate) enabled: bool,
@@ -88,6 +100,11 @@ pub(crate) async fn insert(tx: &mut Connection, principal: &ServicePrincipalRow)
         .bind(json(&principal.document));
     row::run(tx, statement).await?;
     Ok(())
+}
+
+/// A tenant's administrators.
+pub(crate) async fn list_administrators(tx: &mut Connection, tenant: Uuid) -> Result<Vec<ServicePrincipalRow>> {
+    row::all(tx, query(LIST_ADMINISTRATORS).bind(tenant.to_string())).await
 }
 
 /// Writes what can change of a principal.

@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Control, Error,
+    Control, Error, authz,
     db::{
         self, Connection,
         application::{self, ApplicationRow},
@@ -31,7 +31,9 @@ pub struct Bootstrap {
     pub tenant: Uuid,
     /// The subscription.
     pub subscription: Uuid,
-    /// The administrator's client id.
+    /// The administrator's object id.
+    pub principal: Uuid,
+    /// Its client id.
     pub client_id: Uuid,
     /// Its secret; only when it was made just now. It is kept nowhere.
     pub client_secret: Option<SecretString>,
@@ -61,16 +63,16 @@ impl Control {
     }
 
     async fn bootstrap_in(&self, tx: &mut Connection) -> Result<Bootstrap, Error> {
-        if let Some((tenant, subscription, client_id)) = first(tx).await? {
-            return Ok(Bootstrap { tenant, subscription, client_id, client_secret: None });
+        if let Some(first) = first(tx).await? {
+            return Ok(first);
         }
         let new = add_tenant(tx, self.keys(), "Galerie", Some(FIRST_DOMAIN), self.now_ms()).await?;
         setting::put(tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
         setting::put(tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
         setting::put(tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
         setting::put(tx, setting::UNDELIVERED, "yes").await?;
-        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
-        Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(client_secret) })
+        let NewTenant { tenant, subscription, principal, client_id, client_secret } = new;
+        Ok(Bootstrap { tenant, subscription, principal, client_id, client_secret: Some(client_secret) })
     }
 
     /// What the first start made.
@@ -78,9 +80,7 @@ impl Control {
     /// # Errors
     /// `NotBootstrapped` on a catalogue that was never started.
     pub async fn bootstrapped(&self) -> Result<Bootstrap, Error> {
-        let found = first(&mut *self.db().read().await?).await?;
-        let (tenant, subscription, client_id) = found.ok_or(Error::NotBootstrapped)?;
-        Ok(Bootstrap { tenant, subscription, client_id, client_secret: None })
+        first(&mut *self.db().read().await?).await?.ok_or(Error::NotBootstrapped)
     }
 
     /// An administrator in place of the first one, when that one's secret never was written down: the process that made it
@@ -145,16 +145,20 @@ impl Control {
     }
 
     async fn replace_administrator(&self, tx: &mut Connection) -> Result<NewAdministrator, Error> {
-        let Some((tenant, subscription, _)) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+        let Some(Bootstrap { tenant, subscription, .. }) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+        let former = service_principal::list_administrators(tx, tenant).await?;
         service_principal::demote_administrators(tx, tenant).await?;
         let (principal, client_id, client_secret) = add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
+        for former in former {
+            authz::forget_principal(tx, former.object.id).await.map_err(Error::Access)?;
+        }
         setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
 }
 
-/// Tenant, subscription and administrator's client id, if there was a first start.
-async fn first(tx: &mut Connection) -> Result<Option<(Uuid, Uuid, Uuid)>, Error> {
+/// What the first start made, if there was one.
+async fn first(tx: &mut Connection) -> Result<Option<Bootstrap>, Error> {
     let mut ids = [Uuid::nil(); 3];
     for (id, name) in ids.iter_mut().zip([setting::FIRST_TENANT, setting::FIRST_SUBSCRIPTION, setting::ADMINISTRATOR]) {
         let Some(text) = setting::find(tx, name).await? else { return Ok(None) };
@@ -163,7 +167,8 @@ async fn first(tx: &mut Connection) -> Result<Option<(Uuid, Uuid, Uuid)>, Error>
     let [tenant, subscription, administrator] = ids;
     let principal = service_principal::find(tx, administrator).await?;
     let principal = principal.ok_or_else(|| db::Error::Corrupt("the administrator is gone".to_owned()))?;
-    Ok(Some((tenant, subscription, principal.app_id)))
+    let client_id = principal.app_id;
+    Ok(Some(Bootstrap { tenant, subscription, principal: administrator, client_id, client_secret: None }))
 }
 
 /// A tenant as it was made.
@@ -224,5 +229,6 @@ async fn add_administrator(
     let hash = |secret: &str| keys.secret_hash(secret);
     let (row, secret) = secret_row(application.object.id, &NewSecret::default(), now_ms, hash)?;
     credential::insert(tx, &row).await?;
+    authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
     Ok((principal.object.id, app_id, secret))
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::TOKEN;
 use crate::{
-    Control, audit, authz,
+    Control, audit,
     db::{
         self, Connection, transact,
         wrapped_key::{self, WrappedKeyRow},
@@ -29,6 +29,7 @@ const PUBLISHED_MS: i64 = 3600 * 1000;
 const VERIFIES_MS: i64 = TOKEN_LIFETIME_S as i64 * 1000 + 3600 * 1000;
 /// After how long a key is replaced.
 const LIFETIME_MS: i64 = 90 * 24 * 3600 * 1000;
+const ROTATE: &str = "Galerie/keys/rotate/action";
 /// Keys at once; more are not made until one is retired.
 const MOST_KEYS: usize = 8;
 
@@ -52,8 +53,8 @@ impl Control {
     /// # Errors
     /// `AuthorizationFailed`; `Conflict` when there are too many keys.
     pub async fn rotate_keys(&self, ctx: &RequestContext) -> Result<(), ArmError> {
-        authz::require_administrator(&ctx.caller, "Galerie/keys/rotate/action")?;
         transact!(self.db(), |tx| -> Result<(), ArmError> {
+            self.require_operator(tx, &ctx.caller, ROTATE).await?;
             if token_keys(tx).await?.len() >= MOST_KEYS {
                 let message = format!("There are {MOST_KEYS} token keys; wait until one is retired, within hours.");
                 return Err(ArmError::new(409, "Conflict", message));
@@ -61,7 +62,7 @@ impl Control {
             let now_ms = tx.now_ms().await?;
             let row = self.keys().new_token_key(now_ms).map_err(crate::Error::from)?;
             wrapped_key::insert(tx, &row).await?;
-            audit::record(tx, ctx, now_ms, "Galerie/keys/rotate/action", "/galerie/keys", None).await
+            audit::record(tx, ctx, now_ms, ROTATE, "/galerie/keys", None).await
         })?;
         self.reload_keys().await
     }

@@ -46,7 +46,7 @@ impl Control {
         let Some(row) = row else { return Ok(None) };
         check_deletable(tx, &row, self.now_ms()).await?;
         quota::release(tx, &row).await?;
-        db::resource::delete_with_everything(tx, &row.key, row.uid, self.now_ms()).await?;
+        db::resource::delete_with_everything(tx, &row, self.now_ms()).await?;
         let new = NewOperation {
             kind: OperationKind::Immediate,
             action: action(resource_type, Verb::Delete),

@@ -114,7 +114,7 @@ impl Target<'_> {
             locations: control.locations(),
             now_ms,
         };
-        let asker = Asker { context: self.context, making: self.resource_type, location: &location };
+        let asker = Asker { context: self.context, target: self.id, making: self.resource_type, location: &location };
         let uid = write.uid;
         let plan = rules::plan(tx, &asker, write).await?;
         self.shape.check_required(&plan.document)?;

@@ -68,7 +68,7 @@ impl Gallery {
         let clock = Arc::new(MovedClock::default());
         let control = open(directory.path(), clock.clone()).await;
         let made = control.bootstrap().await.expect("a first start");
-        let caller = Caller::application(made.tenant, Uuid::from_u128(77), made.client_id, true);
+        let caller = Caller::application(made.tenant, made.principal, made.client_id, true);
         let gallery = Self { control, clock, caller, subscription: made.subscription, directory };
         for name in [GROUP, "other"] {
             let id = gallery.id(&format!("/resourceGroups/{name}"));

@@ -84,7 +84,7 @@ impl Gallery {
     /// `Control`, when the gallery was never started.
     pub(crate) async fn owner(&self) -> Result<RequestContext, Error> {
         let known = self.control.bootstrapped().await?;
-        let caller = Caller::application(known.tenant, Uuid::nil(), known.client_id, true);
+        let caller = Caller::application(known.tenant, known.principal, known.client_id, true);
         Ok(RequestContext {
             caller,
             api_version: ApiVersion::stable(2024, 3, 3),
