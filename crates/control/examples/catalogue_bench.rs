@@ -80,7 +80,8 @@ async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
     let (client, tenant) = (first.client_id.to_string(), first.tenant.to_string());
     let secret = first.client_secret.ok_or("a new catalogue has a new secret")?;
     let identity = control.identity();
-    let shape = TokenShape { audience: "a", version: TokenVersion::V1, issuer: &|_| "i".to_owned(), graph: "g" };
+    let [audience, issuer, graph] = ["a", "i", "g"].map(str::to_owned);
+    let shape = TokenShape { audience, version: TokenVersion::V1, issuer, graph };
     let token = identity.token_for_client(&client, &ClientProof::Secret(secret), &tenant, &shape).await?;
     let caller: Caller = identity.verify(&token.access_token, &["a".to_owned()], &["i".to_owned()]).await?;
     let ctx = RequestContext {

@@ -35,7 +35,7 @@ pub use self::{
     password::WeakPassword,
     session::UserTokens,
     sign_in::{SignIn, SignInError, SignedInUser},
-    token::{IssuedToken, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion},
+    token::{ANY_TENANT, IssuedToken, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion},
 };
 use crate::{
     db::{

@@ -1,5 +1,7 @@
 //! One authenticated request to Graph, taken apart; and answers in Graph's form.
 
+use std::sync::{Mutex, PoisonError};
+
 use axum::{
     body::Body,
     http::{HeaderMap, Method},
@@ -39,7 +41,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) host: AcceptedHost,
     pub(super) context: RequestContext,
-    pub(super) body: Body,
+    /// Locked by nobody: it only makes a reference to a call good on another thread, which a body alone is not.
+    pub(super) body: Mutex<Body>,
 }
 
 impl Call {
@@ -69,7 +72,8 @@ impl Call {
     /// # Errors
     /// `Request_BadRequest`.
     pub(super) async fn json(&mut self) -> Result<Map<String, Value>, ArmError> {
-        let body = std::mem::replace(&mut self.body, Body::empty());
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let body = std::mem::replace(body, Body::empty());
         let bytes = body::read(&self.headers, body, LARGEST_BODY_BYTES).await.map_err(|failure| match failure {
             BodyError::TooLarge { limit_bytes } => {
                 ArmError::new(413, "Request_BadRequest", format!("The body is larger than {limit_bytes} bytes."))

@@ -166,9 +166,10 @@ fn time(ms: i64) -> String {
 /// Puts properties over those that are there; objects are merged one level deep.
 fn put(document: &mut Value, properties: Document) {
     for (name, value) in properties {
-        match (document.get_mut(&name), value) {
-            (Some(Value::Object(there)), Value::Object(properties)) => there.extend(properties),
-            (_, value) => document[name] = value,
+        if let (Some(Value::Object(there)), Value::Object(properties)) = (document.get_mut(&name), &value) {
+            there.extend(properties.clone());
+        } else {
+            document[name] = value;
         }
     }
 }

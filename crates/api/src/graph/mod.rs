@@ -19,6 +19,8 @@ mod role;
 mod service_principal;
 mod user;
 
+use std::sync::Mutex;
+
 use axum::{
     extract::Request,
     http::{Method, header},
@@ -68,7 +70,7 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHo
         headers: parts.headers,
         host: host.clone(),
         context: RequestContext::of_the_directory(caller, ids.correlation),
-        body,
+        body: Mutex::new(body),
     };
     match route(call).await {
         Ok(response) => response,

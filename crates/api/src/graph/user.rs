@@ -5,7 +5,7 @@ use galerie_control::{
     ObjectKind,
     directory::{
         error,
-        user::{NewPassword, NewUser, UserChange},
+        user::{NewPassword, NewUser, UserChange, UserName},
     },
 };
 use secrecy::SecretString;
@@ -81,7 +81,7 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
 
 fn new(body: serde_json::Map<String, serde_json::Value>) -> Result<NewUser, ArmError> {
     let mut body = Properties::new(body, "User");
-    let name = body.required("userPrincipalName")?.parse()?;
+    let name = body.required("userPrincipalName")?.parse::<UserName>()?;
     let display_name = body.required("displayName")?;
     let enabled = body.flag("accountEnabled")?.ok_or_else(|| error::missing("accountEnabled", "User"))?;
     let profile = body.object("passwordProfile")?.ok_or_else(|| error::missing("passwordProfile", "User"))?;
@@ -93,7 +93,7 @@ fn new(body: serde_json::Map<String, serde_json::Value>) -> Result<NewUser, ArmE
 
 fn change(body: serde_json::Map<String, serde_json::Value>) -> Result<UserChange, ArmError> {
     let mut body = Properties::new(body, "User");
-    let name = body.text("userPrincipalName")?.map(|name| name.parse()).transpose()?;
+    let name = body.text("userPrincipalName")?.map(|name| name.parse::<UserName>()).transpose()?;
     let (display_name, enabled) = (body.text("displayName")?, body.flag("accountEnabled")?);
     let (password, must_change) = match body.object("passwordProfile")? {
         Some(profile) => password(profile)?,

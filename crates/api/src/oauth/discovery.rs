@@ -1,13 +1,11 @@
 //! Discovery documents (OpenID Connect Discovery 1.0), and Entra's discovery of clouds.
 
 use axum::extract::Request;
+use galerie_control::ANY_TENANT;
 use serde_json::{Value, json};
 
 use super::error::OAuthError;
 use crate::{hosts::AcceptedHost, query::Query, state::ApiState};
-
-/// What an alias' issuer says in place of a tenant; clients put the token's tenant there.
-const ANY_TENANT: &str = "{tenantid}";
 
 /// `/{tenant}/v2.0/.well-known/openid-configuration`.
 pub(super) fn v2(host: &AcceptedHost, tenant: &str, has_devices: bool) -> Value {

@@ -69,24 +69,25 @@ async fn make(
 ) -> Result<Response, OAuthError> {
     let typed = |name: &str| posted.get(name).unwrap_or_default();
     let (code, user_name) = (typed("code"), typed("user_name"));
-    let again = async |message: &str| show(state, headers, code, user_name, (400, Some(message))).await;
-    if !is_guarded(state.control.identity(), headers, posted) {
-        return again("The page was open for too long, or your browser keeps no cookies. Try again.").await;
-    }
-    if typed("password") != typed("password_again") {
-        return again("The passwords are not the same.").await;
-    }
-    let password = SecretString::from(typed("password"));
-    let asked = InvitationUse { code, user_name, display_name: "", password };
-    match state.control.use_invitation(&asked, correlation).await {
-        Ok(user) => Ok(Page::new(200, "Welcome")
-            .text(&format!(
-                "You are {}. `az login` and every other client know you by this name from now on.",
-                user.name
-            ))
-            .text("You can close this window.")
-            .response()),
-        Err(error) if error.status < 500 => again(&error.message).await,
-        Err(error) => Err(error.into()),
-    }
+    let message = if !is_guarded(state.control.identity(), headers, posted) {
+        "The page was open for too long, or your browser keeps no cookies. Try again.".to_owned()
+    } else if typed("password") != typed("password_again") {
+        "The passwords are not the same.".to_owned()
+    } else {
+        let password = SecretString::from(typed("password"));
+        let asked = InvitationUse { code, user_name, display_name: "", password };
+        match state.control.use_invitation(&asked, correlation).await {
+            Ok(user) => return Ok(welcome(&user.name)),
+            Err(error) if error.status < 500 => error.message,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    show(state, headers, code, user_name, (400, Some(&message))).await
+}
+
+fn welcome(name: &str) -> Response {
+    Page::new(200, "Welcome")
+        .text(&format!("You are {name}. `az login` and every other client know you by this name from now on."))
+        .text("You can close this window.")
+        .response()
 }

@@ -89,9 +89,8 @@ impl Asked<'_> {
         };
         resource::check(&self.state.hosts, &audience)?;
         let tenant = resolve_tenant(self.state, self.tenant, &self.client_id).await?;
-        let issued = self.with_shape(&audience, async |shape| {
-            self.identity().token_for_client(&self.client_id, &self.proof, &tenant, shape).await
-        });
+        let shape = self.shape(&audience);
+        let issued = self.identity().token_for_client(&self.client_id, &self.proof, &tenant, &shape);
         let issued = issued.await.map_err(|error| self.refused(error))?;
         Ok(response::json(200, &document(&issued, &audience, self.style)))
     }
@@ -106,9 +105,8 @@ impl Asked<'_> {
         let audience = self.audience(&scope)?;
         let client = self.identity().client(&self.client_id).await?;
         let redemption = Redemption { code, redirect_uri, verifier, tenant: self.users_tenant().await? };
-        let tokens = self.with_shape(&audience, async |shape| {
-            self.identity().redeem_code(&client, &self.proof, &redemption, shape).await
-        });
+        let shape = self.shape(&audience);
+        let tokens = self.identity().redeem_code(&client, &self.proof, &redemption, &shape);
         Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
     }
 
@@ -117,9 +115,8 @@ impl Asked<'_> {
         let audience = self.audience(&self.asked_scope().unwrap_or_default())?;
         let client = self.identity().client(&self.client_id).await?;
         let tenant = self.users_tenant().await?;
-        let tokens = self.with_shape(&audience, async |shape| {
-            self.identity().refresh(&client, &self.proof, refresh_token, tenant, shape).await
-        });
+        let shape = self.shape(&audience);
+        let tokens = self.identity().refresh(&client, &self.proof, refresh_token, tenant, &shape);
         Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
     }
 
@@ -132,9 +129,8 @@ impl Asked<'_> {
         };
         let audience = self.audience(&scope)?;
         let client = self.identity().client(&self.client_id).await?;
-        let tokens = self.with_shape(&audience, async |shape| {
-            self.identity().device_redeem(&client, &self.proof, code, shape).await
-        });
+        let shape = self.shape(&audience);
+        let tokens = self.identity().device_redeem(&client, &self.proof, code, &shape);
         Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
     }
 
@@ -159,16 +155,14 @@ impl Asked<'_> {
         super::users_tenant(self.state, self.tenant).await
     }
 
-    async fn with_shape<T>(&self, audience: &str, work: impl AsyncFnOnce(&TokenShape<'_>) -> T) -> T {
-        let (host, style) = (self.host, self.style);
-        let version = if style == Style::V2 { TokenVersion::V2 } else { TokenVersion::V1 };
-        let issuer = move |tenant: Uuid| match style {
-            Style::V1 => format!("{}/{tenant}/", host.url()),
-            Style::V2 => format!("{}/{tenant}/v2.0", host.url()),
-            Style::Adfs => format!("{}/adfs", host.url()),
+    fn shape(&self, audience: &str) -> TokenShape {
+        let url = self.host.url();
+        let (version, issuer) = match self.style {
+            Style::V1 => (TokenVersion::V1, format!("{url}/{ANY_TENANT}/")),
+            Style::V2 => (TokenVersion::V2, format!("{url}/{ANY_TENANT}/v2.0")),
+            Style::Adfs => (TokenVersion::V1, format!("{url}/adfs")),
         };
-        let graph = format!("{}/msgraph", host.url());
-        work(&TokenShape { audience, version, issuer: &issuer, graph: &graph }).await
+        TokenShape { audience: audience.to_owned(), version, issuer, graph: format!("{url}/msgraph") }
     }
 
     fn refused(&self, error: IdentityError) -> OAuthError {

@@ -244,10 +244,10 @@ fn is_redirect_uri(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let host = || rest.trim_start_matches('/').split(['/', '?', ':']).next().unwrap_or_default();
+    let host = rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', ':']).next()).unwrap_or_default();
     let fits = match scheme.to_ascii_lowercase().as_str() {
-        "https" => rest.starts_with("//") && !host().is_empty(),
-        "http" => rest.starts_with("//") && matches!(host(), "localhost" | "127.0.0.1"),
+        "https" => !host.is_empty(),
+        "http" => matches!(host, "localhost" | "127.0.0.1"),
         "javascript" | "data" | "file" | "blob" | "vbscript" | "about" => false,
         _ => !rest.is_empty(),
     };

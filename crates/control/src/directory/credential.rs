@@ -9,7 +9,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use galerie_arm::ArmError;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use uuid::Uuid;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
@@ -135,7 +135,7 @@ pub(crate) fn secret_row(
         kind: CredentialKind::Secret,
         display_name: new.display_name.clone(),
         hint: secret.chars().take(HINT_CHARS).collect(),
-        hash: hash(&secret),
+        hash: hash(secret.as_str()),
         certificate: None,
         starts_ms: new.starts_ms.unwrap_or(now_ms),
         expires_ms: new.expires_ms,
@@ -257,7 +257,7 @@ impl Control {
             let (row, secret) = secret_row(id, &new, now_ms, |secret| self.keys().secret_hash(secret))?;
             credential::insert(tx, &row).await?;
             record(tx, ctx, "microsoft.directory/credentials/create", kind, id).await?;
-            Ok((row.into(), SecretString::from(secret.expose_secret())))
+            Ok((row.into(), secret))
         })
     }
 

@@ -111,14 +111,12 @@ fn check_document(document: &Document) -> Result<(), ArmError> {
 /// Graph does with its complex types.
 fn merge(document: &mut Document, change: Document) {
     for (name, value) in change {
-        match (document.get_mut(&name), value) {
-            (_, Value::Null) => {
-                document.remove(&name);
-            }
-            (Some(Value::Object(there)), Value::Object(change)) => there.extend(change),
-            (_, value) => {
-                document.insert(name, value);
-            }
+        if value.is_null() {
+            document.remove(&name);
+        } else if let (Some(Value::Object(there)), Value::Object(change)) = (document.get_mut(&name), &value) {
+            there.extend(change.clone());
+        } else {
+            document.insert(name, value);
         }
     }
 }

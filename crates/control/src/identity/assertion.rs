@@ -141,17 +141,17 @@ fn certificate(header: &Header, credentials: &[CredentialRow]) -> Option<Vec<u8>
 
 /// A certificate's key, and the algorithms that it may have signed with; `None` for a kind of key that is not taken.
 pub(crate) fn public_key(certificate: &X509Certificate<'_>) -> Option<(DecodingKey, &'static [Algorithm])> {
-    /// DER of the curve P-256's OID.
+    /// The curve's object identifier (RFC 5480, section 2.1.1.1).
     const P256: &str = "1.2.840.10045.3.1.7";
+    const RSA: &[Algorithm] = &[Algorithm::RS256, Algorithm::PS256];
+    const EC: &[Algorithm] = &[Algorithm::ES256];
     let info = certificate.public_key();
     let bytes = info.subject_public_key.data.as_ref();
     match info.parsed().ok()? {
-        PublicKey::RSA(key) if (2048..=8192).contains(&key.key_size()) => {
-            Some((DecodingKey::from_rsa_der(bytes), &[Algorithm::RS256, Algorithm::PS256]))
-        }
+        PublicKey::RSA(key) if (2048..=8192).contains(&key.key_size()) => Some((DecodingKey::from_rsa_der(bytes), RSA)),
         PublicKey::EC(_) => {
             let curve = info.algorithm.parameters.as_ref()?.as_oid().ok()?;
-            (curve.to_id_string() == P256).then(|| (DecodingKey::from_ec_der(bytes), &[Algorithm::ES256][..]))
+            (curve.to_id_string() == P256).then(|| (DecodingKey::from_ec_der(bytes), EC))
         }
         _ => None,
     }

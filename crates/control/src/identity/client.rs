@@ -134,7 +134,7 @@ impl Identity {
         client_id: &str,
         proof: &ClientProof,
         tenant: &str,
-        shape: &TokenShape<'_>,
+        shape: &TokenShape,
     ) -> Result<IssuedToken, IdentityError> {
         let mut tx = self.db.read().await?;
         let tenant = tenant_of(&mut tx, tenant).await?;

@@ -99,7 +99,7 @@ impl Identity {
         client: &ClientApplication,
         proof: &ClientProof,
         shown: &Redemption<'_>,
-        shape: &TokenShape<'_>,
+        shape: &TokenShape,
     ) -> Result<UserTokens, IdentityError> {
         let redirect = Some(shown.redirect_uri);
         let proof = self.prove_client(&mut *self.db.read().await?, client, proof, redirect).await?;

@@ -180,7 +180,7 @@ impl Identity {
         client: &ClientApplication,
         proof: &ClientProof,
         device_code: &str,
-        shape: &TokenShape<'_>,
+        shape: &TokenShape,
     ) -> Result<UserTokens, IdentityError> {
         let proof = self.prove_client(&mut *self.db.read().await?, client, proof, None).await?;
         let hash = self.keys.tag_text(DEVICE, device_code);

@@ -30,16 +30,12 @@ const AZ: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn issuer(_: Uuid) -> String {
-    ISSUER.to_owned()
-}
-
-fn shape() -> TokenShape<'static> {
+fn shape() -> TokenShape {
     TokenShape {
-        audience: AUDIENCE,
+        audience: AUDIENCE.to_owned(),
         version: TokenVersion::V2,
-        issuer: &issuer,
-        graph: "https://gallery.example/msgraph",
+        issuer: ISSUER.to_owned(),
+        graph: "https://gallery.example/msgraph".to_owned(),
     }
 }
 

@@ -81,7 +81,7 @@ impl Identity {
         session: &SessionRow,
         user: &UserRow,
         (proof, nonce): (&str, Option<&str>),
-        shape: &TokenShape<'_>,
+        shape: &TokenShape,
     ) -> Result<UserTokens, IdentityError> {
         let now_ms = tx.now_ms().await?;
         let key = self.keys.token(now_ms);
@@ -103,7 +103,7 @@ impl Identity {
         proof: &ClientProof,
         refresh_token: &str,
         tenant: Option<Uuid>,
-        shape: &TokenShape<'_>,
+        shape: &TokenShape,
     ) -> Result<UserTokens, IdentityError> {
         let invalid = IdentityError::InvalidGrant;
         let (id, generation) =

@@ -30,8 +30,8 @@ async fn ask(
     tenant: &str,
     version: TokenVersion,
 ) -> Result<IssuedToken, IdentityError> {
-    let issuer = |_| ISSUER.to_owned();
-    let shape = TokenShape { audience: AUDIENCE, version, issuer: &issuer, graph: "https://graph" };
+    let (audience, issuer, graph) = (AUDIENCE.to_owned(), ISSUER.to_owned(), "https://graph".to_owned());
+    let shape = TokenShape { audience, version, issuer, graph };
     identity.token_for_client(client, &ClientProof::Secret(secret.clone()), tenant, &shape).await
 }
 

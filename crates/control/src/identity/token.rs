@@ -33,16 +33,26 @@ pub enum TokenVersion {
     V2,
 }
 
+/// What stands for the tenant in an issuer's name, as in Entra's discovery documents.
+pub const ANY_TENANT: &str = "{tenantid}";
+
 /// What a token is to say beside who it stands for.
-pub struct TokenShape<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenShape {
     /// Becomes `aud`.
-    pub audience: &'a str,
+    pub audience: String,
     /// Which claims there are.
     pub version: TokenVersion,
-    /// `iss`, by tenant.
-    pub issuer: &'a (dyn Fn(Uuid) -> String + Sync),
+    /// Becomes `iss`, with the tenant in place of [`ANY_TENANT`].
+    pub issuer: String,
     /// Where Graph is: the source of groups that are too many for a token.
-    pub graph: &'a str,
+    pub graph: String,
+}
+
+impl TokenShape {
+    fn issuer(&self, tenant: Uuid) -> String {
+        self.issuer.replace(ANY_TENANT, &tenant.to_string())
+    }
 }
 
 /// A token for a client.
@@ -179,7 +189,7 @@ pub(super) async fn for_application(
     key: &TokenKey,
     principal: &ServicePrincipalRow,
     proof: &str,
-    shape: &TokenShape<'_>,
+    shape: &TokenShape,
     now_ms: i64,
 ) -> Result<IssuedToken, IdentityError> {
     let wids = wids(tx, principal.object.tenant, principal.object.id).await?;
@@ -193,7 +203,7 @@ pub(super) async fn for_user(
     key: &TokenKey,
     user: &UserRow,
     (app_id, session, proof): (Uuid, Uuid, &str),
-    shape: &TokenShape<'_>,
+    shape: &TokenShape,
     now_ms: i64,
 ) -> Result<IssuedToken, IdentityError> {
     let (tenant, id) = (user.object.tenant, user.object.id);
@@ -226,18 +236,13 @@ struct Subject<'a> {
     of_user: Option<OfUser<'a>>,
 }
 
-fn sign(
-    key: &TokenKey,
-    subject: Subject<'_>,
-    shape: &TokenShape<'_>,
-    now_ms: i64,
-) -> Result<IssuedToken, IdentityError> {
+fn sign(key: &TokenKey, subject: Subject<'_>, shape: &TokenShape, now_ms: i64) -> Result<IssuedToken, IdentityError> {
     let issued_at_s = seconds(now_ms);
     let (v1, v2) = (shape.version == TokenVersion::V1, shape.version == TokenVersion::V2);
     let Subject { tenant, id, app_id, proof, idtyp, wids, of_user } = subject;
     let claims = Common {
-        aud: shape.audience,
-        iss: &(shape.issuer)(tenant),
+        aud: &shape.audience,
+        iss: &shape.issuer(tenant),
         iat: issued_at_s,
         nbf: issued_at_s,
         exp: issued_at_s + TOKEN_LIFETIME_S,
@@ -264,13 +269,13 @@ pub(super) fn id_token(
     user: &UserRow,
     app_id: Uuid,
     nonce: Option<&str>,
-    shape: &TokenShape<'_>,
+    shape: &TokenShape,
     now_ms: i64,
 ) -> Result<String, IdentityError> {
     let now_s = seconds(now_ms);
     let mut claims = json!({
         "aud": app_id,
-        "iss": (shape.issuer)(user.object.tenant),
+        "iss": shape.issuer(user.object.tenant),
         "iat": now_s,
         "nbf": now_s,
         "exp": now_s + TOKEN_LIFETIME_S,

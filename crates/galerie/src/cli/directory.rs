@@ -50,10 +50,10 @@ impl Directory {
 
     /// The object that an id, a user name, a client id or a display name means.
     pub(super) async fn find(&self, collection: &str, name: &str) -> Result<Value> {
-        if name.parse::<uuid::Uuid>().is_ok() {
-            if let Some(found) = self.0.find(&format!("{}/{name}", path(collection)), &[]).await? {
-                return Ok(found);
-            }
+        if name.parse::<uuid::Uuid>().is_ok()
+            && let Some(found) = self.0.find(&format!("{}/{name}", path(collection)), &[]).await?
+        {
+            return Ok(found);
         }
         let quoted = name.replace('\'', "''");
         let filter = match collection {
