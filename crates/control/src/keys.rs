@@ -6,6 +6,7 @@
 
 mod master;
 mod rotation;
+mod seal;
 mod sealed;
 mod token;
 
@@ -20,8 +21,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::sealed::{UnsealedMasterKey, seal_master_key};
-pub(crate) use self::token::TokenKey;
-use self::{master::MasterKey, token::generate_token_key};
+use self::{master::MasterKey, seal::generate_seal_key, token::generate_token_key};
+pub(crate) use self::{
+    seal::{SealKey, verifies},
+    token::TokenKey,
+};
 use crate::db::{
     self, Connection,
     wrapped_key::{self, WrappedKeyRow},
@@ -30,6 +34,7 @@ use crate::db::{
 const TOKEN: &str = "token";
 const SAS: &str = "sas";
 const SECRET: &str = "secret";
+const AUDIT: &str = "audit";
 /// Not a key of this module's: see `authority`.
 pub(crate) const AUTHORITY: &str = "authority";
 
@@ -84,6 +89,8 @@ pub(crate) struct Keys {
     tokens: RwLock<Arc<[Arc<TokenKey>]>>,
     sas: Vec<hmac::Key>,
     secrets: Vec<hmac::Key>,
+    /// The newest first.
+    seals: Vec<SealKey>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -100,20 +107,26 @@ impl Keys {
     pub(crate) async fn open(tx: &mut Connection, master_key_file: &Path, now_ms: i64) -> Result<Self, KeyError> {
         let mut rows = wrapped_key::list_live(tx).await?;
         let master = MasterKey::open(master_key_file, rows.is_empty())?;
-        for purpose in [TOKEN, SAS, SECRET] {
+        for purpose in [TOKEN, SAS, SECRET, AUDIT] {
             if !rows.iter().any(|row| row.purpose == purpose) {
                 let row = make(&master, purpose, now_ms)?;
                 wrapped_key::insert(tx, &row).await?;
                 rows.push(row);
             }
         }
-        let (tokens, sas, secrets) = (RwLock::new(Arc::default()), Vec::new(), Vec::new());
-        let mut keys = Self { master, tokens, sas, secrets };
+        let mut keys = Self {
+            master,
+            tokens: RwLock::new(Arc::default()),
+            sas: Vec::new(),
+            secrets: Vec::new(),
+            seals: Vec::new(),
+        };
         keys.reload_tokens(&rows)?;
         for row in rows {
             let plain = keys.master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
             match row.purpose.as_str() {
                 SAS => keys.sas.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
+                AUDIT => keys.seals.push(SealKey::new(&plain)?),
                 SECRET => keys.secrets.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
                 _ => {}
             }
@@ -194,6 +207,16 @@ impl Keys {
         self.secrets.iter().any(|key| hmac::verify(key, &message, tag).is_ok())
     }
 
+    /// The key that seals the audit.
+    pub(crate) fn seal(&self) -> &SealKey {
+        self.seals.first().expect("made when the catalogue was opened")
+    }
+
+    /// Whether a public key is one of those that seal, or sealed, this catalogue's audit.
+    pub(crate) fn is_seal_key(&self, public: &str) -> bool {
+        self.seals.iter().any(|key| key.public() == public)
+    }
+
     /// Signs what a SAS promises.
     pub(crate) fn sas_sign(&self, message: &[u8]) -> [u8; HMAC_BYTES] {
         let key = self.sas.first().expect("made when the catalogue was opened");
@@ -226,6 +249,7 @@ fn tagged(purpose: &str, message: &[u8]) -> Vec<u8> {
 fn make(master: &MasterKey, purpose: &str, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
     let plain = match purpose {
         TOKEN => generate_token_key()?,
+        AUDIT => generate_seal_key()?,
         _ => Zeroizing::new(random::<HMAC_BYTES>()?.to_vec()),
     };
     wrapped(master, purpose, &plain, now_ms)

@@ -17,6 +17,7 @@ mod access;
 mod audit;
 mod authority;
 mod authz;
+mod away;
 mod backup;
 mod blob;
 mod chunk_upload;
@@ -51,8 +52,10 @@ mod testing;
 mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
+pub use audit::{ActivityFilter, AuditFilter, Denial, KnownHead};
 pub use authority::SharedAuthority;
 pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
+pub use away::{AwayRegion, OpenRegion};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};

@@ -1,5 +1,7 @@
 //! What a request carries into the domain, and what comes back.
 
+use std::net::IpAddr;
+
 use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition};
 use serde_json::Value;
 use uuid::Uuid;
@@ -41,7 +43,7 @@ impl Caller {
         Self { tenant, principal, kind, app_id, upn, groups: Vec::new(), administrator: false }
     }
 
-    /// How ARM's errors call the caller: a user's name, an application's client id.
+    /// How people, and ARM's errors, call the caller: a user's name, an application's client id.
     #[must_use]
     pub fn client(&self) -> String {
         let app_id = || self.app_id.unwrap_or(self.principal).to_string();
@@ -60,6 +62,8 @@ pub struct RequestContext {
     pub preconditions: Precondition,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
+    /// Where the request comes from, when that is known.
+    pub client_address: Option<IpAddr>,
 }
 
 impl RequestContext {
@@ -67,7 +71,7 @@ impl RequestContext {
     #[must_use]
     pub fn of_the_directory(caller: Caller, correlation_id: Uuid) -> Self {
         let api_version = ApiVersion::stable(2022, 4, 1);
-        Self { caller, api_version, preconditions: Precondition::default(), correlation_id }
+        Self { caller, api_version, preconditions: Precondition::default(), correlation_id, client_address: None }
     }
 }
 

@@ -243,7 +243,8 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
     };
     let tuning = WorkerTuning { poll_every: POLL_EVERY, ..WorkerTuning::default() };
     let master_key_file = directory.join("master.key");
-    let control = ControlOptions { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning };
+    let control =
+        ControlOptions { database, master_key_file, regions, away: Vec::new(), elsewhere: Vec::new(), clock, tuning };
     let control = Control::open(control).await.expect("a control plane");
     if options.workers {
         control.start();
@@ -264,6 +265,7 @@ fn serve(control: &Control, options: &GalleryOptions) -> Router {
     let options = ApiOptions {
         hosts: options.hosts.clone(),
         listen,
+        trusted_proxies: Vec::new(),
         version: "test".to_owned(),
         device_code: options.device_code,
         forward: None,

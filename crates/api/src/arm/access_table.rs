@@ -55,8 +55,14 @@ impl World {
         let gallery = Gallery::start().await;
         furnish(&gallery).await;
         let listen = "127.0.0.1:8443".parse().expect("an address");
-        let options =
-            ApiOptions { hosts: Vec::new(), listen, version: "test".to_owned(), device_code: true, forward: None };
+        let options = ApiOptions {
+            hosts: Vec::new(),
+            listen,
+            trusted_proxies: Vec::new(),
+            version: "test".to_owned(),
+            device_code: true,
+            forward: None,
+        };
         let state = ApiState::new(gallery.control.clone(), options);
         let host = state.hosts.accept("localhost:8443").expect("a loopback name");
         let first = gallery.control.bootstrapped().await.expect("a first start");
@@ -90,6 +96,7 @@ impl World {
                     host: self.host.clone(),
                     ids,
                     caller: caller.clone(),
+                    client_address: None,
                     body: Mutex::new(request.into_body()),
                 })
                 .await
@@ -127,6 +134,7 @@ impl World {
             api_version: galerie_arm::ApiVersion::stable(2022, 4, 1),
             preconditions: Default::default(),
             correlation_id: Uuid::nil(),
+            client_address: None,
         }
     }
 }
@@ -144,6 +152,7 @@ async fn newcomer(gallery: &Gallery, owner: &Caller) -> Caller {
         api_version: galerie_arm::ApiVersion::stable(2022, 4, 1),
         preconditions: Default::default(),
         correlation_id: Uuid::nil(),
+        client_address: None,
     };
     let control = &gallery.control;
     let application = control.application_create(&context, "Subject", Map::new(), &[]).await.expect("an application");

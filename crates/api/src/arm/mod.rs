@@ -7,6 +7,8 @@
 pub(crate) mod accepted;
 #[cfg(test)]
 mod access_table;
+mod activity_log;
+mod audit;
 pub(crate) mod authentication;
 mod authorization;
 mod backup;
@@ -52,7 +54,7 @@ use uuid::Uuid;
 use self::call::{Call, Failure};
 use crate::{
     hosts::AcceptedHost,
-    middleware::request_ids::RequestIds,
+    middleware::{client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
     state::ApiState,
 };
@@ -72,20 +74,24 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(&host),
     };
+    let client_address = ClientAddress::among(&parts.extensions);
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
     let (state, headers, body) = (state.clone(), parts.headers, Mutex::new(body));
-    answer_call(Call { state, method, raw_path, segments, query, headers, host, ids, caller, body }).await
+    answer_call(Call { state, method, raw_path, segments, query, headers, host, ids, caller, client_address, body })
+        .await
 }
 
 /// Answers a request whose caller is known.
 async fn answer_call(call: Call) -> Response {
     let (is_write, ids) = (!matches!(call.method, Method::GET | Method::HEAD), call.ids);
     let asked = (call.method.clone(), call.path());
+    let caller = call.caller.clone();
     let mut response = match route::route(call).await {
         Ok(response) => response,
         Err(Failure::Arm(error)) => response::error(&with_correlation(error, ids)),
         Err(Failure::Method(allowed)) => response::method_not_allowed(&asked.0, &asked.1, allowed),
     };
+    response.extensions_mut().insert(caller);
     add_limits(&mut response, is_write);
     response
 }

@@ -5,8 +5,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, authorization, backup, call::Call, compute, feature, operation, processes, provider, quota, resource_group,
-    resources, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
+    Answer, activity_log, audit, authorization, backup, call::Call, compute, feature, operation, processes, provider,
+    quota, resource_group, resources, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -41,6 +41,7 @@ routes! {
     OtherAuthorization = "{scope}/providers/Microsoft.Authorization/{...}",
     Tenants = "/tenants",
     Subscriptions = "/subscriptions",
+    Audit = "/galerie/audit/{action}",
     Backup = "/galerie/backup",
     Processes = "/galerie/processes",
     Store = "/galerie/store/{region}/{action}",
@@ -83,6 +84,7 @@ routes! {
     ProviderRegister = "/subscriptions/{subscription}/providers/{namespace}/register",
     Feature = "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}",
     FeatureRegister = "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/register",
+    ActivityLog = "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
     CapsOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/capsOperations/{operation}",
     DiskOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/diskOperations/{operation}",
     Operation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{operation}",
@@ -144,6 +146,7 @@ pub(super) async fn route(call: Call) -> Answer {
         | Route::OtherAuthorization => authorization::answer(call, &folded).await,
         Route::Tenants => subscription::tenants(call).await,
         Route::Subscriptions => subscription::list(call).await,
+        Route::Audit => audit::act(call, segment(2)).await,
         Route::Backup => backup::create(call).await,
         Route::Processes => processes::list(call).await,
         Route::Store => store_admin::act(call, segment(2), segment(3)).await,
@@ -186,6 +189,7 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::ProviderRegister => provider::register(call, segment(3)).await,
         Route::Feature => feature::get(call, segment(5), segment(7)).await,
         Route::FeatureRegister => feature::register(call, segment(5), segment(7)).await,
+        Route::ActivityLog => activity_log::list(call).await,
         Route::CapsOperation | Route::DiskOperation | Route::Operation => operation::answer(call, segment(7)).await,
         Route::ComputeInSubscription => compute::in_subscription(call, segment(4)).await,
         Route::OtherInSubscription => unsupported::answer(&call, segment(3), &folded[4..]),

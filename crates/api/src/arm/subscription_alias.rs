@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use galerie_arm::ArmError;
-use galerie_control::{RequestContext, tenant::SubscriptionAlias};
+use galerie_control::tenant::SubscriptionAlias;
 use serde_json::{Value, json};
 
 use super::{
@@ -25,7 +25,7 @@ pub(super) async fn list(call: Call) -> Answer {
 pub(super) async fn answer(mut call: Call) -> Answer {
     call.api_version()?;
     let name = call.segments.last().cloned().unwrap_or_default();
-    let context = RequestContext::of_the_directory(call.caller.clone(), call.ids.correlation);
+    let context = call.own_context();
     match call.method {
         Method::GET => {
             Ok(response::json(200, &document(&call.state.control.subscription_alias(&call.caller, &name).await?)))

@@ -1,7 +1,7 @@
 //! `POST /galerie/{tenant|subscription|keys}/...`: tenants, subscriptions and token keys. Ours, not Azure's.
 
 use galerie_arm::ArmError;
-use galerie_control::{OneTimeLink, RequestContext, subscription::Tenant};
+use galerie_control::{OneTimeLink, subscription::Tenant};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::{
 pub(super) async fn create(call: Call) -> Answer {
     call.only(&POST)?;
     let name = given(&call, "displayName").ok_or_else(|| missing("displayName"))?;
-    let made = call.state.control.tenant_create(&context(&call), name, given(&call, "domain")).await?;
+    let made = call.state.control.tenant_create(&call.own_context(), name, given(&call, "domain")).await?;
     let mut document = document(&made.tenant);
     document["subscriptionId"] = made.subscription.to_string().into();
     document["clientId"] = made.client_id.to_string().into();
@@ -30,14 +30,14 @@ pub(super) async fn update(call: Call) -> Answer {
     call.only(&POST)?;
     let id = named(&call)?.unwrap_or(call.caller.tenant);
     let (name, domain) = (given(&call, "displayName"), given(&call, "domain"));
-    let changed = call.state.control.tenant_update(&context(&call), id, name, domain).await?;
+    let changed = call.state.control.tenant_update(&call.own_context(), id, name, domain).await?;
     Ok(response::json(200, &document(&changed)))
 }
 
 /// `POST /galerie/tenant/list`.
 pub(super) async fn list(call: Call) -> Answer {
     call.only(&POST)?;
-    let tenants = call.state.control.tenant_list(&context(&call)).await?;
+    let tenants = call.state.control.tenant_list(&call.own_context()).await?;
     Ok(response::list(tenants.iter().map(document).collect(), None))
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn list(call: Call) -> Answer {
 pub(super) async fn link(call: Call) -> Answer {
     call.only(&POST)?;
     let id = named(&call)?.unwrap_or(call.caller.tenant);
-    let link = call.state.control.tenant_link(&context(&call), id).await?;
+    let link = call.state.control.tenant_link(&call.own_context(), id).await?;
     Ok(response::json(200, &json!({ "tenantId": link.tenant.to_string(), "link": url(&call, &link) })))
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn link(call: Call) -> Answer {
 pub(super) async fn subscription(call: Call) -> Answer {
     call.only(&POST)?;
     let name = call.query.get("displayName").ok_or_else(|| missing("displayName"))?;
-    let (made, _) = call.state.control.subscription_create(&context(&call), name, None).await?;
+    let (made, _) = call.state.control.subscription_create(&call.own_context(), name, None).await?;
     let document = json!({
         "subscriptionId": made.id.to_string(),
         "displayName": made.display_name,
@@ -65,12 +65,8 @@ pub(super) async fn subscription(call: Call) -> Answer {
 /// `POST /galerie/keys/rotate`.
 pub(super) async fn rotate_keys(call: Call) -> Answer {
     call.only(&POST)?;
-    call.state.control.rotate_keys(&context(&call)).await?;
+    call.state.control.rotate_keys(&call.own_context()).await?;
     Ok(response::empty(204))
-}
-
-fn context(call: &Call) -> RequestContext {
-    RequestContext::of_the_directory(call.caller.clone(), call.ids.correlation)
 }
 
 fn document(tenant: &Tenant) -> Value {

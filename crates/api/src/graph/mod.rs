@@ -35,7 +35,7 @@ use self::call::Call;
 use crate::{
     arm::{authentication, response},
     hosts::AcceptedHost,
-    middleware::request_ids::RequestIds,
+    middleware::{audit::Refused, client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
     state::ApiState,
 };
@@ -69,13 +69,18 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHo
         query: Query::parse(parts.uri.query()),
         headers: parts.headers,
         host: host.clone(),
-        context: RequestContext::of_the_directory(caller, ids.correlation),
+        context: RequestContext {
+            client_address: ClientAddress::among(&parts.extensions),
+            ..RequestContext::of_the_directory(caller.clone(), ids.correlation)
+        },
         body: Mutex::new(body),
     };
-    match route(call).await {
+    let mut response = match route(call).await {
         Ok(response) => response,
         Err(failure) => error(&failure, ids.correlation),
-    }
+    };
+    response.extensions_mut().insert(caller);
+    response
 }
 
 /// Any error as Graph would write it.
@@ -90,7 +95,9 @@ pub(crate) fn error(error: &ArmError, correlation_id: Uuid) -> Response {
             }
         }
     });
-    response::json(error.status, &body)
+    let mut response = response::json(error.status, &body);
+    response.extensions_mut().insert(Refused::of(error));
+    response
 }
 
 /// Hands the call to its handler.

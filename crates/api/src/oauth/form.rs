@@ -1,9 +1,7 @@
 //! Forms that clients and browsers post, and how a client proves itself in one.
 
-use std::net::SocketAddr;
-
 use axum::{
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{HeaderMap, header},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -13,6 +11,7 @@ use secrecy::SecretString;
 use super::error::OAuthError;
 use crate::{
     body::{self, BodyError},
+    middleware::client_address::ClientAddress,
     query::{Query, decode},
 };
 
@@ -85,8 +84,7 @@ fn basic(headers: &HeaderMap) -> Option<(String, SecretString)> {
     Some((decode(client_id, true)?, SecretString::from(decode(secret, true)?)))
 }
 
-/// Who asks, as far as the connection says: a proxy's address, when there is one in between.
+/// Who asks, as far as that is known.
 pub(super) fn address(request: &Request) -> String {
-    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    info.map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| address.ip().to_canonical().to_string())
+    ClientAddress::of(request).map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }

@@ -1,5 +1,7 @@
 //! The page of the one-time link, where the first administrator chooses a name and a password.
 
+use std::net::IpAddr;
+
 use axum::{extract::Request, http::HeaderMap, http::Method, response::Response};
 use galerie_control::InvitationUse;
 use secrecy::SecretString;
@@ -10,7 +12,7 @@ use super::{
     form,
     page::{Form, Page, is_guarded},
 };
-use crate::{query::Query, state::ApiState};
+use crate::{middleware::client_address::ClientAddress, query::Query, state::ApiState};
 
 /// Where the link leads. The code is in the query, which no log has.
 pub(super) const PATH: &str = "/setup";
@@ -23,8 +25,9 @@ pub(super) async fn answer(state: &ApiState, request: Request, correlation: Uuid
             show(state, request.headers(), query.get("code").unwrap_or_default(), "", (200, None)).await
         }
         Method::POST => {
+            let address = ClientAddress::of(&request);
             let (headers, posted) = form::read(request).await?;
-            make(state, &headers, &posted, correlation).await
+            make(state, &headers, &posted, (correlation, address)).await
         }
         ref other => Err(OAuthError::method_not_allowed(other.as_str())),
     }
@@ -65,7 +68,7 @@ async fn make(
     state: &ApiState,
     headers: &HeaderMap,
     posted: &Query,
-    correlation: Uuid,
+    (correlation, address): (Uuid, Option<IpAddr>),
 ) -> Result<Response, OAuthError> {
     let typed = |name: &str| posted.get(name).unwrap_or_default();
     let (code, user_name) = (typed("code"), typed("user_name"));
@@ -75,7 +78,7 @@ async fn make(
         "The passwords are not the same.".to_owned()
     } else {
         let password = SecretString::from(typed("password"));
-        let asked = InvitationUse { code, user_name, display_name: "", password };
+        let asked = InvitationUse { code, user_name, display_name: "", password, address };
         match state.control.use_invitation(&asked, correlation).await {
             Ok(user) => return Ok(welcome(&user.name)),
             Err(error) if error.status < 500 => error.message,

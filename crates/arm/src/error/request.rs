@@ -68,7 +68,7 @@ impl ArmError {
             "The client '{client}' with object id '{object_id}' does not have authorization to perform action '{action}' \
              over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
         );
-        Self::new(403, "AuthorizationFailed", message)
+        Self::new(403, "AuthorizationFailed", message).refusing(action, scope)
     }
 
     /// 403: the principal may do `action` over `scope`, but lacks a right over another resource that the request names (a
@@ -85,7 +85,7 @@ impl ArmError {
              '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) \
              '{linked_scope}' (respectively) or the linked scope(s) are invalid."
         );
-        Self::new(403, "LinkedAuthorizationFailed", message)
+        Self::new(403, "LinkedAuthorizationFailed", message).refusing(action, linked)
     }
 
     /// 404: no such subscription, or none of this tenant's.

@@ -8,6 +8,7 @@
 pub(crate) mod access_revision;
 pub(crate) mod application;
 pub(crate) mod audit;
+pub(crate) mod audit_seal;
 pub(crate) mod authorization_code;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
@@ -274,6 +275,11 @@ pub(crate) mod tests {
         (directory, db)
     }
 
+    /// Does to the catalogue what no code of ours does.
+    pub(crate) async fn run(tx: &mut Connection, text: &'static str) -> Result<u64> {
+        row::run(tx, statement::query(text)).await
+    }
+
     #[tokio::test]
     async fn every_statement_prepares() {
         let (_directory, db) = fresh().await;
@@ -282,6 +288,7 @@ pub(crate) mod tests {
             access_revision::STATEMENTS,
             application::STATEMENTS,
             audit::STATEMENTS,
+            audit_seal::STATEMENTS,
             authorization_code::STATEMENTS,
             chore::STATEMENTS,
             condemned_pack::STATEMENTS,

@@ -334,7 +334,7 @@ async fn the_one_time_link_makes_one_administrator() {
     let code = link.code.expose_secret().to_owned();
     let used = async |code: &str, name: &str, password: &str| {
         let password = SecretString::from(password);
-        let asked = InvitationUse { code, user_name: name, display_name: "", password };
+        let asked = InvitationUse { code, user_name: name, display_name: "", password, address: None };
         control.use_invitation(&asked, Uuid::new_v4()).await
     };
     let status = |result: Result<crate::directory::user::User, ArmError>| result.map_err(|error| error.status).err();

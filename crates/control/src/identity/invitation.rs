@@ -1,5 +1,7 @@
 //! The one-time link: how the first user of a tenant chooses a name and a password.
 
+use std::net::IpAddr;
+
 use galerie_arm::ArmError;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -46,6 +48,8 @@ pub struct InvitationUse<'a> {
     pub display_name: &'a str,
     /// The password.
     pub password: SecretString,
+    /// Who asks, as far as that is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Identity {
@@ -140,7 +144,8 @@ impl Control {
             directory_role::add(tx, known.tenant, DirectoryRole::GlobalAdministrator.as_str(), id).await?;
             authz::own(tx, known.tenant, "/", id).await?;
             let caller = Caller::user(known.tenant, id, &user.name, None);
-            let ctx = RequestContext::of_the_directory(caller, correlation_id);
+            let client_address = asked.address;
+            let ctx = RequestContext { client_address, ..RequestContext::of_the_directory(caller, correlation_id) };
             let resource = format!("/users/{id}");
             audit::record(tx, &ctx, now_ms, "microsoft.directory/users/create", &resource, None).await?;
             Ok(user.into())

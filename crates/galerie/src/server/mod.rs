@@ -119,6 +119,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let api = ApiOptions {
         hosts: config.hosts.iter().map(config::Host::authority).collect(),
         listen: address,
+        trusted_proxies: config.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device_code: config.sign_in.device_code,
         forward: is_shared
