@@ -514,3 +514,80 @@ async fn keys_change_and_nobody_is_signed_out() {
     stranger.caller.administrator = false;
     assert_eq!(control.rotate_keys(&stranger).await.unwrap_err().status, 403);
 }
+
+/// Where a test's log lines go.
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Canaries: what is secret is planted, used rightly and wrongly, and looked for in everything that is written.
+#[tokio::test]
+async fn secrets_are_in_no_row_no_log_and_no_error() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let logging = tracing::subscriber::set_default(subscriber.finish());
+
+    let flow = Flow::new().await;
+    let (control, operator, identity) = (&flow.world.control, flow.operator(), flow.world.control.identity());
+    let app = control.application_create(&operator, "canary", Document::new(), &[]).await.unwrap();
+    let (_, secret) =
+        control.add_secret(&operator, ObjectKind::Application, app.id, NewSecret::default()).await.unwrap();
+    let code = flow.code().await;
+    let tokens = flow.redeem(&code, REDIRECT, VERIFIER).await.unwrap();
+    let device = identity.device_begin(&flow.client, None, "s", "192.0.2.1").await.unwrap();
+    let link = control.first_link().await.unwrap().unwrap();
+    let wrong_password = "a wrong but almost right one";
+    let mut errors = vec![format!("{:?}", flow.sign_in(wrong_password).await.unwrap_err())];
+    errors.push(format!("{:?}", flow.redeem(&code, REDIRECT, VERIFIER).await.unwrap_err()));
+    let unknown = ClientProof::Secret(secret.clone());
+    let refused = identity.token_for_client(&Uuid::nil().to_string(), &unknown, "galerie.internal", &shape()).await;
+    errors.push(format!("{:?} {unknown:?}", refused.unwrap_err()));
+    errors.push(format!("{device:?} {link:?} {tokens:?}").replace(&tokens.access.access_token, ""));
+
+    let canaries = [
+        PASSWORD,
+        wrong_password,
+        secret.expose_secret(),
+        &code,
+        tokens.refresh_token.expose_secret(),
+        device.device_code.expose_secret(),
+        device.user_code.expose_secret(),
+        &device.user_code.expose_secret().replace('-', ""),
+        link.code.expose_secret(),
+    ];
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("a wrong user name or password"), "the log was not taken: {log}");
+    drop(logging);
+    for canary in canaries {
+        assert!(!log.contains(canary), "{canary} is in the log");
+        assert!(errors.iter().all(|error| !error.contains(canary)), "{canary} is in an error: {errors:?}");
+    }
+    // Every row that there is, and was: the catalogue's file and its log, byte by byte; a backup holds a part of these rows.
+    if crate::testing::database(flow.world.directory.path()).await.is_shared() {
+        return;
+    }
+    let mut files = 0;
+    for entry in std::fs::read_dir(flow.world.directory.path()).unwrap().map(Result::unwrap) {
+        if !entry.file_name().to_string_lossy().starts_with("catalogue.db") {
+            continue;
+        }
+        files += 1;
+        let bytes = std::fs::read(entry.path()).unwrap();
+        for canary in canaries {
+            let is_there = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!is_there, "{canary} is in {}", entry.path().display());
+        }
+    }
+    assert!(files > 0, "the catalogue was not found");
+}
