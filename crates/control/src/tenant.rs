@@ -13,7 +13,7 @@ use crate::{
         tenant::{self, TenantRow},
         transact,
     },
-    directory::{error, role::DirectoryRole},
+    directory::{error, has_role, role::DirectoryRole},
     identity::OneTimeLink,
     request::{Caller, RequestContext},
     subscription::{Subscription, Tenant},
@@ -93,7 +93,7 @@ impl Control {
     /// Gives the caller's tenant, or for the operator any, another name or domain. Users keep the names that they have.
     ///
     /// # Errors
-    /// `Authorization_RequestDenied`; `InvalidParameter`; `Conflict`.
+    /// `AuthorizationFailed`; `InvalidParameter`; `Conflict`.
     pub async fn tenant_update(
         &self,
         ctx: &RequestContext,
@@ -105,7 +105,7 @@ impl Control {
         let domain = domain.map(checked_domain).transpose()?;
         transact!(self.db(), |tx| -> Result<Tenant, ArmError> {
             if id == ctx.caller.tenant {
-                crate::directory::require(tx, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
+                require_directory_administrator(tx, &ctx.caller, "Galerie/tenants/write").await?;
             } else {
                 self.require_operator(tx, &ctx.caller, "Galerie/tenants/write").await?;
             }
@@ -160,7 +160,7 @@ impl Control {
     /// Makes a subscription of the caller's tenant, or answers the one that was made under the alias.
     ///
     /// # Errors
-    /// `Authorization_RequestDenied`; `InvalidParameter`; `Conflict`.
+    /// `AuthorizationFailed`; `InvalidParameter`; `Conflict`.
     pub async fn subscription_create(
         &self,
         ctx: &RequestContext,
@@ -170,7 +170,7 @@ impl Control {
         let name = checked_name("displayName", name)?;
         let alias = alias.map(checked_alias).transpose()?;
         transact!(self.db(), |tx| -> Result<(Subscription, bool), ArmError> {
-            crate::directory::require(tx, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
+            require_directory_administrator(tx, &ctx.caller, "Microsoft.Subscription/aliases/write").await?;
             let tenant = ctx.caller.tenant;
             if let Some(alias) = &alias
                 && let Some(found) = subscription_alias::find(tx, tenant, alias).await?
@@ -199,10 +199,10 @@ impl Control {
     /// The subscription that was made under an alias.
     ///
     /// # Errors
-    /// `Authorization_RequestDenied`; `AliasNotFound`.
+    /// `AuthorizationFailed`; `AliasNotFound`.
     pub async fn subscription_alias(&self, caller: &Caller, name: &str) -> Result<SubscriptionAlias, ArmError> {
         let mut tx = self.db().read().await?;
-        crate::directory::require(&mut tx, caller, DirectoryRole::GlobalAdministrator).await?;
+        require_directory_administrator(&mut tx, caller, "Microsoft.Subscription/aliases/read").await?;
         let found = subscription_alias::find(&mut tx, caller.tenant, name).await?;
         let found = found.ok_or_else(|| unknown_alias(name))?;
         Ok(SubscriptionAlias { name: found.name, subscription: found.subscription })
@@ -211,10 +211,10 @@ impl Control {
     /// All aliases of the caller's tenant.
     ///
     /// # Errors
-    /// `Authorization_RequestDenied`.
+    /// `AuthorizationFailed`.
     pub async fn subscription_aliases(&self, caller: &Caller) -> Result<Vec<SubscriptionAlias>, ArmError> {
         let mut tx = self.db().read().await?;
-        crate::directory::require(&mut tx, caller, DirectoryRole::GlobalAdministrator).await?;
+        require_directory_administrator(&mut tx, caller, "Microsoft.Subscription/aliases/read").await?;
         let shown = |row: SubscriptionAliasRow| SubscriptionAlias { name: row.name, subscription: row.subscription };
         Ok(subscription_alias::list(&mut tx, caller.tenant).await?.into_iter().map(shown).collect())
     }
@@ -222,10 +222,10 @@ impl Control {
     /// Forgets an alias; the subscription stays. Whether it was there.
     ///
     /// # Errors
-    /// `Authorization_RequestDenied`.
+    /// `AuthorizationFailed`.
     pub async fn subscription_alias_delete(&self, ctx: &RequestContext, name: &str) -> Result<bool, ArmError> {
         transact!(self.db(), |tx| -> Result<bool, ArmError> {
-            crate::directory::require(tx, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
+            require_directory_administrator(tx, &ctx.caller, "Microsoft.Subscription/aliases/delete").await?;
             let was_there = subscription_alias::delete(tx, ctx.caller.tenant, name).await?;
             if was_there {
                 let resource = format!("/providers/Microsoft.Subscription/aliases/{name}");
@@ -250,6 +250,18 @@ impl Control {
             true => Ok(()),
             false => Err(authz::refuse(caller, action)),
         }
+    }
+}
+
+/// Whoever administers a tenant's directory decides which subscriptions it has.
+async fn require_directory_administrator(
+    tx: &mut Connection,
+    caller: &Caller,
+    action: &'static str,
+) -> Result<(), ArmError> {
+    match has_role(tx, caller, DirectoryRole::GlobalAdministrator).await? {
+        true => Ok(()),
+        false => Err(authz::refuse(caller, action)),
     }
 }
 

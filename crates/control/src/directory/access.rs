@@ -20,7 +20,7 @@ pub(crate) async fn has_role(tx: &mut Connection, caller: &Caller, role: Directo
 
 /// # Errors
 /// `Authorization_RequestDenied`.
-pub(crate) async fn require(tx: &mut Connection, caller: &Caller, role: DirectoryRole) -> Result<(), ArmError> {
+pub(super) async fn require(tx: &mut Connection, caller: &Caller, role: DirectoryRole) -> Result<(), ArmError> {
     if has_role(tx, caller, role).await? { Ok(()) } else { Err(error::denied()) }
 }
 

@@ -18,7 +18,7 @@ mod access;
 mod owner;
 mod removal;
 
-pub(crate) use self::access::require;
+pub(crate) use self::access::has_role;
 
 use galerie_arm::ArmError;
 use serde_json::{Map, Value};
