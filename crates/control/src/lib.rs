@@ -6,10 +6,12 @@
 
 pub mod clock;
 pub mod control;
+pub mod directory;
 pub mod error;
 pub mod identity;
 pub mod request;
 pub mod subscription;
+pub mod tenant;
 
 mod access;
 mod audit;
@@ -64,7 +66,12 @@ pub use control::{
 };
 pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
-pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
+pub use identity::{
+    ANY_TENANT, Bootstrap, ClientApplication, ClientProof, CodeRequest, DeviceBegun, DeviceDecision, DeviceShown,
+    Identity, IdentityError, InvitationUse, IssuedToken, NewAdministrator, OneTimeLink, Redemption, SignIn,
+    SignInError, SignedInUser, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword,
+    is_challenge,
+};
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
 pub use processes::{Peer, Place, ProcessOptions};

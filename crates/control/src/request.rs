@@ -36,7 +36,14 @@ impl Caller {
         Self { tenant, principal, kind, app_id: Some(app_id), upn: None, groups: Vec::new(), administrator }
     }
 
-    /// How ARM's errors call the caller: a user's name, an application's client id.
+    /// A user who signed in through an application.
+    #[must_use]
+    pub fn user(tenant: Uuid, principal: Uuid, name: &str, app_id: Option<Uuid>) -> Self {
+        let (kind, upn) = (ObjectKind::User, Some(name.to_owned()));
+        Self { tenant, principal, kind, app_id, upn, groups: Vec::new(), administrator: false }
+    }
+
+    /// How people, and ARM's errors, call the caller: a user's name, an application's client id.
     #[must_use]
     pub fn client(&self) -> String {
         let app_id = || self.app_id.unwrap_or(self.principal).to_string();
@@ -59,6 +66,15 @@ pub struct RequestContext {
     pub correlation_id: Uuid,
     /// Where the request comes from, when that is known.
     pub client_address: Option<IpAddr>,
+}
+
+impl RequestContext {
+    /// Of a request to the directory, which knows neither api-versions nor preconditions.
+    #[must_use]
+    pub fn of_the_directory(caller: Caller, correlation_id: Uuid) -> Self {
+        let api_version = ApiVersion::stable(2022, 4, 1);
+        Self { caller, api_version, preconditions: Precondition::default(), correlation_id, client_address: None }
+    }
 }
 
 /// A resource as a client sees it in its api-version.

@@ -86,10 +86,11 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn find_tenant(&self, text: &str) -> Result<Option<Tenant>, ArmError> {
-        let rows = tenant::list(&mut *self.db().read().await?).await?;
-        let found = rows
-            .into_iter()
-            .find(|row| row.id.to_string().eq_ignore_ascii_case(text) || row.default_domain.eq_ignore_ascii_case(text));
+        let mut tx = self.db().read().await?;
+        let found = match text.parse() {
+            Ok(id) => tenant::find(&mut tx, id).await?,
+            Err(_) => tenant::find_by_domain(&mut tx, text).await?,
+        };
         Ok(found.map(|row| Tenant { id: row.id, display_name: row.display_name, default_domain: row.default_domain }))
     }
 

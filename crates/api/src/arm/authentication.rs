@@ -47,12 +47,26 @@ pub(crate) async fn authenticate(
     verify(state, token).await.map_err(refuse)
 }
 
+/// Finds out who calls Graph, whose tokens are for another audience.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn authenticate_for_graph(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let refuse = |error: ArmError| Refusal { error, tenant: None };
+    let token = bearer(headers).map_err(refuse)?;
+    verified(state, token, Hosts::is_graph_audience).await.map_err(refuse)
+}
+
 /// Who a token stands for.
 ///
 /// # Errors
 /// 401 for one that is wrong or over.
 pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmError> {
-    let (audiences, issuers) = acceptable(&state.hosts, token);
+    verified(state, token, Hosts::is_arm_audience).await
+}
+
+async fn verified(state: &ApiState, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> Result<Caller, ArmError> {
+    let (audiences, issuers) = acceptable(&state.hosts, token, is_audience);
     Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }
 
@@ -111,10 +125,10 @@ struct Stated {
 }
 
 /// The token's own audience and issuer, as far as they are ours.
-fn acceptable(hosts: &Hosts, token: &str) -> (Vec<String>, Vec<String>) {
+fn acceptable(hosts: &Hosts, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> (Vec<String>, Vec<String>) {
     let Some(stated) = stated(token) else { return (Vec::new(), Vec::new()) };
     let issuers = hosts.is_issuer(&stated.iss, &stated.tid).then_some(stated.iss);
-    let audiences = hosts.is_arm_audience(&stated.aud).then_some(stated.aud);
+    let audiences = is_audience(hosts, &stated.aud).then_some(stated.aud);
     (audiences.into_iter().collect(), issuers.into_iter().collect())
 }
 

@@ -40,6 +40,8 @@ mod shared_gallery;
 mod snapshot;
 mod store_admin;
 mod subscription;
+mod subscription_alias;
+mod tenant_admin;
 mod tracked;
 mod unsupported;
 

@@ -7,7 +7,7 @@ use galerie_arm::{ArmError, ResourceId, ResourceType};
 use super::{
     Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, operation,
     processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, store_admin, subscription,
-    unsupported,
+    subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -47,6 +47,12 @@ routes! {
     Processes = "/galerie/processes",
     Store = "/galerie/store/{region}/{action}",
     Quota = "/galerie/quota/{action}",
+    TenantCreate = "/galerie/tenant/create",
+    TenantUpdate = "/galerie/tenant/update",
+    TenantList = "/galerie/tenant/list",
+    TenantLink = "/galerie/tenant/link",
+    SubscriptionCreate = "/galerie/subscription/create",
+    RotateKeys = "/galerie/keys/rotate",
     Subscription = "/subscriptions/{subscription}",
     Locations = "/subscriptions/{subscription}/locations",
     Resources = "/subscriptions/{subscription}/resources",
@@ -97,6 +103,8 @@ routes! {
     ComputeInSubscription = "/subscriptions/{subscription}/providers/Microsoft.Compute/{collection}",
     OtherInSubscription = "/subscriptions/{subscription}/providers/{namespace}/{...}",
     ResourceGraph = "/providers/Microsoft.ResourceGraph/resources",
+    SubscriptionAliases = "/providers/Microsoft.Subscription/aliases",
+    SubscriptionAlias = "/providers/Microsoft.Subscription/aliases/{alias}",
     OtherInTenant = "/providers/{namespace}/{...}",
 }
 
@@ -156,6 +164,12 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::Processes => processes::list(call).await,
         Route::Store => store_admin::act(call, segment(2), segment(3)).await,
         Route::Quota => quota::act(call, segment(2)).await,
+        Route::TenantCreate => tenant_admin::create(call).await,
+        Route::TenantUpdate => tenant_admin::update(call).await,
+        Route::TenantList => tenant_admin::list(call).await,
+        Route::TenantLink => tenant_admin::link(call).await,
+        Route::SubscriptionCreate => tenant_admin::subscription(call).await,
+        Route::RotateKeys => tenant_admin::rotate_keys(call).await,
         Route::Subscription => subscription::get(call).await,
         Route::Locations => subscription::locations(call).await,
         Route::Resources => resources::in_subscription(call).await,
@@ -204,6 +218,8 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::ComputeInSubscription => compute::in_subscription(call, segment(4)).await,
         Route::OtherInSubscription => unsupported::answer(&call, segment(3), &folded[4..]),
         Route::ResourceGraph => resource_graph::answer(call).await,
+        Route::SubscriptionAliases => subscription_alias::list(call).await,
+        Route::SubscriptionAlias => subscription_alias::answer(call).await,
         Route::OtherInTenant => unsupported::answer(&call, segment(1), &folded[2..]),
     }
 }

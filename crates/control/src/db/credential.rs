@@ -21,7 +21,7 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, DELETE, DELETE_ALL];
 
 /// How an application proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CredentialKind {
+pub enum CredentialKind {
     /// Random text that was shown once.
     Secret,
     /// A certificate whose private key signs assertions.

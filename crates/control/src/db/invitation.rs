@@ -10,11 +10,12 @@ use super::{
 
 const FIND: &str = "SELECT * FROM invitations WHERE hash = $1";
 const INSERT: &str = "INSERT INTO invitations (hash, tenant, created_ms, expires_ms) VALUES ($1, $2, $3, $4)";
+const COUNT_LIVE: &str = "SELECT COUNT(*) FROM invitations WHERE tenant = $1 AND expires_ms > $2";
 const DELETE: &str = "DELETE FROM invitations WHERE hash = $1";
 const DELETE_OF_TENANT: &str = "DELETE FROM invitations WHERE tenant = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, INSERT, DELETE, DELETE_OF_TENANT];
+pub(super) const STATEMENTS: &[&str] = &[FIND, INSERT, COUNT_LIVE, DELETE, DELETE_OF_TENANT];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,12 @@ pub(crate) async fn replace(tx: &mut Connection, invitation: &InvitationRow) -> 
     let statement = query(INSERT).bind(&invitation.hash).bind(invitation.tenant.to_string());
     row::run(tx, statement.bind(invitation.created_ms).bind(invitation.expires_ms)).await?;
     Ok(())
+}
+
+/// Whether a tenant has a link that is still good.
+pub(crate) async fn is_out(tx: &mut Connection, tenant: Uuid, now_ms: i64) -> Result<bool> {
+    let count: Option<i64> = row::one(tx, query(COUNT_LIVE).bind(tenant.to_string()).bind(now_ms)).await?;
+    Ok(count.unwrap_or(0) > 0)
 }
 
 /// Uses a link. Whether it was there.

@@ -46,6 +46,7 @@ pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod sharing;
 pub(crate) mod subscription;
+pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
 pub(crate) mod upload;
 pub(crate) mod user;
@@ -321,6 +322,7 @@ pub(crate) mod tests {
             setting::STATEMENTS,
             sharing::STATEMENTS,
             subscription::STATEMENTS,
+            subscription_alias::STATEMENTS,
             tenant::STATEMENTS,
             upload::STATEMENTS,
             user::STATEMENTS,

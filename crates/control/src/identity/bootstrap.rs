@@ -1,18 +1,15 @@
 //! The first start: a tenant, a subscription and an administrator; and a new administrator when the old one is lost.
 
-use std::fmt::Write as _;
-
 use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::{
     Control, Error, authz,
     db::{
         self, Connection,
         application::{self, ApplicationRow},
-        credential::{self, CredentialKind, CredentialRow},
+        credential,
         directory_object::{DirectoryObjectRow, ObjectKind},
         service_principal::{self, ServicePrincipalRow},
         setting,
@@ -20,13 +17,12 @@ use crate::{
         tenant::{self, TenantRow},
         transact,
     },
-    keys::{KeyError, Keys, random},
+    directory::credential::{NewSecret, secret_row},
+    keys::Keys,
 };
 
-/// Bytes of randomness in a client secret.
-const SECRET_BYTES: usize = 32;
-/// Characters of a secret that lists show, so that people tell secrets apart: 12 of 256 bits.
-const SECRET_HINT_CHARS: usize = 3;
+/// The first tenant's domain, and what others' end with; `internal` is nobody's in public (ICANN, 2024).
+const FIRST_DOMAIN: &str = "galerie.internal";
 
 /// What a client needs to sign in as the first administrator.
 #[derive(Debug)]
@@ -70,7 +66,7 @@ impl Control {
         if let Some(first) = first(tx).await? {
             return Ok(first);
         }
-        let new = add_tenant(tx, self.keys(), "Galerie", self.now_ms()).await?;
+        let new = add_tenant(tx, self.keys(), "Galerie", Some(FIRST_DOMAIN), self.now_ms()).await?;
         setting::put(tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
         setting::put(tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
         setting::put(tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
@@ -112,17 +108,32 @@ impl Control {
         transact!(self.db(), |tx| -> Result<(), Error> { Ok(setting::remove(tx, setting::UNDELIVERED).await?) })
     }
 
-    /// Makes a tenant beside the first, with a subscription and an administrator of its own. No route leads here yet; it is
-    /// how tests see that tenants are kept apart.
+    /// Makes a tenant beside the first, with a subscription and an administrator of its own. Who may is the caller's business.
     ///
     /// # Errors
     /// The catalogue's.
     pub async fn add_tenant(&self, display_name: &str) -> Result<NewAdministrator, Error> {
-        let new = transact!(self.db(), |tx| -> Result<NewTenant, Error> {
-            add_tenant(tx, self.keys(), display_name, self.now_ms()).await
-        })?;
-        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
+        transact!(self.db(), |tx| -> Result<NewAdministrator, Error> {
+            self.add_tenant_in(tx, display_name, None).await
+        })
+    }
+
+    /// As [`Control::add_tenant`]; without a domain it gets one of its own.
+    pub(crate) async fn add_tenant_in(
+        &self,
+        tx: &mut Connection,
+        display_name: &str,
+        domain: Option<&str>,
+    ) -> Result<NewAdministrator, Error> {
+        let NewTenant { tenant, subscription, client_id, client_secret, .. } =
+            add_tenant(tx, self.keys(), display_name, domain, self.now_ms()).await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
+    }
+
+    /// The tenant of the first start, whose administrator looks after the whole gallery.
+    pub(crate) async fn first_tenant(&self, tx: &mut Connection) -> db::Result<Option<Uuid>> {
+        let found = setting::find(tx, setting::FIRST_TENANT).await?;
+        Ok(found.and_then(|text| text.parse().ok()))
     }
 
     /// Makes a new administrator. The former ones lose their secrets and their rank, so their tokens are worth nothing.
@@ -169,12 +180,18 @@ struct NewTenant {
     client_secret: SecretString,
 }
 
-async fn add_tenant(tx: &mut Connection, keys: &Keys, display_name: &str, now_ms: i64) -> Result<NewTenant, Error> {
+async fn add_tenant(
+    tx: &mut Connection,
+    keys: &Keys,
+    display_name: &str,
+    domain: Option<&str>,
+    now_ms: i64,
+) -> Result<NewTenant, Error> {
     let (tenant, subscription) = (Uuid::new_v4(), Uuid::new_v4());
     let row = TenantRow {
         id: tenant,
         display_name: display_name.to_owned(),
-        default_domain: format!("{}.galerie.internal", tenant.simple()),
+        default_domain: domain.map_or_else(|| format!("{}.{FIRST_DOMAIN}", tenant.simple()), str::to_owned),
         created_ms: now_ms,
     };
     tenant::insert(tx, &row).await?;
@@ -209,29 +226,9 @@ async fn add_administrator(
         document: json!({}),
     };
     service_principal::insert(tx, &principal).await?;
-    let secret = new_secret()?;
-    let row = CredentialRow {
-        id: Uuid::new_v4(),
-        owner: application.object.id,
-        kind: CredentialKind::Secret,
-        display_name: None,
-        hint: secret.chars().take(SECRET_HINT_CHARS).collect(),
-        hash: keys.secret_hash(&secret),
-        certificate: None,
-        starts_ms: now_ms,
-        expires_ms: None,
-    };
+    let hash = |secret: &str| keys.secret_hash(secret);
+    let (row, secret) = secret_row(application.object.id, &NewSecret::default(), now_ms, hash)?;
     credential::insert(tx, &row).await?;
     authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
-    Ok((principal.object.id, app_id, SecretString::from(secret.as_str())))
-}
-
-/// Hexadecimal digits only: no shell, URL or option parser stumbles over them.
-fn new_secret() -> Result<Zeroizing<String>, KeyError> {
-    let bytes = random::<SECRET_BYTES>()?;
-    let mut secret = Zeroizing::new(String::with_capacity(SECRET_BYTES * 2));
-    for byte in bytes.iter() {
-        let _ = write!(secret, "{byte:02x}");
-    }
-    Ok(secret)
+    Ok((principal.object.id, app_id, secret))
 }

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Identity, IdentityError, IssuedToken, TokenError, TokenVersion};
+use super::{ClientProof, Identity, IdentityError, IssuedToken, TokenError, TokenShape, TokenVersion};
 use crate::{Bootstrap, Clock, Control, ControlOptions, testing::World};
 
 const AUDIENCE: &str = "https://management.azure.com/";
@@ -30,7 +30,9 @@ async fn ask(
     tenant: &str,
     version: TokenVersion,
 ) -> Result<IssuedToken, IdentityError> {
-    identity.token_for_secret(client, secret, tenant, AUDIENCE, version, ISSUER).await
+    let (audience, issuer, graph) = (AUDIENCE.to_owned(), ISSUER.to_owned(), "https://graph".to_owned());
+    let shape = TokenShape { audience, version, issuer, graph };
+    identity.token_for_client(client, &ClientProof::Secret(secret.clone()), tenant, &shape).await
 }
 
 async fn verify(identity: &Identity, token: &str) -> Result<crate::Caller, TokenError> {
