@@ -18,7 +18,7 @@ use crate::{
         transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
-    request::{Accepted, OperationRef, Page, RequestContext, Resource},
+    request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
     resource::document::{keep, set, text},
 };
 
@@ -191,7 +191,8 @@ impl Control {
         rows.truncate(PAGE as usize);
         let last_key = rows.last().filter(|_| more).map(|row| row.key.clone());
         let continuation = last_key.map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items: rows.iter().map(|row| shown(row, ctx.api_version)).collect(), continuation })
+        let items = rows.iter().map(|row| DocumentText::from(&shown(row, ctx.api_version).document)).collect();
+        Ok(Page { items, continuation })
     }
 }
 

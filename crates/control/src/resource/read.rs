@@ -1,12 +1,12 @@
 //! Reading resources: one, and pages of many. Authorization is asked in the transaction that reads.
 
-use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken};
+use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken, schema::Shape};
 
 use super::{Expand, Verb, action, place, render, tracked_type};
 use crate::{
     authz,
     control::Control,
-    db::{self, Connection, resource::ResourceRow},
+    db::{self, Connection, resource::ListedRow},
     request::{ListScope, Page, RequestContext, Resource},
 };
 
@@ -48,17 +48,12 @@ impl Control {
         let has_more = rows.len() > PAGE_ITEMS as usize;
         rows.truncate(PAGE_ITEMS as usize);
         let last_key = rows.last().map(|row| row.key.clone());
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            items.push(match wanted {
-                Some(_) => {
-                    let shown =
-                        render::resource(&mut tx, self.locations(), row, context.api_version, Expand::default());
-                    shown.await?
-                }
-                None => render::generic(&row),
-            });
-        }
+        let shape = wanted.map(|resource_type| Shape::of(resource_type, context.api_version));
+        let items = rows.iter().map(|row| match shape {
+            Some(shape) => render::listed(row, shape),
+            None => render::generic(row),
+        });
+        let items = items.collect::<db::Result<Vec<_>>>()?;
         tracing::trace!(scope = %listed, items = items.len(), "listed");
         let continuation = last_key.filter(|_| has_more).map(|last_key| SkipToken { last_key }.encode());
         Ok(Page { items, continuation })
@@ -101,7 +96,7 @@ fn list_action(resource_type: Option<ResourceType>) -> &'static str {
 }
 
 /// One more than a page, to know whether another follows.
-async fn rows_of(tx: &mut Connection, scope: &ListScope, after: Option<&str>) -> Result<Vec<ResourceRow>, ArmError> {
+async fn rows_of(tx: &mut Connection, scope: &ListScope, after: Option<&str>) -> Result<Vec<ListedRow>, ArmError> {
     let limit = PAGE_ITEMS + 1;
     Ok(match scope {
         ListScope::Children { parent, resource_type } => {
