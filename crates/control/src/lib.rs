@@ -76,6 +76,6 @@ pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
 pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
-pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
+pub use request::{Accepted, Caller, DocumentText, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
 pub use sharing::{CommunityPage, ProxyItem, ProxyList, ProxyPage, ProxyPlace};

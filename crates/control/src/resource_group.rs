@@ -19,7 +19,7 @@ use crate::{
         sharing, transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
-    request::{Accepted, OperationRef, Page, RequestContext, Resource},
+    request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
     resource::{
         document::{keep, set, text},
         page,
@@ -192,7 +192,8 @@ impl Control {
         let (mut rows, ends_at) = visible_in(&mut tx, ctx, subscription, after.as_deref()).await?;
         let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
         let continuation = last_key.map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items: rows.iter().map(|row| shown(row, ctx.api_version)).collect(), continuation })
+        let items = rows.iter().map(|row| DocumentText::from(&shown(row, ctx.api_version).document)).collect();
+        Ok(Page { items, continuation })
     }
 }
 
