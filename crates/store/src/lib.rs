@@ -15,6 +15,7 @@ pub mod cache;
 pub mod chunking;
 pub mod collect;
 pub mod copy;
+pub mod damage;
 pub mod domain;
 pub mod error;
 pub mod frame;
@@ -42,6 +43,7 @@ pub use collect::{
     CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, Condemned, PackSum, Roots,
 };
 pub use copy::{CopyProgress, pull};
+pub use damage::DamageNotes;
 pub use domain::{Domain, DomainStats};
 pub use error::{Error, Result};
 pub use guest::{Extent, ExtentKind, GuestBytes, MemoryGuest};

@@ -241,7 +241,8 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
     };
     let tuning = WorkerTuning { poll_every: POLL_EVERY, ..WorkerTuning::default() };
     let master_key_file = directory.join("master.key");
-    let control = ControlOptions { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning };
+    let control =
+        ControlOptions { database, master_key_file, regions, away: Vec::new(), elsewhere: Vec::new(), clock, tuning };
     let control = Control::open(control).await.expect("a control plane");
     if options.workers {
         control.start();
@@ -259,6 +260,12 @@ async fn database(directory: &Path) -> Database {
 
 fn serve(control: &Control, options: &GalleryOptions) -> Router {
     let listen = "127.0.0.1:8443".parse().expect("an address");
-    let options = ApiOptions { hosts: options.hosts.clone(), listen, version: "test".to_owned(), forward: None };
+    let options = ApiOptions {
+        hosts: options.hosts.clone(),
+        listen,
+        trusted_proxies: Vec::new(),
+        version: "test".to_owned(),
+        forward: None,
+    };
     galerie_api::router(control.clone(), options)
 }
