@@ -35,6 +35,23 @@ pub enum ActionBody {
     Share,
 }
 
+/// What consumers see of a shared gallery: read only, and no resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyDocument {
+    /// `sharedGalleries/{u}`.
+    SharedGallery,
+    /// `sharedGalleries/{u}/images/{i}`.
+    SharedDefinition,
+    /// `sharedGalleries/{u}/images/{i}/versions/{v}`.
+    SharedVersion,
+    /// `communityGalleries/{p}`.
+    CommunityGallery,
+    /// `communityGalleries/{p}/images/{i}`.
+    CommunityDefinition,
+    /// `communityGalleries/{p}/images/{i}/versions/{v}`.
+    CommunityVersion,
+}
+
 /// One api-version's view of one type's documents. Cheap to make and to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -96,6 +113,21 @@ impl Shape {
             ActionBody::Share => ("body:share", "sharingUpdate"),
         };
         let (family, entry) = Table::get().find(key).expect("the table holds every action's body");
+        Self::new(family, entry, version, parameter, false)
+    }
+
+    /// The shape of a proxy's document, which is only ever shown.
+    #[must_use]
+    pub fn of_proxy(proxy: ProxyDocument, version: ApiVersion) -> Self {
+        let (key, parameter) = match proxy {
+            ProxyDocument::SharedGallery => ("proxy:sharedGallery", "sharedGallery"),
+            ProxyDocument::SharedDefinition => ("proxy:sharedImage", "sharedGalleryImage"),
+            ProxyDocument::SharedVersion => ("proxy:sharedVersion", "sharedGalleryImageVersion"),
+            ProxyDocument::CommunityGallery => ("proxy:communityGallery", "communityGallery"),
+            ProxyDocument::CommunityDefinition => ("proxy:communityImage", "communityGalleryImage"),
+            ProxyDocument::CommunityVersion => ("proxy:communityVersion", "communityGalleryImageVersion"),
+        };
+        let (family, entry) = Table::get().find(key).expect("the table holds every proxy");
         Self::new(family, entry, version, parameter, false)
     }
 

@@ -5,10 +5,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Connection, Error, Result, operation,
+    Connection, Error, Result, operation, role_assignment,
     row::{self, Columns, Row, bigint, json, parse},
     statement::query,
 };
+use crate::authz::KeyRange;
 
 const FIND: &str = "SELECT * FROM resources WHERE key = $1";
 const FIND_BY_UID: &str = "SELECT * FROM resources WHERE uid = $1";
@@ -26,6 +27,10 @@ const DELETE_REPLICAS: &str = "DELETE FROM replicas WHERE version = $1";
 const DELETE_IMAGES: &str = "DELETE FROM disk_images WHERE resource = $1";
 const DELETE_DISK: &str = "DELETE FROM disks WHERE key = $1";
 const DELETE_GRANTS: &str = "DELETE FROM grants WHERE resource = $1";
+const DELETE_SHARES: &str = "DELETE FROM gallery_shares WHERE gallery = $1";
+const DELETE_PUBLICATION: &str = "DELETE FROM community_galleries WHERE gallery = $1";
+const DELETE_FORMER_SHARING: &str = "DELETE FROM former_sharing WHERE gallery = $1";
+const DELETE_FOREIGN_SOURCE: &str = "DELETE FROM foreign_sources WHERE resource = $1";
 const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
 const FIRST_IN_GROUP: &str = "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 ORDER BY key LIMIT $3";
 // A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
@@ -55,6 +60,9 @@ const LIST_IN_GROUP: &str =
     list_with_disk_state!("resource_group = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4");
 const LIST_IN_SUBSCRIPTION: &str =
     list_with_disk_state!("subscription = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4");
+const LIST_RANGE: &str = list_with_disk_state!(
+    "subscription = $1 AND type = $2 AND key > $3 AND key >= $4 AND key <= $5 ORDER BY key LIMIT $6"
+);
 const LIST_BELOW: &str = list!("''", "key > $1 AND key < $2 ORDER BY key LIMIT $3");
 
 #[cfg(test)]
@@ -72,12 +80,17 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_IMAGES,
     DELETE_DISK,
     DELETE_GRANTS,
+    DELETE_SHARES,
+    DELETE_PUBLICATION,
+    DELETE_FORMER_SHARING,
+    DELETE_FOREIGN_SOURCE,
     CHILDREN,
     FIRST_IN_GROUP,
     ROWS_BELOW,
     LIST_CHILDREN,
     LIST_IN_GROUP,
     LIST_IN_SUBSCRIPTION,
+    LIST_RANGE,
     LIST_BELOW,
 ];
 
@@ -250,13 +263,26 @@ pub(crate) async fn record_progress(
     Ok(row::run(tx, statement.bind(json(document))).await? == 1)
 }
 
-/// Removes a resource with everything that hangs off it, and cancels its unfinished operations. It must have no children.
-/// Whether that incarnation was there.
-pub(crate) async fn delete_with_everything(tx: &mut Connection, key: &str, uid: Uuid, now_ms: i64) -> Result<bool> {
-    for statement in [DELETE_GRANTS, DELETE_REPLICAS, DELETE_IMAGES, DELETE_DISK, DELETE_VERSION] {
+/// Removes a resource with everything that hangs off it, who has roles at it included, and cancels its unfinished
+/// operations. It must have no children. Whether that incarnation was there.
+pub(crate) async fn delete_with_everything(tx: &mut Connection, resource: &ResourceRow, now_ms: i64) -> Result<bool> {
+    let ResourceRow { key, uid, tenant, .. } = resource;
+    role_assignment::delete_at_or_below(tx, *tenant, key).await?;
+    let hanging = [
+        DELETE_GRANTS,
+        DELETE_REPLICAS,
+        DELETE_IMAGES,
+        DELETE_DISK,
+        DELETE_VERSION,
+        DELETE_SHARES,
+        DELETE_PUBLICATION,
+        DELETE_FORMER_SHARING,
+        DELETE_FOREIGN_SOURCE,
+    ];
+    for statement in hanging {
         row::run(tx, query(statement).bind(key)).await?;
     }
-    operation::cancel_for_resource(tx, uid, now_ms).await?;
+    operation::cancel_for_resource(tx, *uid, now_ms).await?;
     Ok(row::run(tx, query(DELETE).bind(key).bind(uid.to_string())).await? == 1)
 }
 
@@ -325,6 +351,20 @@ pub(crate) async fn list_in_subscription(
         Some(resource_type) => typed(tx, LIST_IN_SUBSCRIPTION, &subscription, resource_type, after, limit).await,
         None => below(tx, &format!("/subscriptions/{subscription}"), after, limit).await,
     }
+}
+
+/// A page of a subscription's resources of one type whose keys lie in a range, by key, after `after`.
+pub(crate) async fn list_in_range(
+    tx: &mut Connection,
+    subscription: Uuid,
+    resource_type: ResourceType,
+    range: &KeyRange,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<ListedRow>> {
+    let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(resource_type.as_str());
+    let statement = statement.bind(after.unwrap_or("")).bind(&range.first).bind(&range.last);
+    row::all(tx, statement.bind(i64::from(limit))).await
 }
 
 async fn typed(

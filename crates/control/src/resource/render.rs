@@ -5,7 +5,7 @@ use galerie_arm::{
     disk::DiskState,
     schema::{DocumentParts, Shape},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Expand,
@@ -18,6 +18,10 @@ use crate::{
     },
     replication_status::{self, ReplicaView},
     request::{DocumentText, Resource},
+    sharing::{
+        groups,
+        state::{PERMISSIONS, SharingState},
+    },
 };
 
 /// The resource as a client sees it.
@@ -47,7 +51,7 @@ pub(crate) async fn resource(
             }
         }
         ResourceType::ImageVersion => show_version(tx, locations, &row, expand, &mut document).await?,
-        ResourceType::Gallery => show_gallery(expand, &mut document),
+        ResourceType::Gallery => show_gallery(tx, &row, expand, &mut document).await?,
         _ => {}
     }
     let document = Shape::of(row.resource_type, api_version).project(document);
@@ -59,6 +63,9 @@ pub(crate) async fn resource(
 /// # Errors
 /// `Corrupt` when the stored document is none.
 pub(crate) fn listed(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> {
+    if row.resource_type == ResourceType::Gallery {
+        return listed_gallery(row, shape);
+    }
     let states = [
         ("provisioningState", row.provisioning_state.as_str()),
         ("diskState", row.disk_state.map_or("", DiskState::as_str)),
@@ -68,16 +75,32 @@ pub(crate) fn listed(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> 
         head: &head_texts(&row.name, &row.id, row.resource_type, &row.location),
         stored: &row.document,
         states: if row.disk_state.is_some() { &states } else { &states[..1] },
-        hidden: match row.resource_type {
-            ResourceType::ImageVersion => &["properties", "securityProfile", "uefiSettings"],
-            ResourceType::Gallery => &["properties", "sharingProfile", "groups"],
-            _ => &[],
+        hidden: if row.resource_type == ResourceType::ImageVersion {
+            &["properties", "securityProfile", "uefiSettings"]
+        } else {
+            &[]
         },
         etag: &etag,
     };
     let mut text = Vec::with_capacity(row.document.len() + row.id.len() + LISTED_BESIDE_BYTES);
     shape.project_text(&parts, &mut text).map_err(|error| corrupt(row, &error))?;
     Ok(DocumentText::written(text))
+}
+
+/// Galleries are few, and what they show of sharing follows from the document.
+fn listed_gallery(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> {
+    let stored: Value = serde_json::from_str(&row.document).map_err(|error| corrupt(row, &error))?;
+    let texts = head_texts(&row.name, &row.id, row.resource_type, &row.location);
+    let mut document = head(texts, &stored, &row.etag);
+    if let Value::Object(stored) = stored {
+        for (name, value) in stored {
+            document.entry(name).or_insert(value);
+        }
+    }
+    let mut document = Value::Object(document);
+    set(&mut document, "properties.provisioningState", row.provisioning_state.as_str());
+    show_sharing(&row.location, &mut document);
+    Ok(DocumentText::from(&shape.project(document)))
 }
 
 /// About what a listed document has beside what is stored and its id.
@@ -154,12 +177,30 @@ async fn show_version(
     Ok(())
 }
 
-fn show_gallery(expand: Expand, document: &mut Value) {
-    if !expand.sharing_profile_groups {
-        remove(document, "properties.sharingProfile.groups");
+/// How far sharing is, of a gallery that is shared, and how it is shared.
+fn show_sharing(location: &str, document: &mut Value) -> SharingState {
+    let state = SharingState::of(document);
+    if state != SharingState::Private {
+        // What one region knows all know: the catalogue is one, and the change was one transaction.
+        let region = json!({ "region": location, "state": "Succeeded", "details": "" });
+        set(document, "properties.sharingStatus", json!({ "aggregatedState": "Succeeded", "summary": [region] }));
     }
-    let permissions = "properties.sharingProfile.permissions";
-    if expand.permissions && text(document, permissions).is_none() {
-        set(document, permissions, "Private");
+    state
+}
+
+async fn show_gallery(
+    tx: &mut Connection,
+    row: &ResourceRow,
+    expand: Expand,
+    document: &mut Value,
+) -> Result<(), ArmError> {
+    let state = show_sharing(&row.location, document);
+    if expand.sharing_profile_groups && state == SharingState::Groups {
+        let groups = db::sharing::groups(tx, &row.key).await?;
+        set(document, "properties.sharingProfile.groups", groups::shown(&groups));
     }
+    if expand.permissions && text(document, PERMISSIONS).is_none() {
+        set(document, PERMISSIONS, state.permissions().as_str());
+    }
+    Ok(())
 }
