@@ -64,9 +64,13 @@ pub(crate) fn page(page: &Page, next_link: Option<&str>) -> Response {
     json_text(200, text)
 }
 
-/// A list that is one page.
-pub(crate) fn list(value: Vec<Value>) -> Response {
-    json(200, &json!({ "value": value }))
+/// A list of documents; `next_link` is absolute.
+pub(crate) fn list(value: Vec<Value>, next_link: Option<String>) -> Response {
+    let mut document = json!({ "value": value });
+    if let Some(next_link) = next_link {
+        document["nextLink"] = next_link.into();
+    }
+    json(200, &document)
 }
 
 /// An error. A 401 still lacks its challenge; see `authentication`.
