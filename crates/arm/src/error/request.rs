@@ -85,7 +85,7 @@ impl ArmError {
              '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) \
              '{linked_scope}' (respectively) or the linked scope(s) are invalid."
         );
-        Self::new(403, "LinkedAuthorizationFailed", message).refusing(action, linked)
+        Self::new(403, "LinkedAuthorizationFailed", message).refusing(linked_action, linked_scope)
     }
 
     /// 404: no such subscription, or none of this tenant's.
