@@ -60,6 +60,8 @@ pub struct RequestContext {
     pub api_version: ApiVersion,
     /// `If-Match` and `If-None-Match`.
     pub preconditions: Precondition,
+    /// Who asks, as other tenants know it: for what the request names there, and for nothing else.
+    pub auxiliary: Vec<Caller>,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
     /// Where the request comes from, when that is known.
@@ -71,7 +73,8 @@ impl RequestContext {
     #[must_use]
     pub fn of_the_directory(caller: Caller, correlation_id: Uuid) -> Self {
         let api_version = ApiVersion::stable(2022, 4, 1);
-        Self { caller, api_version, preconditions: Precondition::default(), correlation_id, client_address: None }
+        let (preconditions, auxiliary) = (Precondition::default(), Vec::new());
+        Self { caller, api_version, preconditions, auxiliary, correlation_id, client_address: None }
     }
 }
 
@@ -132,18 +135,50 @@ pub enum ListScope {
     },
 }
 
+/// A document as a client sees it, as JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentText(String);
+
+impl DocumentText {
+    /// Takes text that was written as JSON.
+    pub(crate) fn written(text: Vec<u8>) -> Self {
+        Self(String::from_utf8(text).expect("JSON is written as UTF-8"))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The document, for who looks into it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(&self.0).expect("it was written as JSON")
+    }
+}
+
+impl From<&Value> for DocumentText {
+    fn from(document: &Value) -> Self {
+        Self(document.to_string())
+    }
+}
+
 impl ListScope {
-    /// Whether resources of all types are listed; then each is shown without its properties.
-    pub(crate) fn is_of_all_types(&self) -> bool {
-        matches!(self, Self::Group { resource_type: None, .. } | Self::Subscription { resource_type: None, .. })
+    /// The type of what is listed; `None`: of all types, and then each is shown without its properties.
+    pub(crate) fn listed_type(&self) -> Option<ResourceType> {
+        match self {
+            Self::Children { resource_type, .. } => Some(*resource_type),
+            Self::Group { resource_type, .. } | Self::Subscription { resource_type, .. } => *resource_type,
+        }
     }
 }
 
 /// A page of a list, in key order.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The resources.
-    pub items: Vec<Resource>,
+    /// The resources' documents.
+    pub items: Vec<DocumentText>,
     /// Where the next page starts; opaque; `None` on the last.
     pub continuation: Option<String>,
 }

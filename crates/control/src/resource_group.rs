@@ -16,10 +16,10 @@ use crate::{
     db::{
         Connection, operation,
         resource_group::{self, ResourceGroupRow},
-        transact,
+        sharing, transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
-    request::{Accepted, OperationRef, Page, RequestContext, Resource},
+    request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
     resource::{
         document::{keep, set, text},
         page,
@@ -124,7 +124,7 @@ impl Control {
     /// with the operation that does it.
     ///
     /// # Errors
-    /// `AuthorizationFailed`, `PreconditionFailed`.
+    /// `AuthorizationFailed`, `PreconditionFailed`; `OperationNotAllowed` while a gallery in it is published.
     pub async fn resource_group_delete(
         &self,
         ctx: &RequestContext,
@@ -152,6 +152,10 @@ impl Control {
                 OperationRef { id: underway.id, subscription: underway.subscription, location: underway.location }
             }
             _ => {
+                // As for the gallery itself: consumers would lose it at a stroke.
+                if let Some(gallery) = sharing::published_in_group(tx, &row.key).await? {
+                    return Err(ArmError::gallery_is_published(&gallery.name));
+                }
                 row.state = ProvisioningState::Deleting;
                 row.etag = Uuid::new_v4().to_string();
                 resource_group::update(tx, &row).await?;
@@ -188,7 +192,8 @@ impl Control {
         let (mut rows, ends_at) = visible_in(&mut tx, ctx, subscription, after.as_deref()).await?;
         let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
         let continuation = last_key.map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items: rows.iter().map(|row| shown(row, ctx.api_version)).collect(), continuation })
+        let items = rows.iter().map(|row| DocumentText::from(&shown(row, ctx.api_version).document)).collect();
+        Ok(Page { items, continuation })
     }
 }
 

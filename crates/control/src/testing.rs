@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
-    RequestContext, ServedRegion, StoreIdentities, WorkerTuning,
+    RequestContext, ServedRegion, StoreIdentities, WorkerTuning, db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -451,6 +451,40 @@ impl World {
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
     }
 
+    /// The same world for the administrator of a new tenant, in a new subscription.
+    pub(crate) async fn in_new_tenant(&self) -> Self {
+        let new = self.control.add_tenant("Other").await.expect("a tenant");
+        let mut tx = self.control.db().read().await.unwrap();
+        let principal = crate::db::service_principal::find_by_app(&mut tx, new.client_id).await.unwrap().unwrap();
+        drop(tx);
+        let (tenant, app_id) = (new.tenant, new.client_id);
+        self.seen_by(Caller::application(tenant, principal.object.id, app_id, true), new.subscription)
+    }
+
+    /// The same world for the same caller, in a new subscription of the tenant.
+    pub(crate) async fn in_new_subscription(&self) -> Self {
+        let (id, display_name) = (Uuid::new_v4(), "another".to_owned());
+        let row = SubscriptionRow { id, tenant: self.caller.tenant, display_name, created_ms: 0 };
+        let mut tx = self.control.db().write().await.unwrap();
+        crate::db::subscription::insert(&mut tx, &row).await.unwrap();
+        tx.commit().await.unwrap();
+        self.seen_by(self.caller.clone(), id)
+    }
+
+    fn seen_by(&self, caller: Caller, subscription: Uuid) -> Self {
+        Self {
+            control: self.control.clone(),
+            clock: self.clock.clone(),
+            regions: self.regions.clone(),
+            caller,
+            subscription,
+            directory: self.directory.clone(),
+            time: self.time.clone(),
+            stores: self.stores.clone(),
+            poll_every: self.poll_every,
+        }
+    }
+
     /// Starts the workers.
     pub(crate) fn start(&self) -> &Self {
         self.control.start();
@@ -463,6 +497,7 @@ impl World {
             caller: self.caller.clone(),
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         }

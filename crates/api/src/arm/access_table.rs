@@ -60,7 +60,7 @@ impl World {
             listen,
             trusted_proxies: Vec::new(),
             version: "test".to_owned(),
-            device_code: true,
+            device_code: false,
             forward: None,
         };
         let state = ApiState::new(gallery.control.clone(), options);
@@ -96,6 +96,7 @@ impl World {
                     host: self.host.clone(),
                     ids,
                     caller: caller.clone(),
+                    auxiliary: Vec::new(),
                     client_address: None,
                     body: Mutex::new(request.into_body()),
                 })
@@ -129,13 +130,7 @@ impl World {
     }
 
     fn context(&self) -> RequestContext {
-        RequestContext {
-            caller: self.owner.clone(),
-            api_version: galerie_arm::ApiVersion::stable(2022, 4, 1),
-            preconditions: Default::default(),
-            correlation_id: Uuid::nil(),
-            client_address: None,
-        }
+        RequestContext::of_the_directory(self.owner.clone(), Uuid::nil())
     }
 }
 
@@ -147,13 +142,7 @@ enum Asker<'a> {
 }
 
 async fn newcomer(gallery: &Gallery, owner: &Caller) -> Caller {
-    let context = RequestContext {
-        caller: owner.clone(),
-        api_version: galerie_arm::ApiVersion::stable(2022, 4, 1),
-        preconditions: Default::default(),
-        correlation_id: Uuid::nil(),
-        client_address: None,
-    };
+    let context = RequestContext::of_the_directory(owner.clone(), Uuid::nil());
     let control = &gallery.control;
     let application = control.application_create(&context, "Subject", Map::new(), &[]).await.expect("an application");
     let principal = control.service_principal_create(&context, application.app_id, true, Map::new()).await;
@@ -215,8 +204,11 @@ fn path_of(route: Route, exists: bool) -> String {
         .replace("{collection}", "galleries")
         .replace("{region}", "eastus")
         .replace("{location}", "eastus")
+        .replace("{uniqueName}", "X-NONE")
+        .replace("{publicName}", "none")
+        .replace("{alias}", "none")
         .replace("{feature}", "f")
-        .replace("{action}", "stats")
+        .replace("{action}", "list")
         .replace("{namespace}/{...}", "Microsoft.Network/widgets/w")
         .replace("{namespace}", "Microsoft.Compute")
         .replace("{...}", "widgets/w")

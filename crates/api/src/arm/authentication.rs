@@ -44,7 +44,7 @@ pub(crate) async fn authenticate(
     };
     let refuse = |error: ArmError| Refusal { error, tenant };
     let token = bearer(headers).map_err(refuse)?;
-    verified(state, token, Hosts::is_arm_audience).await.map_err(refuse)
+    verify(state, token).await.map_err(refuse)
 }
 
 /// Finds out who calls Graph, whose tokens are for another audience.
@@ -57,12 +57,25 @@ pub(crate) async fn authenticate_for_graph(state: &ApiState, headers: &HeaderMap
     verified(state, token, Hosts::is_graph_audience).await.map_err(refuse)
 }
 
+/// Who a token stands for.
+///
+/// # Errors
+/// 401 for one that is wrong or over.
+pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmError> {
+    verified(state, token, Hosts::is_arm_audience).await
+}
+
 async fn verified(state: &ApiState, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> Result<Caller, ArmError> {
     let (audiences, issuers) = acceptable(&state.hosts, token, is_audience);
     Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }
 
 impl Refusal {
+    /// Refuses a caller whose tenant is known.
+    pub(super) fn in_tenant(error: ArmError, tenant: Uuid) -> Self {
+        Self { error, tenant: Some(tenant) }
+    }
+
     /// The answer; a 401 says where tokens come from.
     pub(crate) fn response(&self, host: &AcceptedHost) -> Response {
         let mut response = response::error(&self.error);

@@ -11,8 +11,10 @@ mod activity_log;
 mod audit;
 pub(crate) mod authentication;
 mod authorization;
+mod auxiliary;
 mod backup;
 pub(crate) mod call;
+mod community_gallery;
 mod compute;
 mod disk;
 mod feature;
@@ -25,7 +27,9 @@ mod operation;
 mod permission;
 mod processes;
 mod provider;
+mod proxy;
 mod quota;
+mod resource_graph;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
@@ -33,6 +37,8 @@ mod role_assignment;
 mod role_definition;
 mod role_filter;
 mod route;
+mod share;
+mod shared_gallery;
 mod snapshot;
 mod store_admin;
 mod subscription;
@@ -74,11 +80,16 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(&host),
     };
+    let auxiliary = match auxiliary::authenticate(state, &parts.headers, &caller).await {
+        Ok(auxiliary) => auxiliary,
+        Err(refusal) => return refusal.response(&host),
+    };
     let client_address = ClientAddress::among(&parts.extensions);
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
     let (state, headers, body) = (state.clone(), parts.headers, Mutex::new(body));
-    answer_call(Call { state, method, raw_path, segments, query, headers, host, ids, caller, client_address, body })
-        .await
+    let call =
+        Call { state, method, raw_path, segments, query, headers, host, ids, caller, auxiliary, client_address, body };
+    answer_call(call).await
 }
 
 /// Answers a request whose caller is known.

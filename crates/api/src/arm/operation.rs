@@ -45,6 +45,7 @@ async fn result(call: Call, id: Uuid) -> Answer {
         OperationResult::Pending => accepted::pending(&call),
         OperationResult::Resource(resource) => response::resource(200, &resource),
         OperationResult::Empty => response::empty(200),
+        OperationResult::Asked(asked) => response::json(200, &asked),
         OperationResult::Deleted => response::empty(204),
         OperationResult::Access(grant) => response::json(200, &access(&call, &grant)),
         OperationResult::Failed(error) => return Err(error.into()),

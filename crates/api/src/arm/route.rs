@@ -5,8 +5,9 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, activity_log, audit, authorization, backup, call::Call, compute, feature, operation, processes, provider,
-    quota, resource_group, resources, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
+    Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, operation,
+    processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, store_admin, subscription,
+    subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -88,8 +89,20 @@ routes! {
     CapsOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/capsOperations/{operation}",
     DiskOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/diskOperations/{operation}",
     Operation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{operation}",
+    SharedGalleries = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries",
+    SharedGallery = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}",
+    SharedImages = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images",
+    SharedImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}",
+    SharedVersions = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions",
+    SharedVersion = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions/{version}",
+    CommunityGallery = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}",
+    CommunityImages = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images",
+    CommunityImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}",
+    CommunityVersions = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}/versions",
+    CommunityVersion = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}/versions/{version}",
     ComputeInSubscription = "/subscriptions/{subscription}/providers/Microsoft.Compute/{collection}",
     OtherInSubscription = "/subscriptions/{subscription}/providers/{namespace}/{...}",
+    ResourceGraph = "/providers/Microsoft.ResourceGraph/resources",
     SubscriptionAliases = "/providers/Microsoft.Subscription/aliases",
     SubscriptionAlias = "/providers/Microsoft.Subscription/aliases/{alias}",
     OtherInTenant = "/providers/{namespace}/{...}",
@@ -191,8 +204,20 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::FeatureRegister => feature::register(call, segment(5), segment(7)).await,
         Route::ActivityLog => activity_log::list(call).await,
         Route::CapsOperation | Route::DiskOperation | Route::Operation => operation::answer(call, segment(7)).await,
+        Route::SharedGalleries
+        | Route::SharedGallery
+        | Route::SharedImages
+        | Route::SharedImage
+        | Route::SharedVersions
+        | Route::SharedVersion => shared_gallery::answer(call).await,
+        Route::CommunityGallery
+        | Route::CommunityImages
+        | Route::CommunityImage
+        | Route::CommunityVersions
+        | Route::CommunityVersion => community_gallery::answer(call).await,
         Route::ComputeInSubscription => compute::in_subscription(call, segment(4)).await,
         Route::OtherInSubscription => unsupported::answer(&call, segment(3), &folded[4..]),
+        Route::ResourceGraph => resource_graph::answer(call).await,
         Route::SubscriptionAliases => subscription_alias::list(call).await,
         Route::SubscriptionAlias => subscription_alias::answer(call).await,
         Route::OtherInTenant => unsupported::answer(&call, segment(1), &folded[2..]),

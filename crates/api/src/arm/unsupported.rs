@@ -19,11 +19,9 @@ const OTHER_NAMESPACES: [&str; 5] = [
     "Microsoft.ManagedIdentity",
 ];
 /// Types and actions of Compute that galleries' clients ask for.
-const KNOWN_TYPES: [&str; 13] = [
-    "galleries/share",
+const KNOWN_TYPES: [&str; 11] = [
     "galleries/softdeletedartifacttypes",
-    "locations/sharedgalleries",
-    "locations/communitygalleries",
+    "locations/sharedgallerysubscriptions",
     "locations/publishers",
     "locations/vmsizes",
     "locations/usages",
@@ -54,7 +52,7 @@ pub(super) fn list(call: &Call, types: &[&str]) -> Answer {
     let resource_type = super::route::compute_type(types);
     if call.method == Method::GET && resource_type == Some(ResourceType::VirtualMachine) {
         call.api_version()?;
-        return Ok(response::list(Vec::new(), None));
+        return Ok(response::list(Vec::new()));
     }
     answer(call, COMPUTE, types)
 }

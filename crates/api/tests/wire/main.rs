@@ -15,6 +15,7 @@ mod metadata;
 mod preflights;
 mod publishing;
 mod roles;
+mod sharing;
 mod sign_in;
 mod tenants;
 mod tokens;

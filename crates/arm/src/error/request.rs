@@ -50,17 +50,6 @@ impl ArmError {
         Self::new(401, "InvalidAuthenticationTokenAudience", message)
     }
 
-    /// 401: a token of another tenant than the subscription's.
-    #[must_use]
-    pub fn invalid_token_tenant(token_issuer: &str, expected_issuer: &str) -> Self {
-        let message = format!(
-            "The access token is from the wrong issuer '{}'. It must match the tenant '{expected_issuer}' associated with \
-             this subscription. Please use the authority (URL) '{expected_issuer}' to get the token.",
-            quoted(token_issuer)
-        );
-        Self::new(401, "InvalidAuthenticationTokenTenant", message)
-    }
-
     /// 403: the principal may not perform `action` over `scope`. The same whether or not the thing exists.
     #[must_use]
     pub fn authorization_failed(client: &str, object_id: &str, action: &str, scope: &str) -> Self {

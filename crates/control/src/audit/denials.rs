@@ -183,9 +183,9 @@ impl Control {
 mod tests {
     use super::*;
 
-    fn denial(caller: Option<Uuid>, address: [u8; 4]) -> Denial {
-        let caller =
-            caller.map(|principal| Caller::application(Uuid::from_u128(1), principal, Uuid::from_u128(2), false));
+    fn denial(caller_of: Option<Uuid>, address: [u8; 4]) -> Denial {
+        let caller = |principal| Caller::application(Uuid::from_u128(1), principal, Uuid::from_u128(2), false);
+        let caller = caller_of.map(caller);
         Denial {
             caller,
             address: Some(address.into()),

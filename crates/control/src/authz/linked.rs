@@ -9,7 +9,7 @@ use galerie_arm::{
     ResourceType::{self, Disk, ImageVersion, ManagedImage, Snapshot, VirtualMachine},
 };
 
-use super::authorize;
+use super::{authorize, scope::tenant_of};
 use crate::{
     db::Connection,
     request::{Caller, RequestContext},
@@ -47,9 +47,36 @@ pub(crate) async fn authorize_source(
     let row = TABLE.iter().find(|(to, from, _)| (*to, *from) == (made, source_type));
     let Some((_, _, verb)) = row else { return Ok(()) };
     let needed = action(source_type, *verb);
-    authorize(tx, &context.caller, needed, source).await.map_err(|error| match error.status {
+    let main = [action(made, Verb::Write), target.as_str()];
+    let caller = match source_type {
+        ImageVersion => reader(tx, context, main, source).await?,
+        _ => &context.caller,
+    };
+    authorize(tx, caller, needed, source).await.map_err(|error| match error.status {
         500.. => error,
-        _ => refusal(&context.caller, [action(made, Verb::Write), target.as_str()], [needed, source.as_str()]),
+        _ => refusal(caller, main, [needed, source.as_str()]),
+    })
+}
+
+/// Who the caller is in the tenant of an image version: the caller itself, or as one of the request's further tokens
+/// (`x-ms-authorization-auxiliary`) knows it. Each speaks in its own tenant, and for nothing but such reads.
+///
+/// # Errors
+/// `LinkedAuthorizationFailed` when the request has no token of that tenant; for a subscription that does not exist, too, in
+/// the same words.
+async fn reader<'a>(
+    tx: &mut Connection,
+    context: &'a RequestContext,
+    main: [&str; 2],
+    source: &ResourceId,
+) -> Result<&'a Caller, ArmError> {
+    let caller = &context.caller;
+    let Some(subscription) = source.subscription() else { return Ok(caller) };
+    let tenant = tenant_of(tx, subscription).await?;
+    let known = std::iter::once(caller).chain(&context.auxiliary).find(|caller| Some(caller.tenant) == tenant);
+    known.ok_or_else(|| {
+        let own = caller.tenant.to_string();
+        ArmError::linked_tenant_not_authorized(&caller.client(), main, &own, &subscription.to_string())
     })
 }
 

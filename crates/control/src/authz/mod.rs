@@ -62,7 +62,6 @@ pub(crate) async fn authorize(
     if granted_to(tx, caller, action).await?.permits(action, id.key()) {
         return Ok(());
     }
-    // What others share with the caller beyond its roles is to be asked for here: a share gives reads of versions.
     Err(refusal(caller, action, id.as_str()))
 }
 

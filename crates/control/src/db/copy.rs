@@ -48,6 +48,10 @@ pub(super) const TABLES: &[&str] = &[
     "quotas",
     "charges",
     "usages",
+    "gallery_shares",
+    "community_galleries",
+    "former_sharing",
+    "foreign_sources",
     "audit",
     "audit_seals",
 ];

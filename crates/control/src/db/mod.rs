@@ -22,6 +22,7 @@ pub(crate) mod directory_role;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
 pub(crate) mod error;
+pub(crate) mod foreign_source;
 pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod image_version;
@@ -43,6 +44,7 @@ pub(crate) mod scrub;
 pub(crate) mod service_principal;
 pub(crate) mod session;
 pub(crate) mod setting;
+pub(crate) mod sharing;
 pub(crate) mod subscription;
 pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
@@ -298,6 +300,7 @@ pub(crate) mod tests {
             directory_role::STATEMENTS,
             disk::STATEMENTS,
             disk_image::STATEMENTS,
+            foreign_source::STATEMENTS,
             grant::STATEMENTS,
             group::STATEMENTS,
             image_version::STATEMENTS,
@@ -317,6 +320,7 @@ pub(crate) mod tests {
             service_principal::STATEMENTS,
             session::STATEMENTS,
             setting::STATEMENTS,
+            sharing::STATEMENTS,
             subscription::STATEMENTS,
             subscription_alias::STATEMENTS,
             tenant::STATEMENTS,

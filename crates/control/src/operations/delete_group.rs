@@ -42,7 +42,7 @@ async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceT
         if !operation::holds(tx, claimed.lease()).await? {
             return Err(Failure::Stopped);
         }
-        let batch = resource::list_in_group(tx, &claimed.resource, Some(kind), None, BATCH).await?;
+        let batch = resource::first_in_group(tx, &claimed.resource, kind, BATCH).await?;
         for row in &batch {
             quota::release(tx, row).await?;
             resource::delete_with_everything(tx, row, now_ms).await?;

@@ -1,6 +1,7 @@
 //! How an operation is, and what came of it.
 
 use galerie_arm::{ArmError, OperationStatus, ResourceId, SubscriptionId, operation::OperationDocument};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Answer, OperationKind};
@@ -34,6 +35,8 @@ pub enum OperationResult {
     Resource(Box<Resource>),
     /// It succeeded and gives nothing back.
     Empty,
+    /// It succeeded and gives back what was asked for.
+    Asked(Value),
     /// What it was to delete is gone.
     Deleted,
     /// Access, to be signed; only for who asked for it.
@@ -97,6 +100,7 @@ impl Control {
                 OperationResult::Failed(row.error.unwrap_or_else(|| ArmError::internal(&row.id.to_string())))
             }
             (OperationStatus::Succeeded, Answer::Empty) => OperationResult::Empty,
+            (OperationStatus::Succeeded, Answer::Input) => OperationResult::Asked(row.input),
             (OperationStatus::Succeeded, Answer::Deleted) => OperationResult::Deleted,
             (OperationStatus::Succeeded, Answer::Grant(grant)) => {
                 if row.initiator != ctx.caller.principal {

@@ -14,6 +14,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     quota,
     request::{Accepted, RequestContext},
+    sharing::state::SharingState,
 };
 
 /// Nested resources that a refusal names.
@@ -72,6 +73,7 @@ async fn check_deletable(tx: &mut Connection, row: &ResourceRow, now_ms: i64) ->
         return Err(ArmError::cannot_delete_resource(&nested?));
     }
     match row.resource_type {
+        ResourceType::Gallery => SharingState::of(&row.document).check_deletable(&row.name),
         ResourceType::ImageVersion => image_version::check_delete(&row.name, &row.document, now_ms),
         ResourceType::Disk | ResourceType::Snapshot => {
             let state = db::disk::find(tx, &row.key).await?.map(|disk| disk.state);

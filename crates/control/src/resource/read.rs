@@ -3,13 +3,13 @@
 //! A list in a subscription or a group shows what its reader may read of it, and is never refused; a list below a resource
 //! needs the right over that resource.
 
-use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken};
+use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken, schema::Shape};
 
 use super::{Expand, TRACKED, Verb, action, page, page::PAGE_ITEMS, place, render, tracked_type};
 use crate::{
     authz::{self, Visible},
     control::Control,
-    db::{self, Connection, resource::ResourceRow},
+    db::{self, Connection, resource::ListedRow},
     request::{ListScope, Page, RequestContext, Resource},
 };
 
@@ -54,14 +54,12 @@ impl Control {
             }
         };
         let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            items.push(if scope.is_of_all_types() {
-                render::generic(&row)
-            } else {
-                render::resource(&mut tx, self.locations(), row, context.api_version, Expand::default()).await?
-            });
-        }
+        let shape = scope.listed_type().map(|resource_type| Shape::of(resource_type, context.api_version));
+        let items = rows.iter().map(|row| match shape {
+            Some(shape) => render::listed(row, shape),
+            None => render::generic(row),
+        });
+        let items = items.collect::<db::Result<Vec<_>>>()?;
         tracing::trace!(?scope, items = items.len(), "listed");
         Ok(Page { items, continuation: last_key.map(|last_key| SkipToken { last_key }.encode()) })
     }
@@ -74,7 +72,7 @@ async fn children(
     parent: &ResourceId,
     resource_type: ResourceType,
     after: Option<&str>,
-) -> Result<Vec<ResourceRow>, ArmError> {
+) -> Result<Vec<ListedRow>, ArmError> {
     authz::authorize(tx, &context.caller, action(resource_type, Verb::Read), parent).await?;
     place::find(tx, parent).await?;
     if db::resource::find(tx, parent.key()).await?.is_none() {
@@ -92,7 +90,7 @@ async fn visible_in(
     within: &ResourceId,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
-) -> Result<(Vec<ResourceRow>, Option<String>), ArmError> {
+) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
     let types = resource_type.map_or(TRACKED.to_vec(), |only| vec![only]);
     let mut visible = Vec::with_capacity(types.len());
     for listed in types {
@@ -129,7 +127,7 @@ async fn all_in(
     within: &ResourceId,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
-) -> Result<Vec<ResourceRow>, ArmError> {
+) -> Result<Vec<ListedRow>, ArmError> {
     let limit = PAGE_ITEMS + 1;
     Ok(match (within.group(), within.subscription()) {
         (None, Some(subscription)) => {
@@ -146,7 +144,7 @@ async fn typed(
     resource_type: ResourceType,
     visible: &Visible,
     after: Option<&str>,
-) -> Result<(Vec<ResourceRow>, Option<String>), ArmError> {
+) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
     let ranges = match visible {
         Visible::All => return Ok((all_in(tx, within, Some(resource_type), after).await?, None)),
         Visible::Ranges(ranges) => ranges,

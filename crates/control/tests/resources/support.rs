@@ -105,6 +105,7 @@ impl Gallery {
             caller: self.caller.clone(),
             api_version: api_version.parse().expect("an api-version"),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         }

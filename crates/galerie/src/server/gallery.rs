@@ -110,6 +110,7 @@ impl Gallery {
             caller,
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         })

@@ -231,7 +231,7 @@ async fn update_admin_file(
 /// The administrator whose file is still to be made: the first one; or another in its place when a start was killed after it
 /// had made the first one, and before it had written the secret down.
 async fn new_administrator(control: &Control, path: &Path) -> Result<Option<NewAdministrator>, Error> {
-    let Bootstrap { tenant, subscription, client_id, client_secret } = control.bootstrap().await?;
+    let Bootstrap { tenant, subscription, client_id, client_secret, .. } = control.bootstrap().await?;
     match client_secret {
         Some(client_secret) => Ok(Some(NewAdministrator { tenant, subscription, client_id, client_secret })),
         None if !path.exists() => Ok(control.undelivered_administrator().await?),
