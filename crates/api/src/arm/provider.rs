@@ -14,7 +14,7 @@ pub(super) async fn list(call: Call) -> Answer {
     call.only(&GET)?;
     let subscription = known_subscription(&call).await?;
     let all = provider::NAMESPACES.iter().map(|namespace| document(&call, subscription, namespace));
-    Ok(response::list(all.collect(), None))
+    Ok(response::list(all.collect()))
 }
 
 /// `GET /subscriptions/{s}/providers/{namespace}`.

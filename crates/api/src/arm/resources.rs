@@ -40,7 +40,7 @@ async fn list(call: Call, filter: &Filter, scope: impl FnOnce(Option<ResourceTyp
     };
     let Some(resource_type) = wanted.filter(|found| tracked::TYPES.contains(found)) else {
         call.context()?;
-        return Ok(response::list(Vec::new(), None));
+        return Ok(response::list(Vec::new()));
     };
     if call.method != axum::http::Method::GET {
         return tracked::list(call, scope(Some(resource_type))).await;

@@ -64,13 +64,18 @@ pub(crate) fn page(page: &Page, next_link: Option<&str>) -> Response {
     json_text(200, text)
 }
 
-/// A list of documents; `next_link` is absolute.
-pub(crate) fn list(value: Vec<Value>, next_link: Option<String>) -> Response {
-    let mut document = json!({ "value": value });
+/// A list that is one page.
+pub(crate) fn list(value: Vec<Value>) -> Response {
+    part_of_list(value, None)
+}
+
+/// A page of a list of what is made for the answer; `next_link` is absolute.
+pub(crate) fn part_of_list(value: Vec<Value>, next_link: Option<String>) -> Response {
+    let mut body = json!({ "value": value });
     if let Some(next_link) = next_link {
-        document["nextLink"] = next_link.into();
+        body["nextLink"] = next_link.into();
     }
-    json(200, &document)
+    json(200, &body)
 }
 
 /// An error. A 401 still lacks its challenge; see `authentication`.

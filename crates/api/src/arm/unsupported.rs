@@ -52,7 +52,7 @@ pub(super) fn list(call: &Call, types: &[&str]) -> Answer {
     let resource_type = super::route::compute_type(types);
     if call.method == Method::GET && resource_type == Some(ResourceType::VirtualMachine) {
         call.api_version()?;
-        return Ok(response::list(Vec::new(), None));
+        return Ok(response::list(Vec::new()));
     }
     answer(call, COMPUTE, types)
 }
