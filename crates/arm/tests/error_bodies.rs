@@ -142,7 +142,9 @@ fn bodies_are_golden() {
 fn errors_survive_being_stored() {
     for error in errors() {
         let stored = serde_json::to_string(&error).unwrap();
-        assert_eq!(serde_json::from_str::<ArmError>(&stored).unwrap(), error);
+        // What was refused is for the audit of this request only.
+        let read: ArmError = serde_json::from_str(&stored).unwrap();
+        assert_eq!((read.status, read.body()), (error.status, error.body()));
     }
 }
 
