@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    Clock, Error, SystemClock,
+    Clock, Error, Spawn, SystemClock, TokioSpawn,
     db::{
         self, CatalogueUse, Connection, Database, Db, chore, operation, pin,
         region_store::{self, RegionStoreRow},
@@ -109,15 +109,17 @@ pub struct ControlOptions {
     pub clock: Arc<dyn Clock>,
     /// How much is done at once.
     pub tuning: WorkerTuning,
+    /// Who runs workers and reconcilers.
+    pub spawn: Arc<dyn Spawn>,
 }
 
 impl ControlOptions {
-    /// With the machine's clock and the usual tuning.
+    /// With the machine's clock, the usual tuning and the caller's runtime.
     #[must_use]
     pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
         let database = database.into();
-        let (clock, tuning) = (Arc::new(SystemClock), WorkerTuning::default());
-        Self { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning }
+        let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
+        Self { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning, spawn }
     }
 }
 
@@ -181,6 +183,7 @@ struct Inner {
     woken: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    spawn: Arc<dyn Spawn>,
     catalogue_use: Mutex<Option<CatalogueUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
@@ -203,7 +206,7 @@ impl Control {
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, elsewhere, clock, tuning } = options;
+        let ControlOptions { database, master_key_file, regions, elsewhere, clock, tuning, spawn } = options;
         let db = Db::open_by(&database, clock).await?;
         let (regions, locations) = by_name(regions, elsewhere)?;
         let now_ms = db.time().now_ms();
@@ -234,6 +237,7 @@ impl Control {
             woken: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            spawn,
             catalogue_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
@@ -464,7 +468,7 @@ impl Control {
 
     /// Spawns work that [`Control::shutdown`] waits for.
     pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.0.tasks.spawn(work);
+        self.0.spawn.spawn(Box::pin(self.0.tasks.track_future(work)));
     }
 }
 

@@ -42,6 +42,7 @@ mod resource_group;
 mod snapshot;
 mod source;
 mod space;
+pub mod spawn;
 mod store_admin;
 mod store_space;
 #[cfg(test)]
@@ -66,3 +67,4 @@ pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
 pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
+pub use spawn::{Spawn, TokioSpawn};

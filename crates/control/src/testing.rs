@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext, ServedRegion,
-    StoreIdentities, WorkerTuning,
+    StoreIdentities, TokioSpawn, WorkerTuning,
 };
 
 /// The regions of a [`World`].
@@ -409,6 +409,7 @@ impl World {
             elsewhere,
             clock: time.clone(),
             tuning,
+            spawn: Arc::new(TokioSpawn),
         })
         .await
         .expect("a catalogue that opens");

@@ -10,16 +10,14 @@
 //! One region's reading is one task's. Two processes that serve a region may both read: whoever is slower finds the row
 //! written, and goes on from there.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use galerie_arm::{ArmError, ReplicationState, ResourceId};
 use galerie_region::Region;
 use galerie_store::PackId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::attempted;

@@ -8,7 +8,10 @@ use galerie_control::{
     Caller, Control, ControlOptions, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
-use galerie_store::backend::{Backend, s3};
+use galerie_store::{
+    StoreOptions,
+    backend::{Backend, s3},
+};
 use uuid::Uuid;
 
 use super::{
@@ -102,7 +105,7 @@ async fn open_region(
 ) -> Result<LocalRegion, Error> {
     let failed = |source| Error::Region { name: region.name.0.to_string(), source };
     match open_bucket(region)? {
-        Some(bucket) => LocalRegion::open_on(options, bucket.backend, bucket.place, space).await.map_err(failed),
+        Some(bucket) => LocalRegion::open_on(options, bucket.backend, bucket.place, StoreOptions::default(), space).await.map_err(failed),
         None => LocalRegion::open_with_space(options, space).await.map_err(failed),
     }
 }

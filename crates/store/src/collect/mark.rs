@@ -1,12 +1,10 @@
 //! Marking: which stored blobs live images need. One bit for each blob of each pack, and one more for each whose list was
 //! walked.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Instant,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{CollectReport, Roots, elapsed_ms};
