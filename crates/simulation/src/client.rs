@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
+    image::Disk,
     random::Random,
     world::{Process, World, url},
 };
@@ -183,11 +184,11 @@ impl Client {
 }
 
 /// An image's bytes, as a client reads them blob by blob.
-pub(crate) async fn read(content: &Content) -> Result<Vec<u8>, ArmError> {
+pub(crate) async fn read(content: &Content) -> Result<Disk, ArmError> {
     let unreadable = |error: galerie_store::Error| ArmError::internal(&format!("a client cannot decode: {error}"));
     let manifest = content.manifest_blob().await?.decode().map_err(unreadable)?;
     let manifest = Manifest::decode(&manifest).map_err(unreadable)?;
-    let mut bytes = vec![0; usize::try_from(manifest.virtual_size_bytes()).unwrap_or(usize::MAX)];
+    let mut data = Vec::new();
     for (index, id) in manifest.segments() {
         let segment = content.segments(&[*id]).await?.remove(0).decode().map_err(unreadable)?;
         let segment = Segment::decode(&segment).map_err(unreadable)?;
@@ -196,13 +197,13 @@ pub(crate) async fn read(content: &Content) -> Result<Vec<u8>, ArmError> {
         let mut at = *index as usize * galerie_store::chunking::SEGMENT_SIZE_BYTES as usize;
         for entry in segment.entries() {
             if entry.chunk.is_some() {
-                let chunk = chunks.next().map(|blob| blob.decode()).transpose().map_err(unreadable)?.unwrap_or_default();
-                bytes[at..at + chunk.len()].copy_from_slice(&chunk);
+                let chunk = chunks.next().ok_or_else(|| ArmError::internal("fewer chunks than were asked for"))?;
+                data.push((at, chunk.decode().map_err(unreadable)?));
             }
             at += entry.length_bytes as usize;
         }
     }
-    Ok(bytes)
+    Ok(Disk { size_bytes: manifest.virtual_size_bytes(), data })
 }
 
 /// Whether a blob request may succeed later.

@@ -2,11 +2,28 @@
  * names and keys draw from the system draws the same at every replay. The main thread has a stream of its own; what
  * other threads draw depends on themselves only. */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+/* One core of those there are: what counts cores counts the same everywhere. */
+__attribute__((constructor)) static void keep_to_one_core(void) {
+    const char *wanted = getenv("GALERIE_SIMULATION_CORE");
+    cpu_set_t all, one;
+    if (!wanted || sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    int nth = atoi(wanted) % CPU_COUNT(&all);
+    for (int core = 0; core < CPU_SETSIZE; core++)
+        if (CPU_ISSET(core, &all) && nth-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(core, &one);
+            sched_setaffinity(0, sizeof one, &one);
+            return;
+        }
+}
 
 static __thread uint64_t state;
 static __thread int seeded;

@@ -29,9 +29,9 @@ pub(crate) const WELL: FaultPlan = FaultPlan {
 };
 
 /// How often a new fault comes.
-const CALM_MAX_MS: u64 = 40_000;
+const CALM_MAX_MS: u64 = 15_000;
 /// The longest that a fault lasts, for most of them.
-const FAULT_MAX_MS: u64 = 90_000;
+const FAULT_MAX_MS: u64 = 45_000;
 /// How long a collector, or whoever else is in the middle of something, may be away.
 const LONG_FREEZE: Duration = Duration::from_secs(65 * 60);
 

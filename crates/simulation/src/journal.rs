@@ -36,7 +36,7 @@ impl Journal {
         journal
     }
 
-    /// How much virtual time has passed.
+    /// How much virtual time has passed. Within the runtime.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }

@@ -41,6 +41,9 @@ struct Args {
     /// Print the events of the run whatever comes of it.
     #[arg(long, requires = "seed")]
     journal: bool,
+    /// Be wrong about what must be, to see that it is noticed.
+    #[arg(long)]
+    mistake: Option<model::Mistake>,
     /// Run the seed in this process, in this folder: what a child does.
     #[arg(long, hide = true, requires = "seed")]
     inside: Option<PathBuf>,
@@ -51,11 +54,12 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let how = seeds::How { journal: args.journal, mistake: args.mistake };
     let done = match (&args.prepare, args.seed, &args.inside) {
         (Some(folder), ..) => seeds::prepare(folder),
-        (None, Some(seed), Some(folder)) => return seeds::run_inside(seed, folder, args.journal),
-        (None, Some(seed), None) => seeds::run_one(seed, args.journal),
-        (None, None, _) => seeds::run_many(args.seeds, args.jobs),
+        (None, Some(seed), Some(folder)) => return seeds::run_inside(seed, folder, how),
+        (None, Some(seed), None) => seeds::run_one(seed, how),
+        (None, None, _) => seeds::run_many(args.seeds, args.jobs, how),
     };
     done.unwrap_or_else(|error| {
         eprintln!("galerie-simulation: {error}");

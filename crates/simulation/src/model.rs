@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{image::Image, world::REGIONS};
+use crate::{
+    image::{Disk, GUEST_BYTES, Image},
+    world::REGIONS,
+};
 
 /// How far a version is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +68,65 @@ impl Version {
     }
 }
 
+/// A wrong idea of what must be, to see that it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mistake {
+    /// `latest` passes over nothing.
+    Latest,
+    /// Versions hold other bytes than were written.
+    Bytes,
+    /// The owner has no rights.
+    Rights,
+    /// A version is charged once, however many regions have it.
+    Quota,
+    /// What was deleted is there.
+    Deletion,
+}
+
 /// Names of versions, and what is known of them. Clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Model(Arc<Mutex<BTreeMap<String, Version>>>);
+pub(crate) struct Model {
+    versions: Arc<Mutex<BTreeMap<String, Version>>>,
+    mistake: Option<Mistake>,
+}
 
 impl Model {
+    /// One that knows of nothing, and is wrong in one thing, perhaps.
+    pub(crate) fn new(mistake: Option<Mistake>) -> Self {
+        Self { mistake, ..Self::default() }
+    }
+
+    /// Whether this is what a version holds.
+    pub(crate) fn is_content(&self, version: &Version, disk: &Disk) -> bool {
+        version.image.is(disk) != (self.mistake == Some(Mistake::Bytes))
+    }
+
+    /// Whether `latest` may be this version in a region, when it is complete there.
+    pub(crate) fn may_be_latest(&self, version: &Version, region: usize) -> bool {
+        let is_excluded = version.is_excluded || version.targets[region].is_none_or(|target| target.is_excluded);
+        !is_excluded || self.mistake == Some(Mistake::Latest)
+    }
+
+    /// Whether the owner counts as a stranger.
+    pub(crate) fn owner_is_a_stranger(&self) -> bool {
+        self.mistake == Some(Mistake::Rights)
+    }
+
+    /// What quotas count of the versions: bytes, and resources.
+    pub(crate) fn charged(&self) -> (u64, u64) {
+        let versions = self.certain();
+        let once = self.mistake == Some(Mistake::Quota);
+        let regions = |version: &Version| if once { 1 } else { version.targets.iter().flatten().count() as u64 };
+        let bytes = versions.iter().map(|(_, version)| regions(version) * GUEST_BYTES).sum();
+        (bytes, versions.len() as u64)
+    }
+
+    /// A DELETE was acknowledged.
+    pub(crate) fn remove(&self, path: &str) {
+        let stage = if self.mistake == Some(Mistake::Deletion) { Stage::Accepted } else { Stage::Gone };
+        self.update(path, |version| version.stage = stage);
+    }
+
     /// The path of a version.
     pub(crate) fn path(definition: usize, [major, minor, patch]: [u32; 3]) -> String {
         format!("{}/versions/{major}.{minor}.{patch}", definition_path(definition))
@@ -104,7 +161,7 @@ impl Model {
     }
 
     fn versions(&self) -> MutexGuard<'_, BTreeMap<String, Version>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

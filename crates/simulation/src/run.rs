@@ -8,7 +8,7 @@ use crate::{
     faults::{Faults, WELL},
     invariants::Judge,
     journal::Journal,
-    model::Model,
+    model::{Mistake, Model},
     verdict::Verdict,
     witness::Witness,
     workload::{Publisher, furnish},
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// How long things go wrong, in virtual minutes.
-const LEAST_MINUTES: u64 = 8;
-const MORE_MINUTES: u64 = 12;
+const LEAST_MINUTES: u64 = 3;
+const MORE_MINUTES: u64 = 4;
 /// How many processes, publishers and witnesses there are at most.
 const PROCESSES: u64 = 3;
 const PUBLISHERS: u64 = 3;
@@ -28,30 +28,32 @@ const WITNESSES: u64 = 2;
 pub(crate) struct Outcome {
     /// The invariant that does not hold, and how.
     pub(crate) broken: Option<String>,
+    /// How much virtual time it took.
+    pub(crate) time: Duration,
     pub(crate) journal: Journal,
 }
 
 /// Runs a seed in `folder`, which has a catalogue and nothing else. Once in a program: it makes blocking work be done in
 /// place, and takes the program's log.
-pub(crate) fn run(seed: u64, folder: &Path) -> Outcome {
+pub(crate) fn run(seed: u64, mistake: Option<Mistake>, folder: &Path) -> Outcome {
     std::env::set_current_dir(folder).expect("a folder");
     galerie_store::blocking::do_in_place();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let (journal, verdict) = (Journal::install(), Verdict::default());
         verdict.watch_panics();
-        let whole = play(seed, journal.clone(), verdict.clone());
+        let whole = play(seed, Model::new(mistake), journal.clone(), verdict.clone());
         tokio::select! {
             biased;
             () = verdict.broken() => {}
             () = whole => {}
         }
         journal.note(verdict.get().unwrap_or("every invariant holds"));
-        Outcome { broken: verdict.get().map(str::to_owned), journal }
+        Outcome { broken: verdict.get().map(str::to_owned), time: journal.elapsed(), journal }
     })
 }
 
-async fn play(seed: u64, journal: Journal, verdict: Verdict) {
+async fn play(seed: u64, model: Model, journal: Journal, verdict: Verdict) {
     let mut random = crate::random::Random::new(seed, 0);
     let processes = 1 + random.index(PROCESSES as usize);
     let world = World::new(journal, verdict, seed, processes).await;
@@ -61,7 +63,6 @@ async fn play(seed: u64, journal: Journal, verdict: Verdict) {
     if let Err(refusal) = furnish(&world).await {
         return world.verdict().break_with("a client is understood", refusal);
     }
-    let model = Model::default();
     let faults = Faults::new(&world);
     let judge = Judge::new(&world, &model, faults.weak());
     let minutes = LEAST_MINUTES + random.below(MORE_MINUTES);

@@ -10,9 +10,10 @@ use std::{
     time::Instant,
 };
 
+use clap::ValueEnum;
 use tempfile::TempDir;
 
-use crate::{entropy::Entropy, run, world};
+use crate::{entropy::Entropy, model::Mistake, run, world};
 
 /// Where runs keep their files when it is there: memory, because a catalogue waits for its disk at every commit.
 const MEMORY: &str = "/dev/shm";
@@ -35,6 +36,24 @@ pub(crate) fn parse_range(text: &str) -> Result<Range, String> {
     }
 }
 
+/// How a seed is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Print the events whatever comes of it.
+    pub(crate) journal: bool,
+    /// What the model is wrong in.
+    pub(crate) mistake: Option<Mistake>,
+}
+
+impl How {
+    /// As a child is told.
+    fn args(self) -> Vec<String> {
+        let mistake = self.mistake.and_then(|mistake| mistake.to_possible_value());
+        let mistake = mistake.map(|mistake| format!("--mistake={}", mistake.get_name()));
+        self.journal.then(|| "--journal".to_owned()).into_iter().chain(mistake).collect()
+    }
+}
+
 /// What all runs share: the randomness, and a catalogue whose keys are made.
 struct Workshop {
     folder: TempDir,
@@ -49,23 +68,23 @@ impl Workshop {
         let entropy = Entropy::build(folder.path())?;
         let template = folder.path().join("template");
         fs::create_dir(&template)?;
-        let made = entropy.child(0)?.arg("--prepare").arg(&template).status()?;
+        let made = entropy.child(0, 0)?.arg("--prepare").arg(&template).status()?;
         if !made.success() {
             return Err(io::Error::other(format!("make a catalogue: {made}")));
         }
         Ok(Self { folder, entropy })
     }
 
-    /// Runs a seed in a child, in a folder that is gone afterwards.
-    fn run(&self, seed: u64, journal: bool) -> io::Result<Output> {
+    /// Runs a seed in a child on one core, in a folder that is gone afterwards.
+    fn run(&self, seed: u64, core: usize, how: How) -> io::Result<Output> {
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(self.folder.path())?;
         for file in fs::read_dir(self.folder.path().join("template"))? {
             let file = file?;
             fs::copy(file.path(), folder.path().join(file.file_name()))?;
         }
-        let mut child = self.entropy.child(seed)?;
+        let mut child = self.entropy.child(seed, core)?;
         child.args(["--seed", &seed.to_string()]).arg("--inside").arg(folder.path());
-        child.args(journal.then_some("--journal")).stdin(Stdio::null()).output()
+        child.args(how.args()).stdin(Stdio::null()).output()
     }
 }
 
@@ -78,13 +97,13 @@ pub(crate) fn prepare(folder: &Path) -> io::Result<ExitCode> {
 
 /// Runs a seed in this process.
 #[expect(clippy::print_stdout, reason = "it is what the parent, or a person, asked for")]
-pub(crate) fn run_inside(seed: u64, folder: &Path, journal: bool) -> ExitCode {
-    let outcome = run::run(seed, folder);
+pub(crate) fn run_inside(seed: u64, folder: &Path, how: How) -> ExitCode {
+    let outcome = run::run(seed, how.mistake, folder);
     let entries = outcome.journal.entries();
-    if journal || outcome.broken.is_some() {
+    if how.journal || outcome.broken.is_some() {
         entries.iter().for_each(|entry| println!("{entry}"));
     }
-    let (time, hash) = (outcome.journal.elapsed().as_secs(), outcome.journal.hash());
+    let (time, hash) = (outcome.time.as_secs(), outcome.journal.hash());
     println!("seed {seed}: {} events in {time} s, {}", entries.len(), hash.to_hex());
     match outcome.broken {
         None => ExitCode::SUCCESS,
@@ -96,8 +115,8 @@ pub(crate) fn run_inside(seed: u64, folder: &Path, journal: bool) -> ExitCode {
 }
 
 /// Runs one seed, and shows what came of it.
-pub(crate) fn run_one(seed: u64, journal: bool) -> io::Result<ExitCode> {
-    let output = Workshop::open()?.run(seed, journal)?;
+pub(crate) fn run_one(seed: u64, how: How) -> io::Result<ExitCode> {
+    let output = Workshop::open()?.run(seed, 0, how)?;
     io::Write::write_all(&mut io::stdout(), &output.stdout)?;
     io::Write::write_all(&mut io::stderr(), &output.stderr)?;
     Ok(if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -105,18 +124,18 @@ pub(crate) fn run_one(seed: u64, journal: bool) -> io::Result<ExitCode> {
 
 /// Runs seeds until one breaks something, or the last one has ended.
 #[expect(clippy::print_stdout, reason = "progress is what it is for")]
-pub(crate) fn run_many(seeds: Range, jobs: Option<usize>) -> io::Result<ExitCode> {
+pub(crate) fn run_many(seeds: Range, jobs: Option<usize>, how: How) -> io::Result<ExitCode> {
     let workshop = Workshop::open()?;
     let jobs = jobs.or_else(|| thread::available_parallelism().ok().map(NonZero::get)).unwrap_or(1).max(1);
     let (began, next, ended) = (Instant::now(), AtomicU64::new(seeds.first), AtomicU64::new(0));
     let failed = thread::scope(|scope| {
-        let work = || {
+        let work = |core: usize| {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed > seeds.last {
                     return Ok(None);
                 }
-                let output = workshop.run(seed, false)?;
+                let output = workshop.run(seed, core, how)?;
                 if !output.status.success() {
                     next.store(u64::MAX / 2, Ordering::Relaxed);
                     return Ok(Some((seed, output)));
@@ -127,7 +146,7 @@ pub(crate) fn run_many(seeds: Range, jobs: Option<usize>) -> io::Result<ExitCode
                 }
             }
         };
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..jobs).map(|core| scope.spawn(move || work(core))).collect();
         let joined = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
         joined.collect::<io::Result<Vec<Option<(u64, Output)>>>>()
     })?;

@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use crate::{
     client::{Client, read},
+    image::Disk,
     model::{DEFINITIONS, Model, Version, definition_path},
     world::{REGIONS, World},
 };
 
 /// Between two looks.
-const REST_MAX_MS: u64 = 15_000;
+const REST_MAX_MS: u64 = 5_000;
 
 /// How often a reader tries again where all is well: bytes may have to be read from another copy.
 const CALM_ATTEMPTS: u32 = 3;
@@ -32,7 +33,7 @@ pub(crate) struct Witness {
 /// What a reader got.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    Bytes(Vec<u8>),
+    Read(Disk),
     /// It was opened, and could not be read.
     Unreadable(ArmError),
     /// It was not to be found there.
@@ -98,8 +99,8 @@ impl Witness {
         let Some((was, seen, is)) = looked.await else { return };
         let name = format!("{path} in {} at {}", REGIONS[region], process.number);
         self.client.note(format_args!("sees {name}: {seen}"));
-        if let Seen::Bytes(bytes) = &seen
-            && !before.image.is(bytes)
+        if let Seen::Read(disk) = &seen
+            && !self.model.is_content(&before, disk)
         {
             return self.broken("I3", &format!("{name} reads as other bytes"));
         }
@@ -157,8 +158,7 @@ impl Witness {
         found: Option<&str>,
     ) {
         let eligible = versions.iter().filter(|(path, version)| {
-            let target = version.targets[region];
-            !version.is_excluded && target.is_some_and(|target| !target.is_excluded) && complete.contains(path)
+            self.model.may_be_latest(version, region) && complete.contains(path)
         });
         let expected = eligible.max_by_key(|(_, version)| version.numbers).map(|(path, _)| path.as_str());
         let found = found.map(|id| id.to_lowercase());
@@ -179,6 +179,7 @@ impl Witness {
         let world = &self.client.world;
         let owner = world.owner().clone();
         let stranger = match self.client.random.percent(50) {
+            _ if self.model.owner_is_a_stranger() => owner,
             true => Caller { administrator: false, principal: Uuid::from_u128(9), ..owner },
             false => Caller { tenant: Uuid::from_u128(8), ..owner },
         };
@@ -252,7 +253,7 @@ fn group_of(id: &galerie_arm::ResourceId) -> galerie_arm::ResourceId {
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Read(disk) => write!(f, "{} chunks", disk.data.len()),
             Self::Unreadable(error) => write!(f, "unreadable: {}", error.message),
             Self::NotThere(error) => write!(f, "not there: {} {}", error.status, error.code),
         }
@@ -270,7 +271,7 @@ async fn see(control: &Control, context: &RequestContext, id: &str, region: usiz
         Err(error) if error.status >= 500 => Seen::Unreadable(error),
         Err(error) => Seen::NotThere(error),
         Ok(content) => match read(&content).await {
-            Ok(bytes) => Seen::Bytes(bytes),
+            Ok(disk) => Seen::Read(disk),
             Err(error) => Seen::Unreadable(error),
         },
     }

@@ -20,7 +20,7 @@ use crate::{
 /// How many versions a client has at most.
 const MOST_VERSIONS: usize = 4;
 /// Between what a client does.
-const REST_MAX_MS: u64 = 20_000;
+const REST_MAX_MS: u64 = 8_000;
 
 /// A client that changes versions of its own.
 pub(crate) struct Publisher {
@@ -182,7 +182,7 @@ impl Publisher {
     async fn remove(&mut self, path: &str) {
         self.model.update(path, |version| version.stage = Stage::Leaving);
         match self.client.delete(path).await {
-            Ok(()) => self.model.update(path, |version| version.stage = Stage::Gone),
+            Ok(()) => self.model.remove(path),
             Err(refusal) => self.unexpected(&format!("DELETE {path}"), &refusal),
         }
     }
