@@ -51,10 +51,11 @@ test-postgres: ## what touches the catalogue once more, on PostgreSQL
 	cargo build --workspace --all-targets
 	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_processes.py
 
-test-torture: ## a few kills on both databases, power losses, and clock jumps: two minutes (SEED=)
+test-torture: ## a few kills on both databases, failing disks and buckets, power losses, and clock jumps: three minutes (SEED=)
 	cargo build --workspace --all-targets
 	$(PYTHON) tests/torture/kills.py --kills 25 --hasty $(SEEDED)
 	scripts/postgres.sh $(PYTHON) tests/torture/kills.py --kills 25 --hasty $(SEEDED)
+	$(PYTHON) tests/torture/faults.py --rounds 8 $(SEEDED)
 	$(PYTHON) tests/torture/clock.py --kills 6 --hasty $(SEEDED)
 	$(PYTHON) tests/torture/power.py --cuts 20 $(SEEDED)
 
@@ -63,6 +64,9 @@ torture: ## the same for much longer, and how long a killed server is away (SEED
 	cargo build --workspace --all-targets
 	$(PYTHON) tests/torture/kills.py --kills $(KILLS) $(SEEDED)
 	scripts/postgres.sh $(PYTHON) tests/torture/kills.py --kills $(KILLS) $(SEEDED)
+	$(PYTHON) tests/torture/faults.py --rounds $$(($(KILLS) / 5)) $(SEEDED)
+	$(PYTHON) tests/torture/faults.py --rounds 6 --lie $(SEEDED)
+	scripts/postgres.sh $(PYTHON) tests/torture/faults.py --rounds $$(($(KILLS) / 10)) $(SEEDED)
 	$(PYTHON) tests/torture/clock.py --kills $$(($(KILLS) / 10)) $(SEEDED)
 	$(PYTHON) tests/torture/power.py --cuts $$(($(KILLS) / 4)) $(SEEDED)
 	$(PYTHON) tests/torture/power.py --cuts 8 --forget files $(SEEDED)

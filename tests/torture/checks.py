@@ -7,7 +7,7 @@ from pathlib import Path
 import exchange
 from exchange import COMPUTE, expect, wait_for
 from guest import GUEST_BYTES
-from history import NEVER, History, Lost
+from history import NEVER, History, Lost, Wrong
 from torture_server import REGIONS, Gone, TortureServer
 
 # What `galerie publish` uploads through; when the client is killed, too, they stay.
@@ -116,13 +116,13 @@ def pull(server: TortureServer, path: str, region: str, scratch: Path) -> str:
     data = out.read_bytes()
     out.unlink()
     if len(data) != GUEST_BYTES:
-        raise Lost(f"{path} in {region} has {len(data)} bytes")
+        raise Wrong(f"{path} in {region} has {len(data)} bytes")
     return hashlib.sha256(data).hexdigest()
 
 
 def assert_equal(what: str, found: str, wanted: set[str]) -> None:
     if found not in wanted:
-        raise Lost(f"{what} has other bytes: {found}, not {wanted}")
+        raise Wrong(f"{what} has other bytes: {found}, not {wanted}")
 
 
 def check_stores(server: TortureServer, regions=REGIONS) -> None:

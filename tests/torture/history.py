@@ -18,6 +18,10 @@ class Lost(AssertionError):
     """The server broke a promise. What this says is the finding."""
 
 
+class Wrong(Lost):
+    """Bytes were served that are not those that were put. No fault of disk or network excuses that."""
+
+
 @dataclass
 class Write:
     there: bool

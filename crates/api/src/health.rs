@@ -8,14 +8,22 @@ use galerie_control::Control;
 
 const TEXT: [(&str, &str); 1] = [("content-type", "text/plain; charset=utf-8")];
 
-/// 200 for a process that lives; for `/healthz/ready` 503 while it is stopping or has no catalogue. It begins to listen when
+/// 200 for a process that lives; for `/healthz/ready` 503 while it is stopping or has no catalogue, and a line for each region
+/// whose store cannot be opened. It begins to listen when
 /// it has started, so an answer means that it has.
 pub(crate) async fn answer(control: &Control, path: &str) -> Response {
     if !path.trim_end_matches('/').ends_with("/ready") {
         return (TEXT, "ok\n").into_response();
     }
     match control.readiness().await {
-        Ok(()) => (TEXT, "ready\n").into_response(),
+        Ok(()) => {
+            let mut text = "ready\n".to_owned();
+            // What does not need them goes on, so the process is to be sent requests.
+            for region in control.away_regions() {
+                text.push_str(&format!("region {region}: away\n"));
+            }
+            (TEXT, text).into_response()
+        }
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")).into_response(),
     }
 }

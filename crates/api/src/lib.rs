@@ -46,8 +46,10 @@ pub fn router(control: Control, options: ApiOptions) -> Router {
         .layer(from_fn(middleware::catch_panic::layer))
         .layer(from_fn(middleware::standard_headers::layer))
         .layer(from_fn(middleware::unread_body::layer))
+        .layer(from_fn_with_state(state.clone(), middleware::audit::layer))
         .layer(from_fn(middleware::access_log::layer))
         .layer(from_fn(middleware::metrics::layer))
+        .layer(from_fn_with_state(state.clone(), middleware::client_address::layer))
         .layer(from_fn(middleware::request_ids::layer))
         .with_state(state)
 }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use crate::Forward;
 
 /// Everything that is not in the catalogue.
@@ -12,6 +14,8 @@ pub struct ApiOptions {
     pub hosts: Vec<String>,
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// The proxies that are believed when they say whose request they hand on (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
     /// Galerie's version, for people.
     pub version: String,
     /// The way to the other processes of the catalogue, if there are any.

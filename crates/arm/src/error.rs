@@ -29,19 +29,38 @@ pub struct ArmError {
     /// Several faults of one request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<ArmError>,
+    /// What was refused, of a refusal for want of rights: for the audit, never sent.
+    #[serde(skip)]
+    pub denied: Option<Box<Denied>>,
+}
+
+/// What a principal may not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// `Microsoft.Compute/galleries/write`.
+    pub action: String,
+    /// Over which scope: a resource's id, or `/`.
+    pub scope: String,
 }
 
 impl ArmError {
     /// An error with the given status, code and message.
     #[must_use]
     pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), target: None, details: Vec::new() }
+        Self { status, code: code.into(), message: message.into(), target: None, details: Vec::new(), denied: None }
     }
 
     /// 400 with a code of its own.
     #[must_use]
     pub fn bad_request(code: &'static str, message: &str) -> Self {
         Self::new(400, code, message)
+    }
+
+    /// The same error, which refuses an action over a scope.
+    #[must_use]
+    fn refusing(mut self, action: &str, scope: &str) -> Self {
+        self.denied = Some(Box::new(Denied { action: action.to_owned(), scope: scope.to_owned() }));
+        self
     }
 
     /// The same error, about `target`.

@@ -87,6 +87,7 @@ async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
         correlation_id: Uuid::new_v4(),
+        client_address: None,
     };
     Ok((control, ctx, first.subscription))
 }

@@ -462,7 +462,7 @@ async fn hold(
 }
 
 pub(crate) fn region_away(region: &str) -> ArmError {
-    ArmError::service_unavailable(&format!("The region '{region}' is not served by this process. Try again."))
+    ArmError::service_unavailable(&format!("The region '{region}' is not available now. Try again later."))
 }
 
 /// Ends a grant whose time is over. An upload's pages and commitment stay: it may be granted again.

@@ -229,7 +229,8 @@ impl Control {
         if wanted == BlobAction::Write && grant.permission != Permission::Write {
             return Err(BlobError::PermissionMismatch);
         }
-        let region = self.region(&row.location).ok_or_else(|| BlobError::Busy("The region is away.".to_owned()))?;
+        let region =
+            self.region(&row.location).ok_or_else(|| BlobError::Busy("The region is not available now.".to_owned()))?;
         let content = match (grant.permission, disk.upload_bytes, images.first()) {
             (Permission::Write, Some(length_bytes), _) => {
                 let upload = UploadId(row.uid);

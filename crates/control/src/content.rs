@@ -4,6 +4,8 @@
 //! version itself lists are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
 //! hash buys nothing.
 //!
+//! What is given out was checked against its hash, though the client checks it again: that is how damage is noticed here.
+//!
 //! Nothing is pinned: each request finds the version's row, which keeps its bytes. Of a version that is deleted meanwhile the
 //! next request finds nothing, and a read that is under way fails.
 
@@ -250,11 +252,11 @@ impl Content {
         if let Some(stranger) = ids.iter().find(|id| listed.binary_search(id).is_err()) {
             return Err(not_listed(*stranger));
         }
-        self.source.fetch(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
+        self.source.fetch_verified(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
     }
 
     async fn fetch_one(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob, ArmError> {
-        let blobs = self.source.fetch(&[id], listed_by).await;
+        let blobs = self.source.fetch_verified(&[id], listed_by).await;
         let blobs = blobs.map_err(|error| unreadable("read a blob of a version", &error))?;
         blobs.into_iter().next().ok_or_else(|| not_listed(id))
     }

@@ -18,7 +18,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    Clock, Error, Spawn, SystemClock, TokioSpawn,
+    AwayRegion, Clock, Error, Spawn, SystemClock, TokioSpawn,
+    audit::Denials,
+    away::{self, RegionSlot},
     db::{
         self, CatalogueUse, Connection, Database, Db, chore, operation, pin,
         region_store::{self, RegionStoreRow},
@@ -71,6 +73,8 @@ pub struct WorkerTuning {
     pub scrub_rate_bytes_s: u64,
     /// How long from the beginning of one reading of everything to the next.
     pub scrub_period: Duration,
+    /// How long what was sealed of the audit is kept; `None`: for ever.
+    pub audit_kept: Option<Duration>,
 }
 
 impl WorkerTuning {
@@ -91,6 +95,7 @@ impl Default for WorkerTuning {
             collect_grace_ms: CollectorOptions::default().readers_grace_ms,
             scrub_rate_bytes_s: 8 << 20,
             scrub_period: Duration::from_secs(7 * 24 * 3600),
+            audit_kept: Some(Duration::from_secs(365 * 24 * 3600)),
         }
     }
 }
@@ -103,6 +108,8 @@ pub struct ControlOptions {
     pub master_key_file: PathBuf,
     /// The regions that this process serves.
     pub regions: Vec<ServedRegion>,
+    /// Those whose store cannot be opened now.
+    pub away: Vec<AwayRegion>,
     /// Those that only other processes serve.
     pub elsewhere: Vec<RegionElsewhere>,
     /// Where the present comes from, unless it is the machine's and the catalogue has a clock of its own (PostgreSQL).
@@ -119,7 +126,8 @@ impl ControlOptions {
     pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
         let database = database.into();
         let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
-        Self { database, master_key_file, regions, elsewhere: Vec::new(), clock, tuning, spawn }
+        let (away, elsewhere) = (Vec::new(), Vec::new());
+        Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn }
     }
 }
 
@@ -192,6 +200,7 @@ struct Inner {
     next_collection_ms: AtomicI64,
     /// The volumes that were low at the last look.
     low_on_space: SyncMutex<HashSet<String>>,
+    denials: Denials,
 }
 
 impl std::fmt::Debug for Control {
@@ -201,20 +210,24 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Opens the catalogue and its keys, and checks that the regions' stores are the ones it knows. Nothing runs yet.
+    /// Opens the catalogue and its keys, and checks that the regions' stores are the ones it knows. Nothing runs yet; what is
+    /// away is tried again from [`Control::start`] on.
     ///
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, elsewhere, clock, tuning, spawn } = options;
+        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn } = options;
         let db = Db::open_by(&database, clock).await?;
-        let (regions, locations) = by_name(regions, elsewhere)?;
+        let (regions, locations) = by_name(regions, away, elsewhere)?;
         let now_ms = db.time().now_ms();
         let (catalogue_id, keys) = transact!(&db, |tx| -> Result<(Uuid, Keys), Error> {
             let catalogue_id = catalogue_id(tx).await?;
             let keys = Keys::open(tx, &master_key_file, now_ms).await?;
-            for region in regions.values() {
-                adopt(tx, &**region, now_ms).await?;
+            for (name, slot) in &regions {
+                match slot.plane() {
+                    Some(region) => adopt(tx, &**region, now_ms).await?,
+                    None => away::check_known(tx, name).await?,
+                }
             }
             Ok((catalogue_id, keys))
         })?;
@@ -244,6 +257,7 @@ impl Control {
             catalogue_space: OnceLock::new(),
             next_collection_ms: AtomicI64::new(0),
             low_on_space: SyncMutex::default(),
+            denials: Denials::default(),
         })))
     }
 
@@ -280,6 +294,9 @@ impl Control {
         self.0.tasks.close();
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.0.tasks.len(), "stop without waiting any longer for work under way");
+        }
+        if let Err(error) = self.write_denials().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "write the last refusals");
         }
         self.leave().await;
         drop(self.0.catalogue_use.lock().await.take());
@@ -403,17 +420,23 @@ impl Control {
         self.member().map_or(&self.0.owner, |member| &member.id)
     }
 
-    /// A region that this process serves.
+    /// A region that this process serves, unless it is away.
     pub(crate) fn region(&self, name: &str) -> Option<Arc<dyn Region>> {
-        self.0.regions.get(name).cloned()
+        self.0.regions.get(name)?.plane().cloned()
     }
 
+    /// Those that are not away.
     pub(crate) fn regions(&self) -> impl Iterator<Item = &Arc<dyn Region>> {
-        self.0.regions.values()
+        self.0.regions.values().filter_map(RegionSlot::plane)
     }
 
+    /// The names of those that are not away.
     pub(crate) fn region_names(&self) -> Vec<String> {
-        self.0.regions.keys().cloned().collect()
+        self.regions().map(|region| region.name().to_owned()).collect()
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&str, &RegionSlot)> {
+        self.0.regions.iter().map(|(name, slot)| (name.as_str(), slot))
     }
 
     pub(crate) fn chunk_uploads(&self) -> &Arc<crate::chunk_upload::ChunkUploads> {
@@ -437,6 +460,11 @@ impl Control {
     pub(crate) fn count_down_to_collection(&self) {
         let period_ms = i64::try_from(self.0.tuning.collect_every.as_millis()).unwrap_or(i64::MAX);
         self.0.next_collection_ms.store(self.now_ms().saturating_add(period_ms), Ordering::Relaxed);
+    }
+
+    /// Refusals that are not in the audit yet.
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.0.denials
     }
 
     pub(crate) fn low_on_space(&self) -> HashSet<String> {
@@ -473,16 +501,23 @@ impl Control {
 }
 
 /// Data planes by their regions' names.
-type Regions = BTreeMap<String, Arc<dyn Region>>;
+type Regions = BTreeMap<String, RegionSlot>;
 
 /// The regions by their names, and what they are called.
-fn by_name(served: Vec<ServedRegion>, elsewhere: Vec<RegionElsewhere>) -> Result<(Regions, Locations), Error> {
-    let (mut regions, mut named) = (Regions::new(), Vec::with_capacity(served.len() + elsewhere.len()));
+fn by_name(
+    served: Vec<ServedRegion>,
+    away: Vec<AwayRegion>,
+    elsewhere: Vec<RegionElsewhere>,
+) -> Result<(Regions, Locations), Error> {
+    let (mut regions, mut named) = (Regions::new(), Vec::new());
     let twice = |name: &str| Error::Regions(format!("the region '{name}' is there twice"));
-    for ServedRegion { region, display_name } in served {
-        let name = region.name().to_owned();
+    let served = served.into_iter().map(|ServedRegion { region, display_name }| {
+        (region.name().to_owned(), display_name, RegionSlot::available(region))
+    });
+    let away = away.into_iter().map(|away| (away.name, away.display_name, RegionSlot::away(away.opener)));
+    for (name, display_name, slot) in served.chain(away) {
         named.push((location(&name)?, display_name));
-        if regions.insert(name.clone(), region).is_some() {
+        if regions.insert(name.clone(), slot).is_some() {
             return Err(twice(&name));
         }
     }
@@ -511,7 +546,7 @@ async fn catalogue_id(tx: &mut Connection) -> Result<Uuid, Error> {
 }
 
 /// Records a region's store the first time; afterwards it must be the same.
-async fn adopt(tx: &mut Connection, region: &dyn Region, now_ms: i64) -> Result<(), Error> {
+pub(crate) async fn adopt(tx: &mut Connection, region: &dyn Region, now_ms: i64) -> Result<(), Error> {
     let (name, found) = (region.name(), region.store_id());
     match region_store::find(tx, name).await? {
         Some(known) if known.store_id != found => {

@@ -5,6 +5,7 @@
 //! process's memory only, and never in a row, a log or an error.
 
 mod master;
+mod seal;
 mod sealed;
 mod token;
 
@@ -16,8 +17,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::sealed::{UnsealedMasterKey, seal_master_key};
-pub(crate) use self::token::TokenKey;
-use self::{master::MasterKey, token::generate_token_key};
+use self::{master::MasterKey, seal::generate_seal_key, token::generate_token_key};
+pub(crate) use self::{
+    seal::{SealKey, verifies},
+    token::TokenKey,
+};
 use crate::db::{
     self, Connection,
     wrapped_key::{self, WrappedKeyRow},
@@ -26,6 +30,7 @@ use crate::db::{
 const TOKEN: &str = "token";
 const SAS: &str = "sas";
 const SECRET: &str = "secret";
+const AUDIT: &str = "audit";
 /// Not a key of this module's: see `authority`.
 pub(crate) const AUTHORITY: &str = "authority";
 
@@ -80,6 +85,8 @@ pub(crate) struct Keys {
     tokens: Vec<TokenKey>,
     sas: Vec<hmac::Key>,
     secrets: Vec<hmac::Key>,
+    /// The newest first.
+    seals: Vec<SealKey>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -96,20 +103,20 @@ impl Keys {
     pub(crate) async fn open(tx: &mut Connection, master_key_file: &Path, now_ms: i64) -> Result<Self, KeyError> {
         let mut rows = wrapped_key::list_live(tx).await?;
         let master = MasterKey::open(master_key_file, rows.is_empty())?;
-        for purpose in [TOKEN, SAS, SECRET] {
+        for purpose in [TOKEN, SAS, SECRET, AUDIT] {
             if !rows.iter().any(|row| row.purpose == purpose) {
                 let row = make(&master, purpose, now_ms)?;
                 wrapped_key::insert(tx, &row).await?;
                 rows.push(row);
             }
         }
-        let (tokens, sas, secrets) = (Vec::new(), Vec::new(), Vec::new());
-        let mut keys = Self { master, tokens, sas, secrets };
+        let mut keys = Self { master, tokens: Vec::new(), sas: Vec::new(), secrets: Vec::new(), seals: Vec::new() };
         for row in rows {
             let plain = keys.master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
             match row.purpose.as_str() {
                 TOKEN => keys.tokens.push(TokenKey::new(row.id, &plain)?),
                 SAS => keys.sas.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
+                AUDIT => keys.seals.push(SealKey::new(&plain)?),
                 SECRET => keys.secrets.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
                 _ => {}
             }
@@ -143,6 +150,16 @@ impl Keys {
         &self.tokens
     }
 
+    /// The key that seals the audit.
+    pub(crate) fn seal(&self) -> &SealKey {
+        self.seals.first().expect("made when the catalogue was opened")
+    }
+
+    /// Whether a public key is one of those that seal, or sealed, this catalogue's audit.
+    pub(crate) fn is_seal_key(&self, public: &str) -> bool {
+        self.seals.iter().any(|key| key.public() == public)
+    }
+
     /// Signs what a SAS promises.
     pub(crate) fn sas_sign(&self, message: &[u8]) -> [u8; HMAC_BYTES] {
         let key = self.sas.first().expect("made when the catalogue was opened");
@@ -170,6 +187,7 @@ impl Keys {
 fn make(master: &MasterKey, purpose: &str, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
     let plain = match purpose {
         TOKEN => generate_token_key()?,
+        AUDIT => generate_seal_key()?,
         _ => Zeroizing::new(random::<HMAC_BYTES>()?.to_vec()),
     };
     wrapped(master, purpose, &plain, now_ms)

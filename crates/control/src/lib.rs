@@ -15,6 +15,7 @@ mod access;
 mod audit;
 mod authority;
 mod authz;
+mod away;
 mod backup;
 mod blob;
 mod chunk_upload;
@@ -50,7 +51,9 @@ mod testing;
 mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
+pub use audit::{ActivityFilter, AuditFilter, Denial, KnownHead};
 pub use authority::SharedAuthority;
+pub use away::{AwayRegion, OpenRegion};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};

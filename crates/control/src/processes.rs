@@ -222,6 +222,12 @@ impl Control {
         Ok(chosen.map_or_else(|| Place::Away(away(region)), |row| Place::At(peer(row))))
     }
 
+    /// Tells the other processes which regions this one serves now.
+    pub(crate) async fn announce_regions(&self) -> db::Result<()> {
+        let (Some(member), regions) = (self.member(), self.region_names()) else { return Ok(()) };
+        transact!(self.db(), |tx| -> db::Result<()> { process::set_regions(tx, member.start(), &regions).await })
+    }
+
     /// Removes the process from the others' list; its leases were given back.
     pub(crate) async fn leave(&self) {
         let Some(member) = self.member() else { return };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Control, authz,
+    Control, audit, authz,
     db::{
         self, Connection,
         quota::{self, QuotaRow, QuotaScope, Usage},
@@ -28,6 +28,8 @@ use crate::{
 pub(crate) const QUOTA_EXCEEDED: &str = "QuotaExceeded";
 /// Rows that a subscription's use is spread over where no limit has to be kept.
 const SLOTS: u8 = 8;
+/// Setting a limit, as rights and the audit name it.
+const WRITE: &str = "Galerie/quotas/write";
 
 /// What a change of one quota says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +260,7 @@ impl Control {
         bytes: Limit,
         resources: Limit,
     ) -> Result<Value, ArmError> {
-        authz::require_administrator(&ctx.caller, "Galerie/quotas/write")?;
+        authz::require_administrator(&ctx.caller, WRITE)?;
         let scope = QuotaScope::from(of);
         transact!(self.db(), |tx| -> Result<Value, ArmError> {
             if !is_operator(tx, &ctx.caller).await? {
@@ -277,8 +279,17 @@ impl Control {
                 most_resources: resources.over(stored.most_resources),
             };
             quota::put(tx, scope, quota, self.now_ms()).await?;
+            audit::record(tx, ctx, self.now_ms(), WRITE, &audited(of), None).await?;
             document(tx, scope, &name).await
         })
+    }
+}
+
+/// Whose limits were set, as the audit names it.
+fn audited(of: QuotaOf) -> String {
+    match of {
+        QuotaOf::Subscription(id) => format!("/subscriptions/{id}"),
+        QuotaOf::Tenant(id) => format!("/tenants/{id}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a request carries into the domain, and what comes back.
 
+use std::net::IpAddr;
+
 use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition};
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,6 +19,13 @@ pub struct Caller {
     pub administrator: bool,
 }
 
+impl Caller {
+    /// As people know the principal.
+    pub(crate) fn name(&self) -> String {
+        self.app_id.to_string()
+    }
+}
+
 /// Everything about a request but its target and body.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
@@ -28,6 +37,8 @@ pub struct RequestContext {
     pub preconditions: Precondition,
     /// Ties logs, audit rows and error bodies together.
     pub correlation_id: Uuid,
+    /// Where the request comes from, when that is known.
+    pub client_address: Option<IpAddr>,
 }
 
 /// A resource as a client sees it in its api-version.

@@ -11,7 +11,9 @@ use galerie_store::{
 use serde_json::{Value, json};
 
 use crate::{
-    Control, authz,
+    Control,
+    access::region_away,
+    authz,
     backup::describe_waiting,
     db::disk_image,
     healing::HurtResource,
@@ -136,9 +138,7 @@ impl Control {
     ) -> Result<Arc<dyn Region>, ArmError> {
         authz::require_administrator(&ctx.caller, action)?;
         let location = self.locations().require(region, "Galerie/stores")?;
-        let unserved =
-            || ArmError::service_unavailable(&format!("The region '{location}' is not served by this process."));
-        self.region(location.as_str()).ok_or_else(unserved)
+        self.region(location.as_str()).ok_or_else(|| region_away(location.as_str()))
     }
 }
 
@@ -227,6 +227,7 @@ fn collect_document(region: &dyn Region, report: &CollectReport) -> Value {
         "liveBytes": report.live_bytes,
         "deadBytes": report.dead_bytes,
         "missingBlobs": report.missing_blobs,
+        "lostLists": report.lost_lists,
         "condemnedPacks": report.condemned_packs,
         "waitingPacks": report.waiting_packs,
         "copiedBytes": report.copied_bytes,

@@ -20,8 +20,8 @@ use galerie_region::{
 };
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
-    DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space, SpaceSource,
-    VerifyReport, Watermark,
+    DamageNotes, DomainStats, ImageReader, ImportProgress, ManifestId, MinFreeSpace, PackId, ScrubbedPack, Space,
+    SpaceSource, VerifyReport, Watermark,
     backup::{DomainBackup, Repository},
     inspect::ImageAnatomy,
     pack::PackTable,
@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Caller, Clock, Control, ControlOptions, Database, OperationRef, RegionElsewhere, RequestContext, ServedRegion,
-    StoreIdentities, TokioSpawn, WorkerTuning,
+    AwayRegion, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
+    RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning,
 };
 
 /// The regions of a [`World`].
@@ -220,6 +220,9 @@ impl Region for TestRegion {
         self.pass(&cancel).await?;
         self.inner.replicate(tenant, manifest, source, condemned, progress, cancel).await
     }
+    fn damage(&self) -> &DamageNotes {
+        self.inner.damage()
+    }
     async fn blobs(&self, tenant: Uuid) -> RegionResult<Arc<dyn BlobSource>> {
         self.inner.blobs(tenant).await
     }
@@ -383,6 +386,21 @@ impl World {
         WorkerTuning { poll_every: self.poll_every, ..Self::tuning() }
     }
 
+    /// The same with a region that is away until `opener` answers.
+    pub(crate) async fn reopen_without(&self, name: &'static str, opener: Arc<dyn OpenRegion>) -> Self {
+        let serves: Vec<&'static str> = REGIONS.into_iter().filter(|region| *region != name).collect();
+        let away = AwayRegion { name: name.to_owned(), display_name: None, opener };
+        let (directory, stores) = (self.directory.clone(), self.stores.clone());
+        let tuning = self.same_tuning();
+        Self::open_with(directory, stores, self.clock.clone(), self.time.clone(), tuning, &serves, vec![away]).await
+    }
+
+    /// Opens a region's store, as a process that serves it does.
+    pub(crate) async fn open_region(&self, name: &'static str) -> Arc<TestRegion> {
+        let identities = StoreIdentities::read(&database(self.directory.path()).await).await.expect("a catalogue");
+        Arc::new(open_region(&self.stores, &identities, name).await)
+    }
+
     async fn open(
         directory: Arc<tempfile::TempDir>,
         stores: Arc<tempfile::TempDir>,
@@ -391,6 +409,18 @@ impl World {
         tuning: WorkerTuning,
         serves: &[&'static str],
     ) -> Self {
+        Self::open_with(directory, stores, clock, time, tuning, serves, Vec::new()).await
+    }
+
+    async fn open_with(
+        directory: Arc<tempfile::TempDir>,
+        stores: Arc<tempfile::TempDir>,
+        clock: Arc<StillClock>,
+        time: Arc<dyn Clock>,
+        tuning: WorkerTuning,
+        serves: &[&'static str],
+        away: Vec<AwayRegion>,
+    ) -> Self {
         let poll_every = tuning.poll_every;
         let database = database(directory.path()).await;
         let identities = StoreIdentities::read(&database).await.expect("a catalogue");
@@ -398,7 +428,8 @@ impl World {
         for name in serves.iter().copied() {
             regions.insert(name, Arc::new(open_region(&stores, &identities, name).await));
         }
-        let elsewhere = REGIONS.iter().filter(|name| !serves.contains(name));
+        let is_away = |name: &str| away.iter().any(|away| away.name == name);
+        let elsewhere = REGIONS.iter().filter(|name| !serves.contains(name) && !is_away(name));
         let elsewhere =
             elsewhere.map(|name| RegionElsewhere { name: (*name).to_owned(), display_name: None }).collect();
         let served = |name: &&str| ServedRegion { region: regions[*name].clone(), display_name: None };
@@ -406,6 +437,7 @@ impl World {
             database,
             master_key_file: directory.path().join("master.key"),
             regions: serves.iter().map(served).collect(),
+            away,
             elsewhere,
             clock: time.clone(),
             tuning,
@@ -436,6 +468,7 @@ impl World {
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         }
     }
 

@@ -4,15 +4,18 @@
 //! [`Region`] stages uploads, imports them, copies images from other regions, and reads them. It knows no ARM.
 
 mod blocking;
+mod checked_pages;
 mod chunk_upload;
 pub mod error;
 pub mod local;
 mod open_readers;
 mod page_map;
+mod page_sums;
 pub mod region;
 pub mod staging;
 pub mod upload;
 mod upload_memory;
+mod watched_blobs;
 
 pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 

@@ -20,12 +20,14 @@ use bytes::Bytes;
 use galerie_disk::{formats, formats::Format};
 use galerie_store::{
     BlobSource, ChunkCache, CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, CondemnedPacks,
-    CopyProgress, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress, ManifestId,
-    PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport, Watermark,
+    CopyProgress, DamageNotes, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress,
+    ManifestId, PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport,
+    Watermark,
     backend::{Backend, LocalBackend},
     backup::{DomainBackup, Repository, back_up_domain},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
     pack::PackTable,
+    region_store::STORE_FILE,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,12 +35,14 @@ use uuid::Uuid;
 use crate::{
     Error, Imported, Result, UploadId, UploadRange,
     blocking::blocking,
+    checked_pages::CheckedPages,
     chunk_upload::StoreChunkUpload,
     error::store_error,
     open_readers::OpenReaders,
     region::{ChunkUpload, Region},
     staging::Staging,
     upload_memory::UploadMemory,
+    watched_blobs::WatchedBlobs,
 };
 
 /// Where a region keeps its things, and whose it is.
@@ -78,7 +82,7 @@ impl LocalRegion {
     ///
     /// # Errors
     /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
-    /// `Io` and `Store(Io)` when it cannot be read or written.
+    /// `Store(Unavailable)` when the store that is expected is not there, and then nothing was made; `Io` and `Store(Io)` when it cannot be read or written.
     pub async fn open(options: LocalRegionOptions) -> Result<Self> {
         Self::open_with_space(options, Watermark::none()).await
     }
@@ -90,7 +94,11 @@ impl LocalRegion {
     pub async fn open_with_space(options: LocalRegionOptions, space: Watermark) -> Result<Self> {
         let place = options.root.display().to_string();
         let failed = store_error(format!("open region {}: root {place}", options.name));
-        let backend = LocalBackend::open(&options.root).await.map_err(failed)?;
+        let backend = match options.expected_store_id {
+            Some(_) => LocalBackend::open_with(&options.root, &STORE_FILE.parse().expect("a valid key")).await,
+            None => LocalBackend::open(&options.root).await,
+        };
+        let backend = backend.map_err(failed)?;
         let how = StoreOptions { space: space.clone(), ..StoreOptions::default() };
         Self::open_on(options, Arc::new(backend), place, how, space).await
     }
@@ -219,10 +227,16 @@ impl Region for LocalRegion {
         progress: Arc<ImportProgress>,
         cancel: CancellationToken,
     ) -> Result<Imported> {
-        let (file, _) = self.staging.open_for_import(upload).await?;
+        let (file, sums) = self.staging.open_for_import(upload).await?;
         let open = move || formats::open(file, Some(Format::Vhd)).map_err(not_opened);
-        let image = blocking("open an upload", open).await?;
-        self.import(tenant, image.guest, condemned, progress, cancel).await
+        let guest = blocking("open an upload", open).await?.guest;
+        let checked = Arc::new(CheckedPages::new(guest, sums));
+        let imported = self.import(tenant, checked.clone(), condemned, progress, cancel).await;
+        match checked.damage() {
+            // Trying again would not help: nobody else has the pages.
+            Some(why) => Err(Error::Refused(why.to_owned())),
+            None => imported,
+        }
     }
 
     async fn create_empty(
@@ -259,8 +273,12 @@ impl Region for LocalRegion {
         Ok(Imported { manifest, virtual_size_bytes: copied.virtual_size_bytes() })
     }
 
+    fn damage(&self) -> &DamageNotes {
+        self.store.damage()
+    }
+
     async fn blobs(&self, tenant: Uuid) -> Result<Arc<dyn BlobSource>> {
-        Ok(self.domain(tenant).await?)
+        Ok(Arc::new(WatchedBlobs::new(self.domain(tenant).await?, self.store.damage().clone())))
     }
 
     async fn open_image(&self, tenant: Uuid, manifest: ManifestId) -> Result<Arc<ImageReader>> {

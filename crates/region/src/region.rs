@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
-    DomainStats, ImageReader, ImportProgress, ManifestId, PackId, ScrubbedPack, Space, StoredBlob, VerifyReport,
+    DamageNotes, DomainStats, ImageReader, ImportProgress, ManifestId, PackId, ScrubbedPack, Space, StoredBlob,
+    VerifyReport,
     backup::{DomainBackup, Repository},
     inspect::ImageAnatomy,
     pack::PackTable,
@@ -96,6 +97,9 @@ pub trait Region: Send + Sync {
         progress: Arc<CopyProgress>,
         cancel: CancellationToken,
     ) -> Result<Imported>;
+
+    /// The tenants some of whose blobs turned out to be damaged or missing when they were read, until somebody looks into it.
+    fn damage(&self) -> &DamageNotes;
 
     /// The region's stored blobs, for another region's `replicate` and for lazy readers.
     async fn blobs(&self, tenant: Uuid) -> Result<Arc<dyn BlobSource>>;

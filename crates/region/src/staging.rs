@@ -1,8 +1,11 @@
 //! Staged uploads: what page-blob writes build up before it is imported.
 //!
 //! An upload is one sparse file, `staging/{upload}.page-blob`, of the size its disk declared, and beside it a map of the
-//! pages that were written (`.page-map`). Pages that were never written or were cleared are holes and read as zeros.
+//! pages that were written (`.page-map`) and their checksums (`.page-sums`). Pages that were never written or were cleared are holes and read as zeros.
 //! Every write is durable before it is acknowledged, because an upload tool does not send an acknowledged page twice.
+//!
+//! What rots on the disk before it is imported is noticed by the import, which then fails and names the page. Pages that
+//! two requests wrote at the same time are not checked: which of the two is there nobody knows.
 //!
 //! An upload is made by whichever request comes first, and clients send their first pages side by side. So making,
 //! marking and removing one are done under its own lock, and what is made never replaces what is there.
@@ -10,7 +13,7 @@
 //! It deliberately knows nothing of what the bytes mean: the import decides that, once, when access ends.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
@@ -25,7 +28,7 @@ use rustix::{
 };
 use uuid::Uuid;
 
-use crate::{Error, Result, UploadId, UploadRange, blocking::blocking, page_map::PageMap};
+use crate::{Error, Result, UploadId, UploadRange, blocking::blocking, page_map::PageMap, page_sums::PageSums};
 
 /// The unit of page-blob writes (Azure Storage, "Put Page").
 pub const PAGE_SIZE_BYTES: u64 = 512;
@@ -36,6 +39,7 @@ const RANGES_MAX: usize = 65_536;
 
 const EXTENSION: &str = "page-blob";
 const MAP_EXTENSION: &str = "page-map";
+const SUMS_EXTENSION: &str = "page-sums";
 /// A file before it appears: `{upload}.{random}.part`.
 const PART_EXTENSION: &str = "part";
 
@@ -46,9 +50,39 @@ pub struct Staging {
     locks: Arc<Locks>,
 }
 
-/// One lock for each upload that is being changed. Held while it is made or removed, and while its page map changes:
-/// neighbouring writes share the map's bytes.
-type Locks = Mutex<HashMap<UploadId, Weak<Mutex<()>>>>;
+/// One lock for each upload that is being changed. Held while it is made or removed, and while its page map or checksums
+/// change: neighbouring writes share the map's bytes.
+type Locks = Mutex<HashMap<UploadId, Weak<Mutex<UnderWay>>>>;
+
+/// The writes to an upload that are under way.
+#[derive(Debug, Default)]
+struct UnderWay {
+    writes: Vec<(u64, UploadRange)>,
+    /// Those that met another one.
+    met: HashSet<u64>,
+    next: u64,
+}
+
+impl UnderWay {
+    /// A write begins; its number.
+    fn begin(&mut self, range_bytes: &UploadRange) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        for (other, range) in &self.writes {
+            if range.start < range_bytes.end && range_bytes.start < range.end {
+                self.met.extend([*other, number]);
+            }
+        }
+        self.writes.push((number, range_bytes.clone()));
+        number
+    }
+
+    /// A write ends; whether it met no other.
+    fn end(&mut self, number: u64) -> bool {
+        self.writes.retain(|(other, _)| *other != number);
+        !self.met.remove(&number)
+    }
+}
 
 impl Staging {
     /// Opens (and makes, if need be) the directory of staged uploads.
@@ -88,10 +122,12 @@ impl Staging {
             let path = staging.path(upload);
             let file = open(&path, upload)?;
             check_pages(&file, &path, offset_bytes, bytes.len() as u64)?;
-            file.write_all_at(&bytes, offset_bytes)
-                .and_then(|()| file.sync_data())
-                .map_err(|e| io_error(format!("write pages to {}", path.display()), e))?;
-            staging.mark(upload, &(offset_bytes..offset_bytes + bytes.len() as u64), true)
+            let range_bytes = offset_bytes..offset_bytes + bytes.len() as u64;
+            staging.change(upload, &range_bytes, Some(&bytes[..]), || {
+                file.write_all_at(&bytes, offset_bytes)
+                    .and_then(|()| file.sync_data())
+                    .map_err(|e| io_error(format!("write pages to {}", path.display()), e))
+            })
         })
         .await
     }
@@ -108,11 +144,12 @@ impl Staging {
             let length_bytes = range_bytes.end.saturating_sub(range_bytes.start);
             check_pages(&file, &path, range_bytes.start, length_bytes)?;
             let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            rustix::fs::fallocate(&file, punch, range_bytes.start, length_bytes)
-                .map_err(io::Error::from)
-                .and_then(|()| file.sync_data())
-                .map_err(|e| io_error(format!("clear pages of {}", path.display()), e))?;
-            staging.mark(upload, &range_bytes, false)
+            staging.change(upload, &range_bytes, None, || {
+                rustix::fs::fallocate(&file, punch, range_bytes.start, length_bytes)
+                    .map_err(io::Error::from)
+                    .and_then(|()| file.sync_data())
+                    .map_err(|e| io_error(format!("clear pages of {}", path.display()), e))
+            })
         })
         .await
     }
@@ -171,7 +208,8 @@ impl Staging {
             let files = files(&staging.directory)?;
             let parts = files.into_iter().filter(|file| file.upload == upload && file.extension == PART_EXTENSION);
             let parts = parts.map(|file| staging.directory.join(file.name));
-            parts.chain([path.with_extension(MAP_EXTENSION), path]).try_for_each(|path| remove(&path))
+            let beside = [SUMS_EXTENSION, MAP_EXTENSION].map(|extension| path.with_extension(extension));
+            parts.chain(beside).chain([path]).try_for_each(|path| remove(&path))
         })
         .await
     }
@@ -191,16 +229,16 @@ impl Staging {
         .await
     }
 
-    /// Opens an upload for importing, read-only, and says its size.
+    /// Opens an upload for importing, read-only, and its checksums.
     ///
     /// # Errors
     /// `NotFound`, `Io`.
-    pub async fn open_for_import(&self, upload: UploadId) -> Result<(File, u64)> {
-        let path = self.path(upload);
+    pub(crate) async fn open_for_import(&self, upload: UploadId) -> Result<(File, Option<PageSums>)> {
+        let staging = self.clone();
         blocking("open an upload", move || {
+            let path = staging.path(upload);
             let file = File::open(&path).map_err(|e| open_error(&path, upload, e))?;
-            let size_bytes = size_of(&file, &path)?;
-            Ok((file, size_bytes))
+            Ok((file, staging.sums(upload)?))
         })
         .await
     }
@@ -209,19 +247,60 @@ impl Staging {
         self.directory.join(format!("{upload}.{EXTENSION}"))
     }
 
-    fn lock(&self, upload: UploadId) -> Arc<Mutex<()>> {
+    fn lock(&self, upload: UploadId) -> Arc<Mutex<UnderWay>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = locks.get(&upload).and_then(Weak::upgrade) {
             return lock;
         }
         locks.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::new(Mutex::new(()));
+        let lock = Arc::new(Mutex::default());
         locks.insert(upload, Arc::downgrade(&lock));
         lock
     }
 
     fn map(&self, upload: UploadId) -> Result<PageMap> {
         Ok(PageMap::new(open(&self.path(upload).with_extension(MAP_EXTENSION), upload)?))
+    }
+
+    /// The checksums of an upload; `None` of one that an earlier program made.
+    fn sums(&self, upload: UploadId) -> Result<Option<PageSums>> {
+        match open(&self.path(upload).with_extension(SUMS_EXTENSION), upload) {
+            Ok(file) => Ok(Some(PageSums::new(file))),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes pages by `write`, which makes them durable, and what is known of them: `written` is what they hold then, or
+    /// nothing.
+    fn change(
+        &self,
+        upload: UploadId,
+        range_bytes: &UploadRange,
+        written: Option<&[u8]>,
+        write: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let failed = |e| io_error(format!("change the page checksums of {upload}"), e);
+        let pages = range_bytes.start / PAGE_SIZE_BYTES..range_bytes.end / PAGE_SIZE_BYTES;
+        let (lock, sums) = (self.lock(upload), self.sums(upload)?);
+        let number = {
+            let mut under_way = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sums) = &sums {
+                // Of a range without bytes there is no telling how long it is.
+                written.map_or_else(|| sums.clear(&pages), |_| sums.forget(&pages)).map_err(failed)?;
+            }
+            under_way.begin(range_bytes)
+        };
+        let wrote = write();
+        {
+            let mut under_way = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_alone = under_way.end(number);
+            if let (Ok(()), true, Some(sums), Some(bytes)) = (&wrote, is_alone, &sums, written) {
+                sums.set(pages.start, bytes).map_err(failed)?;
+            }
+        }
+        wrote?;
+        self.mark(upload, range_bytes, written.is_some())
     }
 
     fn mark(&self, upload: UploadId, range_bytes: &UploadRange, written: bool) -> Result<()> {
@@ -256,9 +335,10 @@ fn create_sparse(path: &Path, directory: &Path, size_bytes: u64) -> Result<()> {
     if exists_with(path, size_bytes)? {
         return Ok(());
     }
-    let map_bytes = PageMap::length_bytes(size_bytes.div_ceil(PAGE_SIZE_BYTES));
-    // A map without an upload was left by a crash and is empty.
-    appear(&path.with_extension(MAP_EXTENSION), map_bytes)?;
+    let pages = size_bytes.div_ceil(PAGE_SIZE_BYTES);
+    // A map without an upload was left by a crash and is empty; so are checksums.
+    appear(&path.with_extension(SUMS_EXTENSION), PageSums::length_bytes(pages))?;
+    appear(&path.with_extension(MAP_EXTENSION), PageMap::length_bytes(pages))?;
     appear(path, size_bytes)?;
     File::open(directory)
         .and_then(|directory| directory.sync_all())
@@ -314,7 +394,7 @@ fn files(directory: &Path) -> Result<Vec<StagedFile>> {
         let (stem, rest) = name.split_once('.').unwrap_or_default();
         let extension = rest.rsplit('.').next().unwrap_or_default().to_owned();
         let Ok(upload) = stem.parse().map(UploadId) else { continue };
-        if [EXTENSION, MAP_EXTENSION, PART_EXTENSION].contains(&extension.as_str()) {
+        if [EXTENSION, MAP_EXTENSION, SUMS_EXTENSION, PART_EXTENSION].contains(&extension.as_str()) {
             files.push(StagedFile { name, upload, extension });
         }
     }
@@ -456,8 +536,37 @@ mod tests {
                 let page = staging.read(upload, writer * 1024..writer * 1024 + 512).await.expect("read");
                 assert!(page.iter().all(|byte| *byte == writer as u8 + 1), "the pages of {writer}");
             }
-            assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 2, "nothing is left over");
+            assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 3, "nothing is left over");
+            let (_, sums) = staging.open_for_import(upload).await.expect("open");
+            let all = staging.read(upload, 0..MIB).await.expect("read");
+            assert_eq!(sums.expect("checksums").first_wrong(0, &all).expect("read"), None);
         }
+    }
+
+    /// Regression: a page that rotted before it was imported was imported as truth.
+    #[tokio::test]
+    async fn a_page_that_rots_is_known_and_one_that_was_written_again_is_right() {
+        let (_directory, staging, upload) = staged(MIB).await;
+        let wrong = async || {
+            let (_, sums) = staging.open_for_import(upload).await.expect("open");
+            let all = staging.read(upload, 0..MIB).await.expect("read");
+            sums.expect("checksums").first_wrong(0, &all).expect("read")
+        };
+        staging.write(upload, 4096, Bytes::from(vec![7; 4096])).await.expect("write");
+        assert_eq!(wrong().await, None);
+        let file = open(&staging.path(upload), upload).expect("open");
+        file.write_all_at(&[8], 5000).expect("as a disk that rots");
+        assert_eq!(wrong().await, Some(5000 / 512));
+        staging.write(upload, 4608, Bytes::from(vec![9; 512])).await.expect("write");
+        assert_eq!(wrong().await, None, "it was sent again");
+        file.write_all_at(&[8], 5632).expect("as a disk that rots");
+        assert_eq!(wrong().await, Some(11));
+        staging.clear(upload, 0..MIB).await.expect("clear");
+        assert_eq!(wrong().await, None);
+        // Of two at once nobody knows which is there.
+        let writes = (0..16).map(|writer| staging.write(upload, 0, Bytes::from(vec![writer; 64 * 1024])));
+        futures::future::try_join_all(writes).await.expect("write");
+        assert_eq!(wrong().await, None);
     }
 
     fn other_process(staging: &Staging) -> Staging {

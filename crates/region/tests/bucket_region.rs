@@ -41,7 +41,14 @@ async fn bucket_region(server: &S3Server, root: &Path, name: &str) -> Result<Loc
         credentials,
         retries: S3Retries { first_pause: pause, longest_pause: pause * 20, ..S3Retries::default() },
     };
-    LocalRegion::open_on(options(root, name), s3::bounded(bucket).expect("a client"), PLACE, StoreOptions::default(), Watermark::none()).await
+    LocalRegion::open_on(
+        options(root, name),
+        s3::bounded(bucket).expect("a client"),
+        PLACE,
+        StoreOptions::default(),
+        Watermark::none(),
+    )
+    .await
 }
 
 /// A fixed VHD of noise and zeros, by the writer of exports.

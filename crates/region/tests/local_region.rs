@@ -73,6 +73,34 @@ async fn read_all(region: &LocalRegion, manifest: ManifestId) -> Bytes {
     image.read(0, size_bytes).await.expect("read")
 }
 
+/// Regression: a page that the disk damaged between its upload and its import became the image's truth.
+#[tokio::test]
+async fn a_staged_page_that_rots_is_refused_until_it_is_sent_again() {
+    let root = tempfile::tempdir().expect("a directory");
+    let region = region(root.path(), "eastus").await;
+    let disk = disk(5, 3);
+    let file = vhd(&disk).await;
+    let upload = upload(&region, &file).await;
+    let at = 2 * MIB + 12_345;
+    let staged = root.path().join(format!("eastus/staging/{upload}.page-blob"));
+    let mut bytes = std::fs::read(&staged).expect("the pages");
+    bytes[at] ^= 1;
+    std::fs::write(&staged, bytes).expect("as a disk that rots");
+    let import = async || {
+        let (progress, cancel) = (Arc::default(), CancellationToken::new());
+        region.import_upload(TENANT, upload, &CondemnedPacks::none(), progress, cancel).await
+    };
+    for _ in 0..2 {
+        let refused = import().await.expect_err("a damaged page");
+        assert!(matches!(refused, Error::Refused(_)), "{refused:?}");
+        assert!(refused.to_string().contains(&format!("byte {}", at / 512 * 512)), "{refused}");
+    }
+    let page = at / 512 * 512;
+    region.write_pages(upload, page as u64, file.slice(page..page + 512)).await.expect("send it again");
+    let imported = import().await.expect("import");
+    assert_eq!(read_all(&region, imported.manifest).await, disk);
+}
+
 #[tokio::test]
 async fn an_upload_reads_back_equal_in_every_region() {
     let root = tempfile::tempdir().expect("a directory");

@@ -89,7 +89,8 @@ impl Witness {
         let Some((path, before)) = self.client.random.pick(&all).cloned() else { return };
         let region = self.client.random.index(REGIONS.len());
         let process = self.client.any_process().await;
-        let (control, context, id) = (process.control.clone(), self.client.world.context(), self.client.world.id(&path));
+        let (control, context, id) =
+            (process.control.clone(), self.client.world.context(), self.client.world.id(&path));
         let looked = process.call(async move {
             let was = replica_state(&control, &context, &id, region).await;
             let seen = see(&control, &context, id.as_str(), region).await;
@@ -157,9 +158,9 @@ impl Witness {
         complete: &[String],
         found: Option<&str>,
     ) {
-        let eligible = versions.iter().filter(|(path, version)| {
-            self.model.may_be_latest(version, region) && complete.contains(path)
-        });
+        let eligible = versions
+            .iter()
+            .filter(|(path, version)| self.model.may_be_latest(version, region) && complete.contains(path));
         let expected = eligible.max_by_key(|(_, version)| version.numbers).map(|(path, _)| path.as_str());
         let found = found.map(|id| id.to_lowercase());
         let expected = expected.map(|path| self.client.world.id(path).as_str().to_lowercase());

@@ -80,7 +80,8 @@ impl Publisher {
 
     /// The paths of what it has.
     fn own(&self) -> Vec<String> {
-        let own = |(_, version): &(String, Version)| version.numbers[0] == self.number && version.stage == Stage::Accepted;
+        let own =
+            |(_, version): &(String, Version)| version.numbers[0] == self.number && version.stage == Stage::Accepted;
         self.model.all().into_iter().filter(own).map(|(path, _)| path).collect()
     }
 

@@ -311,7 +311,8 @@ fn master_key() -> PathBuf {
 /// Makes the catalogue in the working directory, with its keys, its first tenant and its first subscription, or says what
 /// these are.
 async fn bootstrap(clock: impl Clock + 'static) -> (Uuid, Uuid) {
-    let options = ControlOptions { clock: Arc::new(clock), ..ControlOptions::new(database(), master_key(), Vec::new()) };
+    let options =
+        ControlOptions { clock: Arc::new(clock), ..ControlOptions::new(database(), master_key(), Vec::new()) };
     let control = Control::open(options).await.expect("a catalogue");
     let made = control.bootstrap().await.expect("a first start");
     control.shutdown().await;

@@ -278,9 +278,7 @@ fn split_by_length(blobs: &[(BlobId, StoredBlob)]) -> impl Iterator<Item = &[(Bl
 
 /// Does fallible work where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    crate::blocking::run(work)
-        .await
-        .map_err(|error| Error::Unavailable(format!("blocking work ended: {error}")))?
+    crate::blocking::run(work).await.map_err(|error| Error::Unavailable(format!("blocking work ended: {error}")))?
 }
 
 /// Something an import puts blobs into: a domain's pack writer, or an upload to a server.

@@ -2,7 +2,7 @@
 //!
 //! A domain answers where blobs are, reads them, and hands out writers. It serves verified bytes only: a blob that does
 //! not match its id, or that the medium does not give back, is read again from each pack that holds it. A copy that fails
-//! twice more is quarantined durably, so that it is neither served nor deduplicated against ever after. Putting the same
+//! twice more is quarantined durably, so that it is neither served nor deduplicated against from then on. Putting the same
 //! bytes again (another import, another region) heals it.
 //!
 //! That a segment or manifest is kept says nothing about what it names; only the catalogue knows what is complete.
@@ -22,7 +22,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
 use crate::{
-    BlobId, BlobSource, CondemnedPacks, Error, Manifest, ManifestId, Result, Segment, SegmentId, StoredBlob, TenantId,
+    BlobId, BlobSource, CondemnedPacks, DamageNotes, Error, Manifest, ManifestId, Result, Segment, SegmentId,
+    StoredBlob, TenantId,
     backend::{Backend, Key, list_all},
     blob::blocking,
     index::{Index, IndexStats, IndexedPack, Location},
@@ -50,6 +51,8 @@ pub struct Domain {
     backend: Arc<dyn Backend>,
     index: Arc<Index>,
     options: StoreOptions,
+    /// Whoever looks after the store waits for these.
+    damage: Arc<DamageNotes>,
     refreshing: Mutex<()>,
     /// Packs whose table does not read, so that each is complained about once.
     unreadable: SyncMutex<HashMap<PackId, String>>,
@@ -78,6 +81,7 @@ impl Domain {
         tenant: TenantId,
         index_folder: &Path,
         options: StoreOptions,
+        damage: Arc<DamageNotes>,
     ) -> Result<Arc<Self>> {
         let (folder, recent) = (index_folder.to_owned(), options.index_recent_entries_max);
         let index = blocking(move || Index::open(&folder, recent)).await?;
@@ -88,6 +92,7 @@ impl Domain {
             backend,
             index: Arc::new(index),
             options,
+            damage,
             refreshing: Mutex::default(),
             unreadable: SyncMutex::default(),
         });
@@ -188,6 +193,7 @@ impl Domain {
         self.index.remove(&[pack]);
         if self.unreadable().insert(pack, reason.clone()).is_none() {
             tracing::error!(tenant = %self.tenant, %pack, reason, "pack cannot be read and is left out");
+            self.damage.note(&self.tenant);
         }
     }
 
@@ -212,8 +218,11 @@ impl Domain {
         for object in list_all(&*self.backend, &self.quarantine_prefix()).await? {
             let names =
                 object.key.name().split_once('.').and_then(|(pack, id)| Some((pack.parse().ok()?, id.parse().ok()?)));
-            if let Some((pack, id)) = names {
+            if let Some((pack, id)) = names
+                && !self.index.has_quarantined(&pack, &id)
+            {
                 self.index.quarantine(pack, id);
+                self.damage.note(&self.tenant);
             }
         }
         Ok(())
@@ -234,7 +243,24 @@ impl Domain {
         tracing::error!(tenant = %self.tenant, %pack, blob = %id, reason, "blob is damaged and quarantined");
         metrics::counter!("galerie_store_blobs_quarantined_total").increment(1);
         self.index.quarantine(pack, id);
+        self.damage.note(&self.tenant);
         Ok(())
+    }
+
+    /// Takes in again what was quarantined in a pack and reads as it should: what failed was the way to it (a cable, memory),
+    /// and may be the only copy there is. `damaged` is what was found damaged now, reading all of the pack. How many there were.
+    pub(crate) async fn lift_quarantine(&self, pack: PackId, damaged: &[BlobId]) -> Result<u64> {
+        let mut lifted = 0;
+        for id in self.index.quarantined_in(&pack) {
+            if damaged.contains(&id) {
+                continue;
+            }
+            self.backend.delete(&self.quarantine_key(pack, id)).await?;
+            self.index.lift_quarantine(pack, id);
+            tracing::warn!(tenant = %self.tenant, %pack, blob = %id, "blob was quarantined, reads now, and is taken in again");
+            lifted += 1;
+        }
+        Ok(lifted)
     }
 
     /// Removes a pack, for the collector; then the records about its blobs.

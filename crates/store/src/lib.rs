@@ -16,6 +16,7 @@ pub mod cache;
 pub mod chunking;
 pub mod collect;
 pub mod copy;
+pub mod damage;
 pub mod domain;
 pub mod error;
 pub mod frame;
@@ -43,6 +44,7 @@ pub use collect::{
     CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, Condemned, PackSum, Roots,
 };
 pub use copy::{CopyProgress, pull};
+pub use damage::DamageNotes;
 pub use domain::{Domain, DomainStats};
 pub use error::{Error, Result};
 pub use guest::{Extent, ExtentKind, GuestBytes, MemoryGuest};

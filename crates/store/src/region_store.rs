@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, TenantId,
+    DamageNotes, Error, Result, TenantId,
     backend::{Backend, Key},
     domain::Domain,
     index,
@@ -29,7 +29,8 @@ use crate::{
 
 /// The version of everything in a store that this program reads and writes.
 pub const STORE_FORMAT_VERSION: u32 = 1;
-const STORE_FILE: &str = "store.json";
+/// The root object, which says whose store it is.
+pub const STORE_FILE: &str = "store.json";
 const STORE_FILE_MAX_BYTES: u64 = 64 * 1024;
 /// Where two could both create a store, each waits this long and looks whose it is. Whoever saw no store before has written
 /// its own by then, unless it was held up in between for as long.
@@ -90,6 +91,7 @@ pub struct RegionStore {
     index_folder: PathBuf,
     options: StoreOptions,
     domains: Mutex<HashMap<TenantId, Arc<Domain>>>,
+    damage: Arc<DamageNotes>,
     /// Held locked: the index belongs to one process.
     _index_lock: File,
 }
@@ -99,8 +101,8 @@ impl RegionStore {
     /// own, may be lost at any time and lies outside the backend.
     ///
     /// # Errors
-    /// `Foreign`, naming both sides, when the store is not this catalogue's, region's, epoch's or version's, or is not
-    /// there although it was expected. `Unavailable` when another process uses the index. `Io`.
+    /// `Foreign`, naming both sides, when the store is not this catalogue's, region's, epoch's or version's. `Unavailable` when
+    /// it is not there although it was expected, or another process uses the index. `Io`.
     pub async fn open_or_create(
         backend: Arc<dyn Backend>,
         identity: Identity,
@@ -121,6 +123,7 @@ impl RegionStore {
             index_folder,
             options,
             domains: Mutex::default(),
+            damage: Arc::default(),
             _index_lock: lock,
         }))
     }
@@ -128,6 +131,11 @@ impl RegionStore {
     /// The store's id, made with it.
     pub fn store_id(&self) -> Uuid {
         self.store_id
+    }
+
+    /// The tenants of whose blobs some turned out to be damaged or missing.
+    pub fn damage(&self) -> &Arc<DamageNotes> {
+        &self.damage
     }
 
     /// The backend.
@@ -145,7 +153,8 @@ impl RegionStore {
             return Ok(Arc::clone(domain));
         }
         let folder = self.index_folder.join(tenant.as_str());
-        let opened = Domain::open(Arc::clone(&self.backend), tenant.clone(), &folder, self.options.clone()).await?;
+        let (backend, options) = (Arc::clone(&self.backend), self.options.clone());
+        let opened = Domain::open(backend, tenant.clone(), &folder, options, Arc::clone(&self.damage)).await?;
         domains.insert(tenant.clone(), Arc::clone(&opened));
         Ok(opened)
     }
@@ -212,7 +221,7 @@ async fn read_store_file(backend: &dyn Backend, key: &Key) -> Result<Option<Stor
 
 async fn create_store_file(backend: &dyn Backend, key: &Key, identity: &Identity, store_id: Uuid) -> Result<StoreFile> {
     if let Some(expected) = identity.expected_store_id {
-        return Err(Error::Foreign(format!(
+        return Err(Error::Unavailable(format!(
             "region {} expects store {expected}, but there is no store; is it mounted?",
             identity.region
         )));

@@ -31,6 +31,8 @@ pub struct ScrubbedPack {
     pub damaged: Vec<DamagedBlob>,
     /// Blobs that were known to be damaged. They stay until their pack is collected.
     pub known_damaged: u64,
+    /// Blobs that were known to be damaged and read now; from now on they are served again.
+    pub recovered: u64,
     /// Why it does not read as a whole, if it does not.
     pub complaint: Option<String>,
 }
@@ -63,11 +65,19 @@ pub async fn scrub_next(domain: &Arc<Domain>, after: Option<PackId>) -> Result<O
 
 /// `None` when the pack was collected meanwhile.
 async fn scrub(domain: &Arc<Domain>, pack: PackId, size_bytes: u64) -> Result<Option<ScrubbedPack>> {
-    let mut scrubbed =
-        ScrubbedPack { pack, read_bytes: size_bytes, blobs: 0, damaged: Vec::new(), known_damaged: 0, complaint: None };
+    let mut scrubbed = ScrubbedPack {
+        pack,
+        read_bytes: size_bytes,
+        blobs: 0,
+        damaged: Vec::new(),
+        known_damaged: 0,
+        recovered: 0,
+        complaint: None,
+    };
     match check_pack(domain, IndexedPack { pack, size_bytes, blobs: 0 }).await {
         Ok(checked) => {
             scrubbed.blobs = checked.blobs;
+            scrubbed.recovered = domain.lift_quarantine(pack, &checked.damaged_ids()).await?;
             scrubbed.complaint = checked.complaint;
             for damaged in checked.damaged {
                 if domain.index().has_quarantined(&pack, &damaged.id) {

@@ -1,7 +1,7 @@
 //! Verifying a domain: every pack is read again, every blob decoded and checked, and every live image walked.
 //!
 //! Nothing is changed unless asked for: with `quarantine`, damaged blobs are left out from then on, so that the next
-//! copy of their image brings them again.
+//! copy of their image brings them again, and those that were and read now are served again.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -77,6 +77,13 @@ pub(crate) struct CheckedPack {
     pub(crate) damaged: Vec<DamagedBlob>,
 }
 
+impl CheckedPack {
+    /// The blobs that do not read.
+    pub(crate) fn damaged_ids(&self) -> Vec<BlobId> {
+        self.damaged.iter().map(|damaged| damaged.id).collect()
+    }
+}
+
 /// Verifies a domain.
 ///
 /// # Errors
@@ -91,7 +98,7 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
             return Err(Error::Cancelled);
         }
         match checked {
-            (_, Ok(checked)) => add(domain, options, checked, &mut report).await,
+            (_, Ok(checked)) => add(domain, options, checked, &mut report).await?,
             // Collected meanwhile.
             (pack, Err(error @ Error::NotFound(_))) => domain.forget_if_gone(pack, &error),
             (pack, Err(error)) if error.is_damage() => {
@@ -113,10 +120,13 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
     Ok(report)
 }
 
-async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) {
+async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) -> Result<()> {
     report.packs += 1;
     report.blobs += checked.blobs;
     report.read_bytes += checked.read_bytes;
+    if options.quarantine {
+        domain.lift_quarantine(checked.pack, &checked.damaged_ids()).await?;
+    }
     report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
     if options.quarantine {
         for damaged in &checked.damaged {
@@ -125,6 +135,7 @@ async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, rep
         }
     }
     report.damaged_blobs.extend(checked.damaged);
+    Ok(())
 }
 
 async fn check_named(domain: &Domain, pack: IndexedPack) -> (PackId, Result<CheckedPack>) {

@@ -13,9 +13,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
-    Error, ManifestId, PackId, Result, VerifyOptions, VerifyReport,
+    BlobKind, Collector, CollectorOptions, CopyProgress, Error, ManifestId, PackId, Result, VerifyOptions,
+    VerifyReport,
     backend::{Backend, Key, MemoryBackend, Object},
-    verify,
+    inspect::inspect_pack,
+    pull, scrub_next, verify,
 };
 use support::{MIB, MemoryLedger, TestStore, noise, tenant};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,10 @@ struct BadDisk {
 impl BadDisk {
     fn spoil(&self, pack: PackId, range: Range<u64>) {
         self.bad.lock().unwrap().push((pack.key(&tenant()), range));
+    }
+
+    fn mend(&self) {
+        self.bad.lock().unwrap().clear();
     }
 
     fn read(&self, key: &Key, range: Range<u64>, bytes: Bytes) -> Result<Bytes> {
@@ -197,6 +203,111 @@ async fn a_bad_sector_holds_up_its_own_pack_only() {
     test.import_with(&kept_guest, ledger.condemned_packs()).await.unwrap();
     assert_eq!(collector.run(&ledger, 2, &cancel).await.unwrap().deleted_packs, 1);
     assert_eq!(test.read(kept).await.unwrap(), kept_guest);
+}
+
+fn fast() -> CollectorOptions {
+    CollectorOptions { readers_grace_ms: 0, ..CollectorOptions::default() }
+}
+
+/// Regression: once a read had quarantined what was alive in a condemned pack, nothing seemed alive in it, and the next run
+/// deleted the only copy. The medium may recover (a cable, a controller, memory).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_copy_that_nobody_else_has_is_kept_until_it_reads_again() {
+    let (disk, test) = on_bad_disk().await;
+    let ledger = MemoryLedger::default();
+    let kept_guest = noise(6, 200_000);
+    test.import(&[kept_guest.clone(), noise(7, 6 * MIB)].concat()).await.unwrap();
+    let kept = test.import(&kept_guest).await.unwrap();
+    ledger.root(kept);
+    let (mut collector, cancel) = (Collector::new(test.domain.clone(), fast()), CancellationToken::new());
+    disk.spoil(test.domain.packs()[0].pack, 32..64);
+    assert!(test.read(kept).await.is_err());
+    assert_eq!(test.domain.stats().quarantined, 1);
+    for now_ms in 0..4 {
+        collector.run(&ledger, now_ms, &cancel).await.unwrap();
+    }
+    assert_eq!(collector.run(&ledger, 4, &cancel).await.unwrap().uncopied_packs, 1, "it waits");
+    disk.mend();
+    let mut recovered = 0;
+    let mut after = None;
+    while let Some(scrubbed) = scrub_next(&test.domain, after).await.unwrap() {
+        recovered += scrubbed.recovered;
+        after = Some(scrubbed.pack);
+    }
+    assert_eq!((recovered, test.domain.stats().quarantined), (1, 0));
+    assert_eq!(test.read(kept).await.unwrap(), kept_guest);
+    assert_eq!(test.elsewhere().await.domain.stats().quarantined, 0, "the record is gone");
+    assert_eq!(collector.run(&ledger, 5, &cancel).await.unwrap().deleted_packs, 1);
+    assert_eq!(test.read(kept).await.unwrap(), kept_guest);
+}
+
+/// The blobs of a kind, and where they lie.
+async fn spoil_all(disk: &BadDisk, test: &TestStore, kind: BlobKind) {
+    for pack in test.domain.packs() {
+        let table = inspect_pack(&test.domain, pack.pack).await.unwrap();
+        for entry in table.entries.iter().filter(|entry| entry.kind == kind) {
+            let start = u64::from(entry.offset_bytes);
+            disk.spoil(pack.pack, start..start + u64::from(entry.stored_bytes));
+        }
+    }
+}
+
+/// Regression: an image whose segment was damaged had nothing alive while it was being brought again. When the region it came
+/// from then lacked a chunk that was good here, the image was lost, though between them they had all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_damaged_here_is_read_elsewhere() {
+    let guest = noise(9, 4 * MIB);
+    let other = TestStore::memory().await;
+    let image = other.import(&guest).await.unwrap();
+    for kind in [BlobKind::Segment, BlobKind::Manifest] {
+        let (disk, test) = on_bad_disk().await;
+        assert_eq!(test.import(&guest).await.unwrap(), image);
+        let ledger = MemoryLedger::default();
+        ledger.root(image);
+        spoil_all(&disk, &test, kind).await;
+        let (mut collector, cancel) = (Collector::new(test.domain.clone(), fast()), CancellationToken::new());
+        assert!(collector.run(&ledger, 0, &cancel).await.is_err(), "nobody says what is alive");
+        ledger.state.lock().unwrap().elsewhere.0.push(other.domain.clone());
+        for now_ms in 1..4 {
+            let report = collector.run(&ledger, now_ms, &cancel).await.unwrap();
+            assert_eq!((report.condemned_packs, report.deleted_packs, report.missing_blobs), (0, 0, 1), "{report:?}");
+        }
+        pull(
+            &test.domain,
+            &*other.domain,
+            image,
+            ledger.condemned_packs(),
+            &CopyProgress::default(),
+            &CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+        assert_eq!(test.read(image).await.unwrap(), guest);
+    }
+}
+
+/// Regression: a list that nobody had any more stopped the collector of its tenant for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_lost_everywhere_stops_the_collector_for_a_while() {
+    let (disk, test) = on_bad_disk().await;
+    let (garbage, sound) = (noise(10, 4 * MIB), noise(11, MIB));
+    test.import(&garbage).await.unwrap();
+    let lost = test.import(&noise(12, MIB)).await.unwrap();
+    spoil_all(&disk, &test, BlobKind::Segment).await;
+    let kept = test.import(&sound).await.unwrap();
+    let ledger = MemoryLedger::default();
+    ledger.root(lost);
+    ledger.root(kept);
+    let options = CollectorOptions { lost_after_ms: 1000, ..fast() };
+    let (mut collector, cancel) = (Collector::new(test.domain.clone(), options), CancellationToken::new());
+    for now_ms in [0, 999] {
+        let stopped = collector.run(&ledger, now_ms, &cancel).await.unwrap_err();
+        assert!(stopped.to_string().contains(&lost.to_string()), "{stopped}");
+    }
+    let report = collector.run(&ledger, 1000, &cancel).await.unwrap();
+    assert!(report.lost_lists == 1 && report.condemned_packs > 2, "{report:?}");
+    assert!(collector.run(&ledger, 1001, &cancel).await.unwrap().deleted_packs > 2);
+    assert_eq!(test.read(kept).await.unwrap(), sound);
 }
 
 /// A disk whose driver gives up on packs.

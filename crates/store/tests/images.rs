@@ -466,7 +466,7 @@ async fn foreign_stores_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let opened =
         galerie_store::RegionStore::open_or_create(empty, expects, folder.path(), StoreOptions::default()).await;
-    assert!(matches!(opened, Err(Error::Foreign(_))), "an unmounted directory is not made into a store");
+    assert!(matches!(opened, Err(Error::Unavailable(_))), "an unmounted directory is not made into a store");
 }
 
 #[tokio::test(flavor = "multi_thread")]

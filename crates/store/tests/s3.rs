@@ -234,7 +234,7 @@ async fn a_prefix_belongs_to_one_catalogue_and_region() {
     assert!(matches!(open("", identity()).await, Err(Error::Foreign(_))), "a prefix that others use");
     let expected = Identity { expected_store_id: Some(uuid::Uuid::from_u128(3)), ..identity() };
     assert!(
-        matches!(open("elsewhere", expected).await, Err(Error::Foreign(_))),
+        matches!(open("elsewhere", expected).await, Err(Error::Unavailable(_))),
         "a store that is expected is not made"
     );
     // Many at once: one wins, and the others take what it made.

@@ -33,7 +33,7 @@ pub const SECRET_KEY: &str = "test-secret-of-no-worth";
 #[derive(Debug)]
 pub struct S3Server {
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     front: Arc<Front>,
     ca_file: Option<PathBuf>,
     serving: JoinHandle<()>,
@@ -72,7 +72,7 @@ impl S3Server {
             None => (None, None),
         };
         let serving = tokio::spawn(front::serve(listener, acceptor, Arc::clone(&front)));
-        Self { address, _folder: folder, front, ca_file, serving }
+        Self { address, folder, front, ca_file, serving }
     }
 
     /// The URL that clients are given.
@@ -84,6 +84,11 @@ impl S3Server {
     /// The authority behind its certificate, when it has one.
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Where the bucket's objects lie, by their keys.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("objects").join(BUCKET)
     }
 
     /// How it fails from now on.

@@ -259,6 +259,12 @@ async fn database(directory: &Path) -> Database {
 
 fn serve(control: &Control, options: &GalleryOptions) -> Router {
     let listen = "127.0.0.1:8443".parse().expect("an address");
-    let options = ApiOptions { hosts: options.hosts.clone(), listen, version: "test".to_owned(), forward: None };
+    let options = ApiOptions {
+        hosts: options.hosts.clone(),
+        listen,
+        trusted_proxies: Vec::new(),
+        version: "test".to_owned(),
+        forward: None,
+    };
     galerie_api::router(control.clone(), options)
 }

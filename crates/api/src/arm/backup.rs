@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use galerie_arm::{ApiVersion, ArmError, etag::Precondition};
-use galerie_control::{BackupRequest, RequestContext};
+use galerie_arm::ArmError;
+use galerie_control::BackupRequest;
 use serde_json::Value;
 
 use super::{
@@ -22,13 +22,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
         sealed_master_key: text(&body, "sealedMasterKey")?.map(str::to_owned),
         program_version: call.state.options.version.clone(),
     };
-    // Our own routes have one version.
-    let context = RequestContext {
-        caller: call.caller.clone(),
-        api_version: ApiVersion::stable(2024, 3, 3),
-        preconditions: Precondition::default(),
-        correlation_id: call.ids.correlation,
-    };
+    let context = call.own_context();
     let report = call.state.control.backup_create(&context, Path::new(destination), request).await?;
     Ok(response::json(200, &report))
 }

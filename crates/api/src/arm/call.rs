@@ -1,6 +1,9 @@
 //! One authenticated request to ARM, taken apart.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -51,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) host: AcceptedHost,
     pub(crate) ids: RequestIds,
     pub(crate) caller: Caller,
+    /// Where it comes from.
+    pub(crate) client_address: Option<IpAddr>,
     /// Locked by nobody: it only makes a reference to a call good on another thread, which a body alone is not.
     pub(crate) body: Mutex<Body>,
 }
@@ -88,7 +93,19 @@ impl Call {
             api_version: self.api_version()?,
             preconditions: Precondition::from_headers(text(header::IF_MATCH), text(header::IF_NONE_MATCH))?,
             correlation_id: self.ids.correlation,
+            client_address: self.client_address,
         })
+    }
+
+    /// The same for our own routes, which have one version and no conditions.
+    pub(crate) fn own_context(&self) -> RequestContext {
+        RequestContext {
+            caller: self.caller.clone(),
+            api_version: ApiVersion::stable(2024, 3, 3),
+            preconditions: Precondition::default(),
+            correlation_id: self.ids.correlation,
+            client_address: self.client_address,
+        }
     }
 
     /// The body as JSON.

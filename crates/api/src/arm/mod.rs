@@ -5,6 +5,8 @@
 //! answer together; rules are in `galerie_control`.
 
 pub(crate) mod accepted;
+mod activity_log;
+mod audit;
 pub(crate) mod authentication;
 mod backup;
 pub(crate) mod call;
@@ -43,7 +45,7 @@ use uuid::Uuid;
 use self::call::{Call, Failure};
 use crate::{
     hosts::AcceptedHost,
-    middleware::request_ids::RequestIds,
+    middleware::{client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
     state::ApiState,
 };
@@ -63,17 +65,20 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(&host),
     };
+    let client_address = ClientAddress::among(&parts.extensions);
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
     let state = state.clone();
     let is_write = !matches!(method, Method::GET | Method::HEAD);
     let (headers, body) = (parts.headers, Mutex::new(body));
-    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, body };
+    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, client_address, body };
     let asked = (call.method.clone(), call.path());
+    let caller = call.caller.clone();
     let mut response = match route::route(call).await {
         Ok(response) => response,
         Err(Failure::Arm(error)) => response::error(&with_correlation(error, ids)),
         Err(Failure::Method(allowed)) => response::method_not_allowed(&asked.0, &asked.1, allowed),
     };
+    response.extensions_mut().insert(caller);
     add_limits(&mut response, is_write);
     response
 }

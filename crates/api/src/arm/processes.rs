@@ -3,12 +3,12 @@
 use super::{
     Answer,
     call::{Call, GET},
-    response, store_admin,
+    response,
 };
 
 /// Every process that was seen within a day.
 pub(super) async fn list(call: Call) -> Answer {
     call.only(&GET)?;
-    let context = store_admin::context(&call);
+    let context = call.own_context();
     Ok(response::json(200, &call.state.control.processes(&context).await?))
 }

@@ -1,7 +1,7 @@
 //! `POST /galerie/quota/{show|set}`: what subscriptions and tenants may hold. Ours, not Azure's.
 
-use galerie_arm::{ApiVersion, ArmError, etag::Precondition};
-use galerie_control::{Limit, QuotaOf, RequestContext};
+use galerie_arm::ArmError;
+use galerie_control::{Limit, QuotaOf};
 
 use super::{
     Answer,
@@ -12,13 +12,7 @@ use super::{
 /// `set` takes `subscription` or `tenant` from the query, and `bytes` and `resources`: a number, or `unlimited`.
 pub(super) async fn act(call: Call, action: &str) -> Answer {
     call.only(&POST)?;
-    let context = RequestContext {
-        caller: call.caller.clone(),
-        // Our own routes have one version.
-        api_version: ApiVersion::stable(2024, 3, 3),
-        preconditions: Precondition::default(),
-        correlation_id: call.ids.correlation,
-    };
+    let context = call.own_context();
     let control = &call.state.control;
     let document = match action {
         "show" => control.quotas(&context).await?,

@@ -9,6 +9,8 @@ use galerie_arm::ArmError;
 use galerie_control::{Page, Resource};
 use serde_json::{Value, json};
 
+use crate::middleware::audit::Refused;
+
 /// Seconds between polls. Absent or 0 means half a minute to Azure's clients, and fractions 0 to some.
 const RETRY_AFTER_S: &str = "1";
 /// Marks errors of the front door, as the real service does.
@@ -57,6 +59,7 @@ pub(crate) fn list(value: Vec<Value>, next_link: Option<String>) -> Response {
 /// An error. A 401 still lacks its challenge; see `authentication`.
 pub(crate) fn error(error: &ArmError) -> Response {
     let mut response = json(error.status, &error.body());
+    response.extensions_mut().insert(Refused::of(error));
     let headers = response.headers_mut();
     headers.insert(FAILURE_CAUSE, HeaderValue::from_static(if error.status < 500 { "gateway" } else { "service" }));
     if matches!(error.status, 429 | 503) {

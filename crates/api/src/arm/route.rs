@@ -3,8 +3,8 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, backup, call::Call, compute, feature, operation, processes, provider, quota, resource_group, resources,
-    store_admin, subscription, unsupported,
+    Answer, activity_log, audit, backup, call::Call, compute, feature, operation, processes, provider, quota,
+    resource_group, resources, store_admin, subscription, unsupported,
 };
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
@@ -20,6 +20,7 @@ pub(super) async fn route(call: Call) -> Answer {
     match folded[..] {
         ["tenants"] => subscription::tenants(call).await,
         ["subscriptions"] => subscription::list(call).await,
+        ["galerie", "audit", action] => audit::act(call, action).await,
         ["galerie", "backup"] => backup::create(call).await,
         ["galerie", "processes"] => processes::list(call).await,
         ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
@@ -51,6 +52,7 @@ async fn in_subscription(call: Call, rest: &[&str]) -> Answer {
         ["providers", "microsoft.features", "providers", namespace, "features", feature, "register"] => {
             feature::register(call, namespace, feature).await
         }
+        ["providers", "microsoft.insights", "eventtypes", "management", "values"] => activity_log::list(call).await,
         ["providers", "microsoft.compute", "locations", _, kind, id] if operation::is_kind(kind) => {
             operation::answer(call, id).await
         }

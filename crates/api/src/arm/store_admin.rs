@@ -1,7 +1,6 @@
 //! `POST /galerie/store/{region}/{stats|verify|collect|inspect}`: looking after a region's store. Ours, not Azure's.
 
-use galerie_arm::{ApiVersion, ArmError, etag::Precondition};
-use galerie_control::RequestContext;
+use galerie_arm::ArmError;
 
 use super::{
     Answer,
@@ -12,7 +11,7 @@ use super::{
 /// Answers in JSON for people and scripts. `inspect` takes `name` from the query: a pack or a manifest.
 pub(super) async fn act(call: Call, region: &str, action: &str) -> Answer {
     call.only(&POST)?;
-    let context = context(&call);
+    let context = call.own_context();
     let control = &call.state.control;
     let report = match action {
         "stats" => control.store_stats(&context, region).await?,
@@ -25,14 +24,4 @@ pub(super) async fn act(call: Call, region: &str, action: &str) -> Answer {
         _ => return Err(ArmError::path_not_found(&call.path()).into()),
     };
     Ok(response::json(200, &report))
-}
-
-/// Our own routes have one version.
-pub(super) fn context(call: &Call) -> RequestContext {
-    RequestContext {
-        caller: call.caller.clone(),
-        api_version: ApiVersion::stable(2024, 3, 3),
-        preconditions: Precondition::default(),
-        correlation_id: call.ids.correlation,
-    }
 }

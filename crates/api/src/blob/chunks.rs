@@ -17,7 +17,7 @@ use crate::{
     arm::{authentication, response},
     body,
     hosts::AcceptedHost,
-    middleware::request_ids::RequestIds,
+    middleware::{client_address::ClientAddress, request_ids::RequestIds},
     state::ApiState,
 };
 
@@ -45,6 +45,7 @@ pub(super) async fn allow_bases(
         // A catalogue that is away says nothing about the token.
         _ => refusal.error.into(),
     })?;
+    let client_address = ClientAddress::of(&request);
     let versions: Vec<String> = serde_json::from_value(read_json(request).await?)
         .map_err(|_| Refusal::input("The body must be a JSON list of image version ids."))?;
     let versions: Result<Vec<ResourceId>, _> = versions.iter().map(|id| ResourceId::parse(id, "body")).collect();
@@ -54,6 +55,7 @@ pub(super) async fn allow_bases(
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
         correlation_id: ids.correlation,
+        client_address,
     };
     blob.allow_bases(&context, &versions).await?;
     Ok(response::empty(201))
@@ -61,10 +63,10 @@ pub(super) async fn allow_bases(
 
 /// `PUT ?comp=galerie-blobs`. One without blobs says that the client is still there.
 pub(super) async fn put_blobs(blob: &Blob, request: Request) -> Result<Response, Refusal> {
-    let mut stream = request.into_body().into_data_stream();
+    let mut pieces = body::Pieces::of(request.into_body());
     let mut decoder = FrameDecoder::new();
     let (mut batch, mut batch_bytes, mut body_bytes) = (Vec::new(), 0, 0);
-    while let Some(piece) = body::next(&mut stream).await? {
+    while let Some(piece) = pieces.next().await? {
         body_bytes += piece.len();
         if body_bytes > MOST_BODY_BYTES {
             return Err(body::BodyError::TooLarge { limit_bytes: MOST_BODY_BYTES }.into());

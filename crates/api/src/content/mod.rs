@@ -23,7 +23,7 @@ use crate::{
     arm::{authentication, response},
     body::{self, BodyError},
     hosts::AcceptedHost,
-    middleware::request_ids::RequestIds,
+    middleware::{client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
     state::ApiState,
 };
@@ -58,18 +58,32 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHo
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
         correlation_id: ids.correlation,
+        client_address: ClientAddress::of(&request),
     };
-    let Some(wanted) = wanted(&found) else {
-        return response::error(&ArmError::path_not_found(&path));
+    let caller = context.caller.clone();
+    let mut response = dispatch(state, &context, request, &path, &found).await;
+    response.extensions_mut().insert(caller);
+    response
+}
+
+async fn dispatch(
+    state: &ApiState,
+    context: &RequestContext,
+    request: Request,
+    path: &str,
+    found: &[String],
+) -> Response {
+    let Some(wanted) = wanted(found) else {
+        return response::error(&ArmError::path_not_found(path));
     };
     let allowed = if matches!(wanted, Wanted::Summary | Wanted::Manifest) { Method::GET } else { Method::POST };
     if request.method() != allowed {
-        return response::method_not_allowed(request.method(), &path, &[allowed]);
+        return response::method_not_allowed(request.method(), path, &[allowed]);
     }
-    let Some(version) = version_path(&found) else {
-        return response::error(&ArmError::path_not_found(&path));
+    let Some(version) = version_path(found) else {
+        return response::error(&ArmError::path_not_found(path));
     };
-    match serve(state, &context, request, &version, wanted).await {
+    match serve(state, context, request, &version, wanted).await {
         Ok(response) => response,
         Err(error) => response::error(&error),
     }

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 use self::errand::Errand;
 use crate::{
-    front_door, hosts::AcceptedHost, middleware::request_ids::RequestIds, route_class::RouteClass, state::ApiState,
+    front_door, hosts::AcceptedHost, middleware::client_address, middleware::request_ids::RequestIds,
+    route_class::RouteClass, state::ApiState,
 };
 
 /// Names the process that handed a request on.
@@ -94,6 +95,7 @@ pub(crate) async fn route(
         if let Ok(own) = HeaderValue::from_str(state.control.process_id()) {
             request.headers_mut().insert(FORWARDED_BY, own);
         }
+        client_address::hand_on(&mut request);
         match forward.send(&peer, host.as_str(), request).await {
             Ok(response) => {
                 metrics::counter!("galerie_forwarded_requests_total", "route" => class.label()).increment(1);

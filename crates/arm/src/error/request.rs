@@ -68,7 +68,7 @@ impl ArmError {
             "The client '{client}' with object id '{object_id}' does not have authorization to perform action '{action}' \
              over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
         );
-        Self::new(403, "AuthorizationFailed", message)
+        Self::new(403, "AuthorizationFailed", message).refusing(action, scope)
     }
 
     /// 403: the principal lacks the right to another resource that the request names (a source, a disk).
@@ -79,7 +79,7 @@ impl ArmError {
              '{scope}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) '{linked}' \
              (respectively) or the linked scope(s) are invalid."
         );
-        Self::new(403, "LinkedAuthorizationFailed", message)
+        Self::new(403, "LinkedAuthorizationFailed", message).refusing(action, linked)
     }
 
     /// 404: no such subscription, or none of this tenant's.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::waiting::begin_waiting;
 use crate::{
     Database, Error, StoreIdentity,
-    db::{self, Connection, Db, copy, operation, replica, restored, setting, transact},
+    db::{self, Connection, Db, copy, operation, region_store, replica, restored, setting, transact},
 };
 
 /// What is restored, and as what.
@@ -79,6 +79,12 @@ async fn change(tx: &mut Connection, restore: &CatalogueRestore<'_>) -> Result<(
     for (region, store) in &restore.stores {
         if !restored::replace_store(tx, region, store.store_id, store.epoch).await? {
             return Err(db::Error::Corrupt(format!("the backup has no store of region {region}")).into());
+        }
+    }
+    // Of a region without images that was not backed up, or is not restored. Its old store is not where it will be served.
+    for known in region_store::list(tx).await? {
+        if !restore.stores.contains_key(&known.region) {
+            restored::forget_store(tx, &known.region).await?;
         }
     }
     restored::end_access(tx).await?;

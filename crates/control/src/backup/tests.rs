@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use galerie_arm::OperationStatus;
+use galerie_region::Region;
 use galerie_store::{
     Identity,
     backend::LocalBackend,
@@ -147,6 +148,23 @@ async fn a_restored_region_that_lacks_something_waits_until_it_is_whole() {
             (report["sound"] == true && !waits).then_some(())
         })
         .await;
+}
+
+/// Regression: a region without images that the process did not serve which made the backup, or that was left out of the
+/// configuration, was remembered with its old store, and could never be served again.
+#[tokio::test]
+async fn a_region_that_had_nothing_and_was_not_restored_gets_a_new_store() {
+    let (world, folder) = (World::new().await, tempfile::tempdir().unwrap());
+    world.furnish().await;
+    let mut manifest = back_up(&world, folder.path()).await;
+    manifest.regions.retain(|region| region.name != "westeurope");
+    let after = restore(&world, folder.path(), &manifest).await;
+    assert_ne!(after.regions["westeurope"].store_id(), world.regions["westeurope"].store_id());
+    after.start();
+    let operation = after.upload(b"content", true).await;
+    after.ended(&operation).await;
+    let operation = after.publish(&["eastus", "westeurope"]).await.unwrap();
+    assert_eq!(after.ended(&operation).await.0, OperationStatus::Succeeded);
 }
 
 #[tokio::test]

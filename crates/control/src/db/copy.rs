@@ -37,6 +37,7 @@ pub(super) const TABLES: &[&str] = &[
     "charges",
     "usages",
     "audit",
+    "audit_seals",
 ];
 /// Tables that are not copied. Whoever held a pin, an upload's pages or a chore does not live any more when a copy is read, and
 /// what was scrubbed were other disks.

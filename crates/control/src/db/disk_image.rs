@@ -14,23 +14,29 @@ const LIST_WITH: &str = "SELECT * FROM disk_images WHERE tenant = $1 AND manifes
 const UPSERT: &str = "INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, lun) DO UPDATE SET \
      manifest = excluded.manifest, virtual_size_bytes = excluded.virtual_size_bytes";
+// A replica that was complete once is whole but for what is damaged.
 const WHOLE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region = $1 AND i.tenant = $2 AND NOT EXISTS \
-       (SELECT 1 FROM replicas h WHERE h.version = i.resource AND h.region = $1 AND h.state <> 'Completed') \
+       (SELECT 1 FROM replicas h WHERE h.version = i.resource AND h.region = $1 AND h.completed_ms IS NULL) \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
-       WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed' \
+       WHERE r.region = $1 AND i.tenant = $2 AND r.completed_ms IS NOT NULL \
      UNION SELECT manifest FROM pins WHERE region = $1 AND tenant = $2 AND manifest IS NOT NULL \
      UNION SELECT d.staged_manifest FROM disks d JOIN resources s ON s.key = d.key \
        WHERE d.staged_manifest IS NOT NULL AND s.location = $1 AND s.tenant = $2";
 
 const ARRIVING_ROOTS: &str = "SELECT DISTINCT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
-     WHERE r.region = $1 AND i.tenant = $2 AND r.state <> 'Completed'";
+     WHERE r.region = $1 AND i.tenant = $2 AND r.completed_ms IS NULL";
+
+const REGIONS_WITH: &str = "SELECT i.region FROM disk_images i WHERE i.tenant = $1 AND i.manifest = $2 \
+     UNION SELECT r.region FROM replicas r JOIN disk_images i ON i.resource = r.version \
+       WHERE i.tenant = $1 AND i.manifest = $2 ORDER BY 1";
 
 const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
        WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LIST, LIST_WITH, UPSERT, WHOLE_ROOTS, ARRIVING_ROOTS, COMPLETE_ROOTS];
+pub(super) const STATEMENTS: &[&str] =
+    &[LIST, LIST_WITH, UPSERT, WHOLE_ROOTS, ARRIVING_ROOTS, REGIONS_WITH, COMPLETE_ROOTS];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,12 +88,17 @@ pub(crate) async fn insert(tx: &mut Connection, image: &DiskImageRow) -> Result<
     Ok(())
 }
 
-/// Every manifest that must stay in a region for a tenant. Whole are the images of what lives there, of complete replicas,
-/// of pins, and of uploads that wait to be a disk's content; arriving those of replicas that are being copied or failed,
-/// be it at home, where a damaged image is brought again.
+/// Every manifest that must stay in a region for a tenant. Whole are the images of what lives there, of replicas that are
+/// complete or were (of which something is brought again), of pins, and of uploads that wait to be a disk's content; arriving
+/// those of replicas that were never complete.
 pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Roots> {
     let whole = manifests(tx, WHOLE_ROOTS, region, tenant).await?;
     Ok(Roots { whole, arriving: manifests(tx, ARRIVING_ROOTS, region, tenant).await? })
+}
+
+/// The regions that have, or were to have, a tenant's image.
+pub(crate) async fn regions_with(tx: &mut Connection, tenant: Uuid, manifest: ManifestId) -> Result<Vec<String>> {
+    row::all(tx, query(REGIONS_WITH).bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
 /// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas.

@@ -6,6 +6,7 @@
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
 pub(crate) mod audit;
+pub(crate) mod audit_seal;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
@@ -83,10 +84,7 @@ pub(crate) struct Db {
 #[derive(Debug, Clone)]
 enum Pools {
     Sqlite(SqliteConnections),
-    Postgres {
-        pool: PgPool,
-        options: Box<PgConnectOptions>,
-    },
+    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
 }
 
 impl Db {
@@ -233,12 +231,18 @@ pub(crate) mod tests {
         (directory, db)
     }
 
+    /// Does to the catalogue what no code of ours does.
+    pub(crate) async fn run(tx: &mut Connection, text: &'static str) -> Result<u64> {
+        row::run(tx, statement::query(text)).await
+    }
+
     #[tokio::test]
     async fn every_statement_prepares() {
         let (_directory, db) = fresh().await;
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
             audit::STATEMENTS,
+            audit_seal::STATEMENTS,
             chore::STATEMENTS,
             condemned_pack::STATEMENTS,
             disk::STATEMENTS,

@@ -16,12 +16,13 @@ const REGISTER: &str = "INSERT INTO processes (id, incarnation, url, regions, ve
 const LIST: &str = "SELECT * FROM processes ORDER BY id";
 const PROLONG: &str = "UPDATE processes SET expires_ms = $3 WHERE id = $1 AND incarnation = $2";
 const SET_STATE: &str = "UPDATE processes SET state = $3 WHERE id = $1 AND incarnation = $2";
+const SET_REGIONS: &str = "UPDATE processes SET regions = $3 WHERE id = $1 AND incarnation = $2";
 const LEAVE: &str = "DELETE FROM processes WHERE id = $1 AND incarnation = $2";
 const FORGET: &str = "DELETE FROM processes WHERE expires_ms <= $1 AND NOT EXISTS \
      (SELECT 1 FROM uploads WHERE uploads.process = processes.id)";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[REGISTER, LIST, PROLONG, SET_STATE, LEAVE, FORGET];
+pub(super) const STATEMENTS: &[&str] = &[REGISTER, LIST, PROLONG, SET_STATE, SET_REGIONS, LEAVE, FORGET];
 
 /// Whether a process takes new requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,12 @@ pub(crate) async fn prolong(tx: &mut Connection, start: Start<'_>, expires_ms: i
 pub(crate) async fn set_state(tx: &mut Connection, start: Start<'_>, state: ProcessState) -> Result<bool> {
     let statement = query(SET_STATE).bind(start.id).bind(bigint(start.incarnation)).bind(state.as_str());
     Ok(row::run(tx, statement).await? == 1)
+}
+
+/// Says which regions a process serves.
+pub(crate) async fn set_regions(tx: &mut Connection, start: Start<'_>, regions: &[String]) -> Result<()> {
+    row::run(tx, query(SET_REGIONS).bind(start.id).bind(bigint(start.incarnation)).bind(json(&regions))).await?;
+    Ok(())
 }
 
 /// Removes a process that stops; absent is fine.

@@ -9,6 +9,7 @@ use super::{
 };
 
 const REPLACE_STORE: &str = "UPDATE region_stores SET store_id = $2, epoch = $3 WHERE region = $1";
+const FORGET_STORE: &str = "DELETE FROM region_stores WHERE region = $1";
 const END_GRANTS: &str = "DELETE FROM grants";
 const END_UPLOADS: &str = "UPDATE disks SET state = 'ReadyToUpload' WHERE state = 'ActiveUpload'";
 const END_DOWNLOADS: &str = "UPDATE disks SET state = 'Unattached' WHERE state = 'ActiveSAS'";
@@ -17,12 +18,18 @@ const DISCARD_SECRETS: &str = "DELETE FROM client_secrets";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[REPLACE_STORE, END_GRANTS, END_UPLOADS, END_DOWNLOADS, DISCARD_KEYS, DISCARD_SECRETS];
+    &[REPLACE_STORE, FORGET_STORE, END_GRANTS, END_UPLOADS, END_DOWNLOADS, DISCARD_KEYS, DISCARD_SECRETS];
 
 /// Names the store that takes the place of a region's. Whether the region had one.
 pub(crate) async fn replace_store(tx: &mut Connection, region: &str, store_id: Uuid, epoch: u64) -> Result<bool> {
     let statement = query(REPLACE_STORE).bind(region).bind(store_id.to_string()).bind(bigint(epoch));
     Ok(row::run(tx, statement).await? == 1)
+}
+
+/// Forgets a region's store that does not come back: the region gets a new one when it is served.
+pub(crate) async fn forget_store(tx: &mut Connection, region: &str) -> Result<()> {
+    row::run(tx, query(FORGET_STORE).bind(region)).await?;
+    Ok(())
 }
 
 /// Ends every grant: its holder spoke to another server, whose pages are not here.

@@ -19,7 +19,7 @@ const UPDATE: &str = "UPDATE scrubs SET generation = generation + 1, document = 
 pub(super) const STATEMENTS: &[&str] = &[FIND, BEGIN, UPDATE];
 
 /// A row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ScrubRow {
     /// 0 for one that is not there yet.
     pub(crate) generation: u64,

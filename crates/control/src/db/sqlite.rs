@@ -12,8 +12,9 @@ use sqlx::{Executor, Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection}
 use super::{
     Result,
     in_place::{acquire, close, done, give_back},
-    pool, sqlite_options,
+    pool,
     row::Columns,
+    sqlite_options,
     statement::Statement,
 };
 

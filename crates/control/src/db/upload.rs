@@ -12,7 +12,7 @@ const FIND: &str = "SELECT * FROM uploads WHERE upload = $1";
 const INSERT: &str = "INSERT INTO uploads (upload, region, process, generation, has_pages, is_released) \
      VALUES ($1, $2, $3, 1, 0, 0) ON CONFLICT (upload) DO NOTHING";
 const ADOPT: &str = "UPDATE uploads SET process = $3, generation = generation + 1, is_released = 0 \
-     WHERE upload = $1 AND generation = $2";
+     WHERE upload = $1 AND generation = $2 AND has_pages = $4";
 const MARK_PAGES: &str = "UPDATE uploads SET has_pages = 1 WHERE upload = $1 AND process = $2";
 const RELEASE: &str = "UPDATE uploads SET is_released = 1 WHERE upload = $1 AND process = $2";
 const TAKE_BACK: &str = "UPDATE uploads SET is_released = 0 WHERE process = $1 AND is_released = 1";
@@ -64,10 +64,11 @@ pub(crate) async fn insert(tx: &mut Connection, upload: Uuid, region: &str, proc
     Ok(row::run(tx, query(INSERT).bind(upload.to_string()).bind(region).bind(process)).await? == 1)
 }
 
-/// Makes an upload another process's, unless somebody was faster. Whether nobody was.
+/// Makes an upload another process's, unless somebody was faster, be it its own process, which is not dead and is about to
+/// acknowledge the first page. Whether nobody was.
 pub(crate) async fn adopt(tx: &mut Connection, seen: &UploadRow, process: &str) -> Result<bool> {
     let statement = query(ADOPT).bind(seen.upload.to_string()).bind(bigint(seen.generation)).bind(process);
-    Ok(row::run(tx, statement).await? == 1)
+    Ok(row::run(tx, statement.bind(i64::from(seen.has_pages))).await? == 1)
 }
 
 /// Says that pages are about to be acknowledged. Whether it is still the process's.
@@ -106,4 +107,24 @@ pub(crate) async fn of_others(
 /// Forgets the uploads of disks that are gone; how many.
 pub(crate) async fn forget_orphans(tx: &mut Connection) -> Result<u64> {
     row::run(tx, query(FORGET)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a process that was taken for dead and woke acknowledged its first page, and then lost the upload to one
+    /// that could not see that page.
+    #[tokio::test]
+    async fn an_upload_whose_first_page_came_meanwhile_is_not_adopted_unseen() {
+        let (_directory, db) = super::super::tests::fresh().await;
+        let (mut tx, upload) = (db.write().await.unwrap(), Uuid::new_v4());
+        assert!(insert(&mut tx, upload, "eastus", "slow").await.unwrap());
+        let seen = find(&mut tx, upload).await.unwrap().unwrap();
+        assert!(mark_pages(&mut tx, upload, "slow").await.unwrap());
+        assert!(!adopt(&mut tx, &seen, "quick").await.unwrap());
+        let seen = find(&mut tx, upload).await.unwrap().unwrap();
+        assert!(seen.has_pages && adopt(&mut tx, &seen, "quick").await.unwrap(), "who sees the pages may");
+        assert!(!mark_pages(&mut tx, upload, "slow").await.unwrap());
+    }
 }

@@ -18,7 +18,6 @@ mod lease;
 mod progress;
 pub(crate) mod replicate;
 mod status;
-mod watched_source;
 mod worker;
 
 use std::str::FromStr;
@@ -30,7 +29,7 @@ use uuid::Uuid;
 
 use self::failure::Failure;
 pub use self::status::{OperationResult, OperationView};
-pub(crate) use self::worker::start;
+pub(crate) use self::worker::{start, start_region};
 use crate::{
     audit,
     db::{

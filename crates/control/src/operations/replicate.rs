@@ -30,7 +30,6 @@ use super::{
     lease::{self, LEASE_MS},
     never_ended,
     progress::{Progress, follow},
-    watched_source::WatchedSource,
 };
 use crate::{
     Control, db,
@@ -129,7 +128,6 @@ async fn copy(
     let into = control.pin(target.name(), tenant, &[], "replicate-into").await?;
     let condemned = control.condemned(target.name(), tenant).await?;
     let blobs = source.blobs(tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
-    let blobs = Arc::new(WatchedSource::new(blobs));
     let mut total_bytes = 0;
     for manifest in manifests {
         let part = Arc::new(CopyProgress::default());
@@ -137,12 +135,8 @@ async fn copy(
         let pull = target.replicate(tenant, manifest, blobs.clone(), &condemned, part.clone(), cancel.clone());
         let pull = into.guard(cancel, from.guard(cancel, pull));
         let add_up = || progress.set(total_bytes + figures().0, total_bytes + figures().1);
-        if let Err(error) = follow(pull, add_up).await {
-            if blobs.is_damaged() {
-                heal_source(control, source.name(), tenant, manifest).await;
-            }
-            return Err(Failure::in_region(target.name(), error));
-        }
+        // A source that turns out to be damaged is healed (`reconcile::hurt`); this copy tries the next one meanwhile.
+        follow(pull, add_up).await.map_err(|error| Failure::in_region(target.name(), error))?;
         total_bytes += figures().0;
     }
     let now_ms = control.now_ms();
@@ -155,14 +149,6 @@ async fn copy(
     })?;
     metrics::counter!("galerie_replicas_completed_total", "region" => claimed.region.clone()).increment(1);
     Ok(())
-}
-
-/// Has the source of a copy healed, from yet another region. The copy tries its next source meanwhile.
-async fn heal_source(control: &Control, region: &str, tenant: Uuid, manifest: ManifestId) {
-    tracing::warn!(region, %manifest, "an image to be copied from here is damaged");
-    if let Err(error) = control.heal(region, tenant, &[manifest].into()).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, region, "heal an image");
-    }
 }
 
 /// The version's images and the region to pull them from: its home first, at later attempts any that has them.

@@ -30,8 +30,13 @@ use crate::{
 pub(crate) fn start(control: &Control) {
     control.track(operations(control.clone()));
     for region in control.region_names() {
-        control.track(replicate::worker(control.clone(), region));
+        start_region(control, &region);
     }
+}
+
+/// Starts what works for a region that is available.
+pub(crate) fn start_region(control: &Control, region: &str) {
+    control.track(replicate::worker(control.clone(), region.to_owned()));
 }
 
 /// Claims and spawns until the process stops.

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{Place, ProcessOptions};
 use crate::{
-    BlobAction, Clock, Error, OperationResult, Sas, SystemClock,
+    BlobAction, Clock, Error, OperationResult, Sas, SystemClock, WorkerTuning,
     db::{
         Db, operation,
         process::{self, Start},
         replica, resource,
     },
+    reconcile::scrub,
     testing::World,
 };
 
@@ -150,6 +151,24 @@ async fn a_process_that_stops_lets_its_uploads_go() {
     let shown = two.control.processes(&two.ctx()).await.unwrap();
     assert_eq!(shown["value"].as_array().unwrap().len(), 1, "who has left is not shown: {shown}");
     two.control.shutdown().await;
+}
+
+/// Regression: each of the processes that serve a region read all of it.
+#[tokio::test]
+async fn one_process_scrubs_a_region() {
+    let Some(world) = first().await else { return };
+    let tuning = || WorkerTuning { scrub_rate_bytes_s: 1 << 30, scrub_period: Duration::ZERO, ..World::tuning() };
+    let one = joined(world.reopen_with(tuning()).await).await;
+    let two = joined(world.reopen_with(tuning()).await).await;
+    let again = async |world: &World, region| scrub::run(&world.control, region).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(again(&one, "eastus").await, Duration::ZERO, "the period is over at once");
+        assert_eq!(again(&two, "eastus").await, Duration::from_secs(30), "it is the other's");
+        assert_eq!(again(&two, "westus").await, Duration::ZERO);
+    }
+    one.control.shutdown().await;
+    two.control.shutdown().await;
+    world.control.shutdown().await;
 }
 
 #[tokio::test]

@@ -305,6 +305,27 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
     world.control.shutdown().await;
 }
 
+/// Regression: a region's first pass found nothing and counted, so that what was stored after it was read a period later.
+#[tokio::test]
+async fn a_pass_over_nothing_does_not_count() {
+    let world = World::new().await.reopen_with(fast()).await;
+    operations::start(&world.control);
+    world.furnish().await;
+    scrub::run(&world.control, "eastus").await.unwrap();
+    make(&world, 0).await;
+    scrub::run(&world.control, "eastus").await.unwrap();
+    let scrubbed = || world.regions["eastus"].scrubbed.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(scrubbed(), 0, "it was looked a moment ago");
+    world.clock.advance(600_000);
+    scrub::run(&world.control, "eastus").await.unwrap();
+    let packs = scrubbed();
+    assert_eq!(packs, packs_in(&world, "eastus").len() as u64);
+    world.clock.advance(600_000);
+    scrub::run(&world.control, "eastus").await.unwrap();
+    assert_eq!(scrubbed(), packs, "a pass that read something counts");
+    world.control.shutdown().await;
+}
+
 /// Regression: every restart would begin anew, and the packs at the end never be read.
 #[tokio::test]
 async fn a_pass_goes_on_where_it_was() {

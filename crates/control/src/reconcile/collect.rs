@@ -1,8 +1,10 @@
 //! Each region's garbage is collected, tenant by tenant; and the catalogue's part of that.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use galerie_arm::ArmError;
-use galerie_store::{CollectorLedger, Condemned, PackId, Roots, TenantId};
+use galerie_store::{BlobSource, CollectorLedger, Condemned, ManifestId, PackId, Roots, TenantId};
 use uuid::Uuid;
 
 use crate::{
@@ -110,6 +112,12 @@ impl CollectorLedger for Ledger {
         pin::oldest(&mut tx, &self.region, tenant).await.map_err(unavailable)
     }
 
+    async fn elsewhere(&self, tenant: &TenantId, root: ManifestId) -> galerie_store::Result<Vec<Arc<dyn BlobSource>>> {
+        let sources = sources_elsewhere(&self.control, &self.region, id(tenant)?, root).await;
+        let sources = sources.map_err(|error| galerie_store::Error::Unavailable(error.to_string()))?;
+        Ok(sources.into_iter().map(|(_, source)| source).collect())
+    }
+
     async fn forget(&self, tenant: &TenantId, packs: &[PackId]) -> galerie_store::Result<()> {
         let tenant = id(tenant)?;
         let forgotten = transact!(self.control.db(), |tx| -> db::Result<()> {
@@ -120,6 +128,32 @@ impl CollectorLedger for Ledger {
         });
         forgotten.map_err(unavailable)
     }
+}
+
+/// The regions beside this one that have, or were to have, an image, and their blobs.
+///
+/// # Errors
+/// When there are such regions and none can be asked.
+pub(super) async fn sources_elsewhere(
+    control: &Control,
+    region: &str,
+    tenant: Uuid,
+    manifest: ManifestId,
+) -> Result<Vec<(String, Arc<dyn BlobSource>)>, galerie_region::Error> {
+    let catalogue = |error: db::Error| galerie_region::Error::Busy(format!("the catalogue: {error}"));
+    let mut tx = control.db().read().await.map_err(catalogue)?;
+    let mut names = disk_image::regions_with(&mut tx, tenant, manifest).await.map_err(catalogue)?;
+    drop(tx);
+    names.retain(|name| name != region);
+    let mut sources = Vec::new();
+    for other in names.iter().filter_map(|name| control.region(name)) {
+        sources.push((other.name().to_owned(), other.blobs(tenant).await?));
+    }
+    if sources.is_empty() && !names.is_empty() {
+        let names = names.join(", ");
+        return Err(galerie_region::Error::Busy(format!("this process does not serve {names}")));
+    }
+    Ok(sources)
 }
 
 fn id(tenant: &TenantId) -> galerie_store::Result<Uuid> {

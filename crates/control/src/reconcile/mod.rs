@@ -4,8 +4,10 @@
 //! path for the happy day and for repair: running one twice, or in two processes, does no harm. A run that fails or panics
 //! is counted, and the next one comes all the same.
 
+mod audit;
 mod collect;
 mod grants;
+mod hurt;
 mod operations;
 mod pins;
 pub(crate) mod quotas;
@@ -21,7 +23,7 @@ use futures::{FutureExt, future::BoxFuture};
 use galerie_arm::ArmError;
 
 pub(crate) use self::collect::Ledger;
-use crate::Control;
+use crate::{Control, away};
 
 /// What a run answers.
 type Run<'a> = BoxFuture<'a, Result<(), ArmError>>;
@@ -46,6 +48,12 @@ pub(crate) fn start(control: &Control) {
             every: seconds(15),
             patient: false,
             run: |control| Box::pin(replicas::run(control)),
+        },
+        Reconciler {
+            name: "away-regions",
+            every: seconds(15),
+            patient: false,
+            run: |control| Box::pin(away::run(control)),
         },
         Reconciler { name: "waits", every: seconds(15), patient: false, run: |control| Box::pin(waits::run(control)) },
         Reconciler { name: "grants", every: seconds(5), patient: false, run: |control| Box::pin(grants::run(control)) },
@@ -76,6 +84,13 @@ pub(crate) fn start(control: &Control) {
             run: |control| Box::pin(control.adopt_uploads()),
         },
         Reconciler {
+            name: "denials",
+            every: seconds(1),
+            patient: true,
+            run: |control| Box::pin(control.write_denials()),
+        },
+        Reconciler { name: "seals", every: seconds(10), patient: true, run: |control| Box::pin(audit::run(control)) },
+        Reconciler {
             name: "operations",
             every: seconds(600),
             patient: true,
@@ -93,8 +108,14 @@ pub(crate) fn start(control: &Control) {
     }
     control.track(staging::keep_true(control.clone()));
     for region in control.region_names() {
-        control.track(scrub::keep_true(control.clone(), region));
+        start_region(control, &region);
     }
+}
+
+/// Starts those that look after one region, which is available.
+pub(crate) fn start_region(control: &Control, region: &str) {
+    control.track(hurt::keep_true(control.clone(), region.to_owned()));
+    control.track(scrub::keep_true(control.clone(), region.to_owned()));
 }
 
 async fn keep_true(control: Control, reconciler: Reconciler) {

@@ -4,27 +4,30 @@
 //! resting --(the period has passed)--> running: pack after pack --(no next one)--> images walked, healed --> resting
 //! ```
 //! The place is in the catalogue, written every few seconds, so a restart goes on where it was. Damage is quarantined at once
-//! by the store; the images that it hurts are looked for soon after, and at the end of each pass, and copied again from
-//! regions that have them (`healing`). What nobody has is named: in the log, by a metric, in `galerie store stats`.
+//! by the store; the images that it hurts are looked for soon after, and at the end of each pass (`hurt`). What was quarantined
+//! and reads now is taken in again.
 //!
-//! One region's reading is one task's. Two processes that serve a region may both read: whoever is slower finds the row
-//! written, and goes on from there.
+//! One process reads a region at a time: a chore, taken again with every writing of the place. That saves work; whoever is
+//! slower finds the row written, and leaves the pass to the other.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use galerie_arm::{ArmError, ReplicationState, ResourceId};
+use galerie_arm::ArmError;
 use galerie_region::Region;
-use galerie_store::PackId;
+use galerie_store::{PackId, pack::PACK_MAX_BYTES};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::attempted;
+use super::{
+    attempted,
+    hurt::{self, Hurt, still_hurt, unreadable},
+};
 use crate::{
     Control,
     db::{
-        self, Connection, disk_image, replica,
+        self,
         scrub::{self, ScrubRow},
         tenant, transact,
     },
@@ -40,18 +43,26 @@ const LONGEST_REST: Duration = Duration::from_secs(600);
 const LEAST_REST: Duration = Duration::from_secs(1);
 /// The rest after a failure, and when another process was faster.
 const SHORT_REST: Duration = Duration::from_secs(30);
-/// Most resources that are remembered as hurt; what is beyond is counted.
-const MOST_HURT: usize = 100;
+/// After a pass that found nothing to read the next one comes no later than this, in ms.
+const WAIT_WHEN_EMPTY_MS: i64 = 600_000;
+/// How long a pass is one process's without another word from it, beside what a pack may take.
+const CHORE_LEASE: Duration = Duration::from_secs(60);
 
 /// What is known of a tenant's part of a region.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Scrub {
+pub(super) struct Scrub {
     running: Option<Pass>,
     last: Option<EndedPass>,
-    /// What was hurt when images were last walked.
-    hurt: Vec<Hurt>,
-    hurt_count: u64,
+    /// What was hurt when images were last walked; [`hurt`] writes it.
+    pub(super) hurt: Vec<Hurt>,
+    pub(super) hurt_count: u64,
+}
+
+impl Scrub {
+    pub(super) fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("names and numbers become JSON")
+    }
 }
 
 /// A pass that is under way.
@@ -89,20 +100,12 @@ struct Figures {
 }
 
 /// Says what a pass found; of a region with nothing in it only to who wants to know.
-fn log_pass(region: &str, tenant: Uuid, figures: &Figures, scrub: &Scrub) {
+fn log_pass(region: &str, tenant: Uuid, figures: &Figures, hurt: u64) {
     let Figures { packs, read_bytes, damaged_blobs, damaged_packs } = *figures;
-    if packs == 0 && scrub.hurt_count == 0 {
+    if packs == 0 && hurt == 0 {
         return tracing::debug!(region, %tenant, "nothing to scrub");
     }
-    tracing::info!(region, %tenant, packs, read_bytes, damaged_blobs, damaged_packs, hurt = scrub.hurt_count, "scrubbed");
-}
-
-/// A resource with a damaged image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Hurt {
-    id: String,
-    manifest: String,
-    healing: bool,
+    tracing::info!(region, %tenant, packs, read_bytes, damaged_blobs, damaged_packs, hurt, "scrubbed");
 }
 
 /// How reading one tenant's part ended.
@@ -148,11 +151,14 @@ async fn scrub_tenant(control: &Control, region: &dyn Region, tenant: Uuid) -> R
     let now_ms = control.now_ms();
     let period_ms = i64::try_from(control.tuning().scrub_period.as_millis()).unwrap_or(i64::MAX);
     if state.scrub.running.is_none() {
-        let due_ms = state.scrub.last.as_ref().map_or(now_ms, |last| last.began_ms.saturating_add(period_ms));
+        let due_ms = state.scrub.last.as_ref().map_or(now_ms, |last| last.next_ms(period_ms));
         if due_ms > now_ms {
             return Ok(Turn::Rest(Duration::from_millis(due_ms.abs_diff(now_ms))));
         }
         state.scrub.running = Some(Pass { began_ms: now_ms, ..Pass::default() });
+    }
+    if !takes_chore(control, region.name()).await? {
+        return Ok(Turn::Overtaken);
     }
     while let Some(mut pass) = state.scrub.running.clone() {
         if control.stopping().is_cancelled() {
@@ -160,15 +166,16 @@ async fn scrub_tenant(control: &Control, region: &dyn Region, tenant: Uuid) -> R
             return Ok(Turn::Rest(SHORT_REST));
         }
         let after = pass.after.as_deref().and_then(|name| name.parse::<PackId>().ok());
-        let next = region.scrub_next(tenant, after).await.map_err(|error| failed(region.name(), &error))?;
+        let next = region.scrub_next(tenant, after).await.map_err(|error| unreadable(region.name(), &error))?;
         let Some(scrubbed) = next else {
             // What was found is walked for once more, and so is what is gone without a trace.
-            state.walk(control, region).await?;
+            let hurt = hurt::look(control, region, tenant).await?;
             let ended = EndedPass { began_ms: pass.began_ms, ended_ms: control.now_ms(), figures: pass.figures };
-            log_pass(region.name(), tenant, &ended.figures, &state.scrub);
+            log_pass(region.name(), tenant, &ended.figures, hurt);
+            let rest_ms = ended.next_ms(period_ms).saturating_sub(control.now_ms()).max(0);
             (state.scrub.running, state.scrub.last) = (None, Some(ended));
             return Ok(match state.record().await? {
-                true => Turn::Rest(Duration::from_millis(period_ms.unsigned_abs())),
+                true => Turn::Rest(Duration::from_millis(rest_ms.unsigned_abs())),
                 false => Turn::Overtaken,
             });
         };
@@ -185,9 +192,10 @@ async fn scrub_tenant(control: &Control, region: &dyn Region, tenant: Uuid) -> R
         }
         state.scrub.running = Some(pass);
         if is_walked_for {
-            state.walk(control, region).await?;
+            hurt::look(control, region, tenant).await?;
         }
-        if (is_walked_for || state.recorded.elapsed() >= RECORD_EVERY) && !state.record().await? {
+        let is_recorded = is_walked_for || state.recorded.elapsed() >= RECORD_EVERY;
+        if is_recorded && !(state.record().await? && takes_chore(control, region.name()).await?) {
             return Ok(Turn::Overtaken);
         }
         pace(control, scrubbed.read_bytes).await;
@@ -195,12 +203,33 @@ async fn scrub_tenant(control: &Control, region: &dyn Region, tenant: Uuid) -> R
     Ok(Turn::Rest(SHORT_REST))
 }
 
+/// Whether this process reads a region now, for all that serve it.
+async fn takes_chore(control: &Control, region: &str) -> db::Result<bool> {
+    let lease = CHORE_LEASE + reading_time(control, PACK_MAX_BYTES as u64) * 2;
+    control.takes_chore(&format!("scrub/{region}"), lease).await
+}
+
 /// Waits for as long as reading so much may take.
 async fn pace(control: &Control, read_bytes: u64) {
-    let seconds = read_bytes as f64 / control.tuning().scrub_rate_bytes_s.max(1) as f64;
     tokio::select! {
         () = control.stopping().cancelled() => {}
-        () = tokio::time::sleep(Duration::from_secs_f64(seconds)) => {}
+        () = tokio::time::sleep(reading_time(control, read_bytes)) => {}
+    }
+}
+
+/// How long reading so much may take.
+fn reading_time(control: &Control, read_bytes: u64) -> Duration {
+    Duration::from_secs_f64(read_bytes as f64 / control.tuning().scrub_rate_bytes_s.max(1) as f64)
+}
+
+impl EndedPass {
+    /// When the next pass is due. One that found nothing to read does not count: what is stored next would be read late.
+    fn next_ms(&self, period_ms: i64) -> i64 {
+        let wait_ms = match self.figures.packs {
+            0 => period_ms.min(WAIT_WHEN_EMPTY_MS),
+            _ => period_ms,
+        };
+        self.began_ms.saturating_add(wait_ms)
     }
 }
 
@@ -209,7 +238,8 @@ struct State<'a> {
     control: &'a Control,
     region: String,
     tenant: Uuid,
-    generation: u64,
+    /// As it was read, or written last.
+    known: Scrub,
     scrub: Scrub,
     recorded: Instant,
 }
@@ -217,73 +247,32 @@ struct State<'a> {
 impl<'a> State<'a> {
     async fn load(control: &'a Control, region: &str, tenant: Uuid) -> Result<Self, ArmError> {
         let row = scrub::find(&mut *control.db().read().await?, region, tenant).await?;
-        let (generation, scrub) = row.map_or_else(Default::default, |row| (row.generation, of(&row)));
-        Ok(Self { control, region: region.to_owned(), tenant, generation, scrub, recorded: Instant::now() })
+        let scrub = row.map_or_else(Default::default, |row| of(&row));
+        let known = scrub.clone();
+        Ok(Self { control, region: region.to_owned(), tenant, known, scrub, recorded: Instant::now() })
     }
 
-    /// Writes the row; whether nobody else had.
+    /// Writes how far the pass is; whether nobody else had. What is hurt is others' to write, and stays.
     async fn record(&mut self) -> Result<bool, ArmError> {
-        let document = serde_json::to_value(&self.scrub).expect("names and numbers become JSON");
-        let row = ScrubRow { generation: self.generation, document };
         let is_written = transact!(self.control.db(), |tx| -> db::Result<bool> {
+            let mut row = scrub::find(tx, &self.region, self.tenant).await?.unwrap_or_default();
+            let now = of(&row);
+            if (&now.running, &now.last) != (&self.known.running, &self.known.last) {
+                return Ok(false);
+            }
+            let (running, last) = (self.scrub.running.clone(), self.scrub.last.clone());
+            row.document = Scrub { running, last, ..now }.to_value();
             scrub::write(tx, &self.region, self.tenant, &row).await
         })?;
-        self.generation += 1;
+        self.known = self.scrub.clone();
         self.recorded = Instant::now();
         Ok(is_written)
     }
-
-    /// Looks for images that lack something, and has them healed.
-    async fn walk(&mut self, control: &Control, region: &dyn Region) -> Result<(), ArmError> {
-        let (name, tenant) = (region.name(), self.tenant);
-        // What is a root now is not collected while it is walked.
-        let _pinned = control.pin(name, tenant, &[], "scrub").await?;
-        let roots = disk_image::complete_roots(&mut *control.db().read().await?, name, tenant).await?;
-        let missing = region.find_missing(tenant, roots, control.stopping().child_token()).await;
-        let damaged: BTreeSet<_> = missing.map_err(|error| failed(name, &error))?.into_iter().collect();
-        let hurt = control.heal(name, tenant, &damaged).await?;
-        for lost in hurt.iter().filter(|hurt| !hurt.is_healing) {
-            tracing::error!(region = name, resource = lost.id, manifest = %lost.manifest, "an image is damaged, and no other region has it");
-        }
-        let mut found: Vec<Hurt> = hurt
-            .into_iter()
-            .map(|hurt| Hurt { id: hurt.id, manifest: hurt.manifest.to_string(), healing: hurt.is_healing })
-            .collect();
-        // What heals is no complete replica any more, and so was not looked at.
-        for earlier in still_hurt(&mut *control.db().read().await?, name, &self.scrub.hurt).await? {
-            if earlier.healing && found.iter().all(|hurt| hurt.id != earlier.id) {
-                found.push(earlier);
-            }
-        }
-        self.scrub.hurt_count = found.len() as u64;
-        found.truncate(MOST_HURT);
-        self.scrub.hurt = found;
-        Ok(())
-    }
-}
-
-/// Those of the resources whose image has not healed since.
-async fn still_hurt(tx: &mut Connection, region: &str, hurt: &[Hurt]) -> Result<Vec<Hurt>, ArmError> {
-    let (mut left, mut healing) = (Vec::new(), BTreeSet::new());
-    for version in hurt.iter().filter(|hurt| hurt.healing) {
-        let id = ResourceId::parse(&version.id, "id")?;
-        let replica = replica::find(tx, id.key(), region).await?;
-        if replica.is_some_and(|replica| replica.state != ReplicationState::Completed) {
-            healing.insert(version.manifest.clone());
-        }
-    }
-    // A disk heals with the version that has the same image.
-    left.extend(hurt.iter().filter(|hurt| !hurt.healing || healing.contains(&hurt.manifest)).cloned());
-    Ok(left)
 }
 
 /// A document that another version wrote and this one cannot read begins anew.
-fn of(row: &ScrubRow) -> Scrub {
+pub(super) fn of(row: &ScrubRow) -> Scrub {
     serde_json::from_value(row.document.clone()).unwrap_or_default()
-}
-
-fn failed(region: &str, error: &galerie_region::Error) -> ArmError {
-    ArmError::service_unavailable(&format!("The region '{region}' could not be read: {error}"))
 }
 
 fn count(region: &str, read_bytes: u64, found: u64) {
@@ -330,7 +319,7 @@ pub(crate) async fn document(control: &Control, region: &str, tenant: Uuid) -> R
         (Some(_), _) => "running",
         _ => "resting",
     };
-    let next_ms = scrub.last.as_ref().map(|last| last.began_ms.saturating_add(period_ms));
+    let next_ms = scrub.last.as_ref().map(|last| last.next_ms(period_ms));
     Ok(json!({
         "state": state,
         "rateBytesPerSecond": tuning.scrub_rate_bytes_s,

@@ -107,6 +107,7 @@ impl Gallery {
             api_version: api_version.parse().expect("an api-version"),
             preconditions: Precondition::default(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         }
     }
 

@@ -65,7 +65,8 @@ fn az(profile: &Profile) -> Result<String> {
          az cloud update -n Galerie --endpoint-resource-manager {endpoint}\n\
          az cloud set -n Galerie\n\
          az config set core.instance_discovery=false core.login_experience_v2=off core.collect_telemetry=false\n\
-         az login --service-principal -u {client} -p {secret} --tenant {tenant}\n\
+         printf %s {secret} | az login --service-principal -u {client} -p @- --tenant {tenant}   \
+         # through a pipe: arguments show in the list of processes\n\
          # Then, for instance: az group create -n myGalleryRG -l eastus && az sig create -g myGalleryRG -r myGallery\n",
         endpoint = profile.endpoint_text(),
         client = profile.client_id,

@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Parsing is clap's; a command's `run` does the rest.
 
 mod admin;
+mod audit;
 mod backup;
 mod completions;
 mod connect;
@@ -68,6 +69,7 @@ enum Command {
     Version(version::VersionArgs),
     Connect(connect::ConnectArgs),
     Admin(admin::AdminArgs),
+    Audit(audit::AuditArgs),
     Store(store::StoreArgs),
     Quota(quota::QuotaArgs),
     Backup(backup::BackupArgs),
@@ -112,6 +114,7 @@ fn run_command(command: Command) -> Result<()> {
             Command::Version(args) => version::run(args).await,
             Command::Connect(args) => connect::run(args),
             Command::Admin(args) => admin::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
             Command::Store(args) => store::run(args).await,
             Command::Quota(args) => quota::run(args).await,
             Command::Backup(args) => backup::run(args).await,

@@ -116,7 +116,6 @@ impl ChunkUpload {
     pub(crate) fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()
     }
-
 }
 
 impl Filling {
@@ -164,7 +163,10 @@ impl BlobSink for ChunkUpload {
         }
         let (chunks, lists) = (filling.chunks.is_full(), filling.lists.is_full());
         // Under the lock: what is taken out first is sent first.
-        filling.take_filled(chunks, lists).into_iter().try_for_each(|work| self.queue.blocking_send(work).map_err(|_| ended()))
+        filling
+            .take_filled(chunks, lists)
+            .into_iter()
+            .try_for_each(|work| self.queue.blocking_send(work).map_err(|_| ended()))
     }
 
     async fn finish(&self) -> galerie_store::Result<()> {

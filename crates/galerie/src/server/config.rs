@@ -3,6 +3,7 @@
 mod host;
 mod min_free;
 mod s3;
+mod trusted_proxy;
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +12,7 @@ use std::{
     io::Read,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use galerie_arm::Location;
@@ -22,6 +24,7 @@ pub(crate) use self::{
     host::{Host, PeerUrl},
     min_free::MinFree,
     s3::{S3Config, StorePlace},
+    trusted_proxy::TrustedProxy,
 };
 use super::{DataDirectory, Error};
 
@@ -49,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) serves: Option<Vec<RegionName>>,
     /// Where the other processes of the catalogue reach this one: `https://10.0.0.5:8443`.
     pub(crate) advertise: Option<PeerUrl>,
+    /// Proxies that are believed when they say whose request they hand on.
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
     /// The key that wraps the catalogue's keys; `DIR/master.key` by default.
     pub(crate) master_key_file: Option<PathBuf>,
     /// A certificate chain (PEM) in place of one from the server's own authority.
@@ -76,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) scrub_rate_mib_s: u64,
     /// How long from the beginning of one such reading of everything to the next.
     pub(crate) scrub_period_h: u64,
+    /// How many days the audit is kept; 0 for ever.
+    pub(crate) audit_keep_days: u32,
     /// For how long the server says that it is not ready before it stops taking connections.
     pub(crate) drain_delay_s: u64,
 }
@@ -96,6 +103,9 @@ pub(crate) struct RegionConfig {
     pub(crate) s3: S3Config,
     /// What new work leaves free on its volume; as for all by default.
     pub(crate) min_free_space: Option<MinFree>,
+    /// Whether the server does not start without it.
+    #[serde(default)]
+    pub(crate) required: bool,
 }
 
 /// The URL of a PostgreSQL database, which may hold a password: it is never shown.
@@ -153,6 +163,7 @@ impl Default for Config {
             store: None,
             s3: S3Config::default(),
             min_free_space: None,
+            required: false,
         };
         Self {
             hosts: Vec::new(),
@@ -160,6 +171,7 @@ impl Default for Config {
             regions: REGIONS.map(region).to_vec(),
             serves: None,
             advertise: None,
+            trusted_proxies: Vec::new(),
             master_key_file: None,
             certificate_file: None,
             key_file: None,
@@ -174,6 +186,7 @@ impl Default for Config {
             min_free_space: MinFree(MinFreeSpace { bytes: Some(10 << 30), percent: Some(5) }),
             scrub_rate_mib_s: 8,
             scrub_period_h: 7 * 24,
+            audit_keep_days: 365,
             drain_delay_s: 0,
         }
     }
@@ -193,6 +206,12 @@ impl Config {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = folder.canonicalize().map_err(|error| invalid(error.to_string()))?;
         Self::parse(&text, &folder).map_err(invalid)
+    }
+
+    /// How long the audit is kept; `None` for ever.
+    pub(crate) fn audit_kept(&self) -> Option<Duration> {
+        let days = u64::from(self.audit_keep_days);
+        (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
     }
 
     /// Where the master key lies.
@@ -429,6 +448,7 @@ mod tests {
             display_name = "Werk München"
             path = "stores/muc"
             min_free_space = "1GiB"
+            required = true
             [[regions]]
             name = "muc-2"
             store = "s3://images/muc"
@@ -461,6 +481,7 @@ mod tests {
         assert_eq!(config.regions[0].name.0.as_str(), "eastus");
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
         assert_eq!(config.min_free_space.0, MinFreeSpace { bytes: Some(512 << 20), percent: Some(3) });
+        assert_eq!(config.regions.iter().map(|region| region.required).collect::<Vec<_>>(), [false, true, false]);
         let muc = config.regions[1].min_free_space.expect("its own");
         assert_eq!(muc.0, MinFreeSpace { bytes: Some(1 << 30), percent: None });
         assert_eq!((config.scrub_rate_mib_s, config.scrub_period_h), (0, 24));

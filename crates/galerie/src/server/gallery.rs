@@ -3,9 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use futures::future::join_all;
 use galerie_arm::{ApiVersion, etag::Precondition};
 use galerie_control::{
-    Caller, Control, ControlOptions, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities,
+    AwayRegion, Caller, Control, ControlOptions, OpenRegion, RegionElsewhere, RequestContext, ServedRegion,
+    StoreIdentities,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
 use galerie_store::{
@@ -22,6 +25,8 @@ use super::{
 
 /// The epoch of a store that is new, or new to its catalogue.
 const FIRST_EPOCH: u64 = 1;
+/// How long a start waits for a region. One that takes longer (a bucket that does not answer) is away, and tried again.
+const OPEN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Everything below HTTP.
 pub(crate) struct Gallery {
@@ -30,43 +35,59 @@ pub(crate) struct Gallery {
 }
 
 impl Gallery {
-    /// Opens the catalogue and all regions. Nothing runs yet.
+    /// Opens the catalogue and the regions. One whose store cannot be opened is away, unless it is required, or new, or its
+    /// place has another store. Nothing runs yet.
     ///
     /// # Errors
     /// `Region`, naming the one that cannot be used; `Control`; `Unrestored`.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
         refuse_unfinished(directory)?;
-        Self::open_restored(config, directory).await
+        Self::open_with(config, directory, false).await
     }
 
-    /// As [`Gallery::open`], also while a restore is being finished.
+    /// As [`Gallery::open`], while a restore is being finished: every region is required.
     ///
     /// # Errors
     /// As [`Gallery::open`].
     pub(super) async fn open_restored(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
+        Self::open_with(config, directory, true).await
+    }
+
+    async fn open_with(config: &Config, directory: &DataDirectory, all_required: bool) -> Result<Self, Error> {
         let database = config.catalogue(directory)?;
         let identities = StoreIdentities::read(&database).await?;
         let (ours, others): (Vec<_>, Vec<_>) = config.regions.iter().partition(|region| config.serves(&region.name));
         let cache_bytes = (config.cache_size_mib << 20) / ours.len() as u64;
-        let mut served = Vec::with_capacity(ours.len());
-        for region in ours {
+        let opening = ours.into_iter().map(|region| {
             let options = region_options(region, directory, &identities, cache_bytes);
             let keep = region.min_free_space.unwrap_or(config.min_free_space).0;
             let space = Watermark::new(keep, Volume(options.root.clone()));
-            let opened = open_region(region, options, space).await?;
-            let region_plane: Arc<dyn Region> = Arc::new(opened);
-            served.push(ServedRegion { region: region_plane, display_name: region.display_name.clone() });
+            let opener = Opener { region: region.clone(), options, space };
+            async move { (opener.open_soon(all_required).await, opener) }
+        });
+        let (mut served, mut away) = (Vec::new(), Vec::new());
+        for (opened, opener) in join_all(opening).await {
+            let display_name = opener.region.display_name.clone();
+            match opened? {
+                Some(region) => served.push(ServedRegion { region, display_name }),
+                None => {
+                    let name = opener.region.name.0.to_string();
+                    away.push(AwayRegion { name, display_name, opener: Arc::new(opener) });
+                }
+            }
         }
         let elsewhere = |region: &RegionConfig| RegionElsewhere {
             name: region.name.0.to_string(),
             display_name: region.display_name.clone(),
         };
         let mut options = ControlOptions::new(database, config.master_key_file(directory), served);
+        options.away = away;
         options.elsewhere = others.into_iter().map(elsewhere).collect();
         options.tuning.collect_every = Duration::from_secs(config.collect_every_s);
         options.tuning.collect_grace_ms =
             i64::try_from(config.collect_grace_s.saturating_mul(1000)).unwrap_or(i64::MAX);
         options.tuning.scrub_rate_bytes_s = config.scrub_rate_mib_s << 20;
+        options.tuning.audit_kept = config.audit_kept();
         options.tuning.scrub_period = Duration::from_secs(config.scrub_period_h.saturating_mul(3600));
         let control = Control::open(options).await?;
         if config.database.is_none() {
@@ -94,20 +115,63 @@ impl Gallery {
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         })
     }
 }
 
-async fn open_region(
-    region: &RegionConfig,
+/// Opens a region, at the start and as often as it is away.
+struct Opener {
+    region: RegionConfig,
     options: LocalRegionOptions,
     space: Watermark,
-) -> Result<LocalRegion, Error> {
-    let failed = |source| Error::Region { name: region.name.0.to_string(), source };
-    match open_bucket(region)? {
-        Some(bucket) => LocalRegion::open_on(options, bucket.backend, bucket.place, StoreOptions::default(), space).await.map_err(failed),
-        None => LocalRegion::open_with_space(options, space).await.map_err(failed),
+}
+
+impl Opener {
+    /// Opens the region; `None` when the server may do without it for now.
+    async fn open_soon(&self, is_required: bool) -> Result<Option<Arc<dyn Region>>, Error> {
+        let name = self.region.name.0.to_string();
+        let opened = tokio::time::timeout(OPEN_WITHIN, self.open()).await;
+        let source = match opened {
+            Ok(Ok(region)) => return Ok(Some(region)),
+            Ok(Err(source)) => source,
+            Err(_) => galerie_region::Error::Busy(format!("it did not answer within {} s", OPEN_WITHIN.as_secs())),
+        };
+        // A new region's store could not be told from another one later.
+        let is_new = self.options.expected_store_id.is_none();
+        if is_required || self.region.required || is_new || is_foreign(&source) {
+            return Err(Error::Region { name, source });
+        }
+        tracing::error!(
+            region = name,
+            error = &source as &dyn std::error::Error,
+            "the region is away; the others serve"
+        );
+        Ok(None)
     }
+}
+
+#[async_trait]
+impl OpenRegion for Opener {
+    async fn open(&self) -> Result<Arc<dyn Region>, galerie_region::Error> {
+        let (options, space) = (self.options.clone(), self.space.clone());
+        let opened = match open_bucket(&self.region).map_err(|error| match error {
+            Error::Region { source, .. } => source,
+            error => galerie_region::Error::Invalid(error.to_string()),
+        })? {
+            Some(bucket) => {
+                LocalRegion::open_on(options, bucket.backend, bucket.place, StoreOptions::default(), space).await?
+            }
+            None => LocalRegion::open_with_space(options, space).await?,
+        };
+        Ok(Arc::new(opened))
+    }
+}
+
+/// Whether the place has a store, of another gallery or region or of a later format: the configuration is wrong.
+fn is_foreign(error: &galerie_region::Error) -> bool {
+    use galerie_region::Error as Region;
+    matches!(error, Region::Invalid(_) | Region::Store { source: galerie_store::Error::Foreign(_), .. })
 }
 
 /// A bucket that a region's store lies in.

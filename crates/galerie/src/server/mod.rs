@@ -116,6 +116,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let api = ApiOptions {
         hosts: config.hosts.iter().map(config::Host::authority).collect(),
         listen: address,
+        trusted_proxies: config.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         forward: is_shared
             .then(|| -> Arc<dyn Forward> { Arc::new(Peers::new(config.clone(), gallery.control.clone())) }),

@@ -25,6 +25,26 @@ fn the_lines_for_other_clients_hold_real_values() {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
+/// Regression: the secret was among az's arguments, which everybody on the machine sees in the list of processes.
+#[test]
+fn the_lines_for_az_give_the_secret_to_no_list_of_processes() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let az = folder.path().join("az");
+    let record = "#!/bin/sh\necho \"$@\" >> \"$0.arguments\"\ncase \"$*\" in *@-*) cat > \"$0.stdin\";; esac\n";
+    std::fs::write(&az, record).unwrap();
+    std::fs::set_permissions(&az, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let lines = server.ok(&["connect", "az"]);
+    let output =
+        Command::new("sh").args(["-ec", &lines]).env("PATH", path).env("HOME", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let secret = server.admin()["clientSecret"].as_str().unwrap().to_owned();
+    let arguments = std::fs::read_to_string(az.with_extension("arguments")).unwrap();
+    assert!(arguments.contains("login --service-principal") && !arguments.contains(&secret), "{arguments}");
+    assert_eq!(std::fs::read_to_string(az.with_extension("stdin")).unwrap(), secret);
+}
+
 #[test]
 fn without_a_server_the_way_to_one_is_named() {
     let folder = tempfile::tempdir().unwrap();

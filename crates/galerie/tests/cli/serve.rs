@@ -135,6 +135,48 @@ fn a_region_of_another_gallery_is_refused_by_name() {
     assert!(message.contains("region eastus") && message.contains("belongs to catalogue"), "{message}");
 }
 
+/// Regression: one volume that was not mounted kept the whole server down, and a start that was refused for it left folders in
+/// its mount point.
+#[test]
+fn a_region_whose_volume_is_not_mounted_is_away_until_it_is() {
+    let mut server = Server::new("");
+    let (mount_point, volume) = (server.path("mount"), server.path("volume"));
+    let configure = |server: &Server, required: bool| {
+        let path = mount_point.display();
+        let config = format!(
+            "metrics_listen = 'off'\n[[regions]]\nname = 'eastus'\n[[regions]]\nname = 'westus'\npath = '{path}'\n\
+             required = {required}"
+        );
+        std::fs::write(server.path("galerie.toml"), config).unwrap();
+    };
+    let is_empty = || std::fs::read_dir(&mount_point).unwrap().count() == 0;
+    configure(&server, false);
+    server.run();
+    server.stop();
+    std::fs::rename(&mount_point, &volume).unwrap();
+    std::fs::create_dir(&mount_point).unwrap();
+
+    configure(&server, true);
+    let message = complaint(server.serve_command().output().unwrap());
+    assert!(message.contains("region westus") && message.contains("is its volume mounted?"), "{message}");
+    assert!(is_empty(), "something was made in the mount point");
+
+    configure(&server, false);
+    server.run();
+    assert!(server.log().contains("is its volume mounted?"), "{}", server.log());
+    server.ok(&["store", "stats", "--region", "eastus"]);
+    let message = complaint(server.client(&["store", "stats", "--region", "westus"]).output().unwrap());
+    assert!(message.contains("not available now"), "{message}");
+    assert!(is_empty(), "something was made in the mount point");
+    std::fs::remove_dir(&mount_point).unwrap();
+    std::fs::rename(&volume, &mount_point).unwrap();
+    let mounted = std::time::Instant::now();
+    while !server.client(&["store", "stats", "--region", "westus"]).output().unwrap().status.success() {
+        assert!(mounted.elapsed() < Duration::from_secs(60), "it does not come back: {}", server.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn a_lost_administrators_file_is_made_anew() {
     let mut server = Server::start();

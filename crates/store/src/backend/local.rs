@@ -58,6 +58,23 @@ impl LocalBackend {
         })
     }
 
+    /// As [`LocalBackend::open`], of a folder that has the object already. One that has not may be a mount point whose volume
+    /// is away: nothing is made there.
+    ///
+    /// # Errors
+    /// `Unavailable` when it has not; as [`LocalBackend::open`].
+    pub async fn open_with(root: impl Into<PathBuf>, key: &Key) -> Result<Self> {
+        let root = root.into();
+        let object = root.join(key.as_str());
+        match crate::blocking::run(move || fs::metadata(object)).await.map_err(stopped)? {
+            Ok(_) => Self::open(root).await,
+            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(Error::Unavailable(format!("{} has no {key}; is its volume mounted?", root.display())))
+            }
+            Err(source) => Err(Error::io(format!("look for {key} in {}", root.display()), source)),
+        }
+    }
+
     /// The root folder.
     pub fn root(&self) -> &Path {
         &self.root.path

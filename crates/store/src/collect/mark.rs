@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{CollectReport, Roots, elapsed_ms};
+use super::{
+    CollectReport, Roots, elapsed_ms,
+    lists::{Lists, is_missing},
+};
 use crate::{
-    BlobId, CondemnedPacks, Error, ManifestId, PackId, Result, Segment,
+    BlobId, CondemnedPacks, Error, ManifestId, PackId, Result, Segment, SegmentId,
     blob::BlobSource,
     domain::Domain,
     index::{IndexedPack, Location},
@@ -29,6 +32,7 @@ pub(super) struct Marks {
     /// Sound packs for whose sake a condemned pack's copy of a blob was not marked.
     relied: HashSet<PackId>,
     missing_blobs: u64,
+    lost_lists: u64,
     elapsed_ms: u64,
 }
 
@@ -71,9 +75,10 @@ impl Bits {
 
 impl Marks {
     /// Walks all roots. Where a blob lies several times, one copy is marked that is in no condemned pack; if there is
-    /// none, all are, because only one of them may be good.
+    /// none, all are, because only one of them may be good. Of what has no good copy at all, the damaged ones are: the
+    /// medium may recover.
     pub(super) async fn make(
-        domain: &Domain,
+        lists: &mut Lists<'_>,
         packs: &[IndexedPack],
         roots: &Roots,
         condemned: &CondemnedPacks,
@@ -82,7 +87,7 @@ impl Marks {
         let start = Instant::now();
         let mut marks = Self::none(packs);
         for root in &roots.whole {
-            marks.walk(domain, *root, condemned, cancel).await.map_err(|error| match error {
+            marks.walk(lists, *root, condemned, cancel).await.map_err(|error| match error {
                 Error::Cancelled => Error::Cancelled,
                 Error::NotFound(what) => Error::NotFound(format!("{what}, of live manifest {root},")),
                 Error::Corrupt(why) => Error::Corrupt(format!("live manifest {root}: {why}")),
@@ -91,8 +96,9 @@ impl Marks {
         }
         // After the others: a list that has gaps here would count as walked there.
         for root in &roots.arriving {
-            marks.walk_what_is_there(domain, *root, condemned, cancel).await?;
+            marks.walk_what_is_there(lists.domain, *root, condemned, cancel).await?;
         }
+        marks.lost_lists = lists.end();
         marks.elapsed_ms = elapsed_ms(start);
         Ok(marks)
     }
@@ -116,20 +122,21 @@ impl Marks {
             first_bit += u64::from(pack.blobs);
         }
         let (live, walked) = (Bits::none(first_bit), Bits::none(first_bit));
-        Self { packs: marked, live, walked, relied: HashSet::new(), missing_blobs: 0, elapsed_ms: 0 }
+        Self { packs: marked, live, walked, relied: HashSet::new(), missing_blobs: 0, lost_lists: 0, elapsed_ms: 0 }
     }
 
     async fn walk(
         &mut self,
-        domain: &Domain,
+        lists: &mut Lists<'_>,
         root: ManifestId,
         condemned: &CondemnedPacks,
         cancel: &CancellationToken,
     ) -> Result<()> {
+        let domain = lists.domain;
         if !self.enter(domain, &root.0, condemned)? {
             return Ok(());
         }
-        let manifest = domain.manifest(root).await?;
+        let Some(manifest) = lists.manifest(root).await? else { return Ok(()) };
         let mut unwalked = Vec::new();
         for (_, segment) in manifest.segments() {
             if self.enter(domain, &segment.0, condemned)? {
@@ -137,15 +144,23 @@ impl Marks {
             }
         }
         let mut batches = stream::iter(unwalked.chunks(SEGMENT_BATCH))
-            .map(|ids| domain.fetch_decoded(ids, Some(root.0)))
+            .map(|ids| async move { (ids, domain.fetch_decoded(ids, Some(root.0)).await) })
             .buffered(BATCHES_MAX)
             // The compiler cannot prove a future that holds the bare stream `Send`.
             .boxed();
-        while let Some(batch) = batches.try_next().await? {
+        while let Some((ids, batch)) = batches.next().await {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            for bytes in batch {
+            if is_missing(&batch) {
+                for id in ids {
+                    if let Some(segment) = lists.segment(root, SegmentId(*id)).await? {
+                        self.mark_chunks(domain, &segment, condemned)?;
+                    }
+                }
+                continue;
+            }
+            for bytes in batch? {
                 self.mark_chunks(domain, &Segment::decode(&bytes)?, condemned)?;
             }
         }
@@ -191,12 +206,17 @@ impl Marks {
     }
 
     /// Marks a blob; the bit that stands for it, if a pack has it that was there when the marks were begun. Packs written
-    /// since are nobody's to condemn yet. A blob that is nowhere is counted, and its image goes on being kept: it may be
-    /// healed.
+    /// since are nobody's to condemn yet. A blob that has no good copy is counted, and its image goes on being kept: it may
+    /// be healed, or its damaged copies may read again.
     fn mark(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<Option<u64>> {
         let mut locations = domain.index().locations(id)?;
         if locations.is_empty() {
             self.missing_blobs += 1;
+            let mut first = None;
+            for location in domain.index().quarantined_locations(id)? {
+                first = first.or(self.set(&location));
+            }
+            return Ok(first);
         }
         locations.sort_unstable_by_key(|location| (condemned.contains(&location.pack), location.pack));
         let mut first = None;
@@ -268,6 +288,7 @@ impl Marks {
             live_bytes: self.packs.values().map(|pack| pack.live_bytes).sum(),
             dead_bytes: self.packs.values().map(|pack| pack.dead_bytes).sum(),
             missing_blobs: self.missing_blobs,
+            lost_lists: self.lost_lists,
             mark_memory_bytes: self.live.memory_bytes() + self.walked.memory_bytes(),
             mark_elapsed_ms: self.elapsed_ms,
             ..CollectReport::default()

@@ -17,9 +17,11 @@
 //! Listings may lag (`docs/design/store.md`, "Where listings lag"): a condemned pack is deleted only if its table was read
 //! or the backend says that it is gone, and only after the packs that keep its live blobs were asked for by name.
 //!
-//! Marks are two bits for each stored blob. A domain whose whole images cannot all be walked is left alone.
+//! Marks are two bits for each stored blob. A domain whose whole images cannot all be walked, here or by what other regions
+//! have of them (`lists.rs`), is left alone for as long as there is hope.
 
 mod copy_live;
+mod lists;
 mod mark;
 mod survey;
 
@@ -32,14 +34,16 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};
+use crate::{BlobSource, CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};
+use lists::{Lists, UnreadableSince};
 use mark::{MarkedPack, Marks};
 pub use survey::{CollectSurvey, PackSum};
 
 /// What must stay in a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roots {
-    /// Manifests that are there with all they name. One that cannot be walked stops the collector.
+    /// Manifests that are there with all they name, or were until something turned out to be damaged. One that cannot be
+    /// walked stops the collector.
     pub whole: Vec<ManifestId>,
     /// Manifests that are being brought, or were to be. A copy brings the manifest last, so one that is not there keeps
     /// nothing: what a copy under way relies on is kept by its pin, and what a failed one left is brought again.
@@ -77,6 +81,15 @@ pub trait CollectorLedger: Send + Sync {
     /// what is condemned meanwhile from going, as an import would.
     async fn oldest_pin(&self, tenant: &TenantId) -> Result<Option<u64>>;
 
+    /// What gives the blobs of an image in other regions, complete there or not: a list that is damaged here may be good there.
+    /// There are no others by default.
+    ///
+    /// # Errors
+    /// When a region that may have it cannot be asked now.
+    async fn elsewhere(&self, _tenant: &TenantId, _root: ManifestId) -> Result<Vec<Arc<dyn BlobSource>>> {
+        Ok(Vec::new())
+    }
+
     /// The packs are gone.
     async fn forget(&self, tenant: &TenantId, packs: &[PackId]) -> Result<()>;
 }
@@ -88,11 +101,14 @@ pub struct CollectorOptions {
     pub readers_grace_ms: i64,
     /// A pack of which less than this share is alive is condemned, in percent of its stored bytes.
     pub alive_min_percent: u64,
+    /// After how long a list of a live image that nobody gives is taken for lost. Counted by the collector that met it.
+    pub lost_after_ms: i64,
 }
 
 impl Default for CollectorOptions {
     fn default() -> Self {
-        Self { readers_grace_ms: 60_000, alive_min_percent: 50 }
+        // A week: by then everything was read once more, and somebody has seen what is hurt.
+        Self { readers_grace_ms: 60_000, alive_min_percent: 50, lost_after_ms: 7 * 24 * 3_600_000 }
     }
 }
 
@@ -111,6 +127,8 @@ pub struct CollectReport {
     pub dead_bytes: u64,
     /// Blobs that live images name and no pack has.
     pub missing_blobs: u64,
+    /// Lists of live images that were given up: nothing has what they named alive.
+    pub lost_lists: u64,
     /// Packs condemned in this run.
     pub condemned_packs: u64,
     /// Condemned packs that a pin older than their condemnation keeps, or of which it is not known what is in them.
@@ -150,12 +168,13 @@ pub struct Collector {
     options: CollectorOptions,
     /// The oldest pin there was when a pack was first seen: who is still writing is spared a vain condemnation.
     first_seen: HashMap<PackId, Option<u64>>,
+    unreadable_since: UnreadableSince,
 }
 
 impl Collector {
     /// A collector of `domain`.
     pub fn new(domain: Arc<Domain>, options: CollectorOptions) -> Self {
-        Self { domain, options, first_seen: HashMap::new() }
+        Self { domain, options, first_seen: HashMap::new(), unreadable_since: UnreadableSince::new() }
     }
 
     /// How it works from the next run on.
@@ -186,7 +205,9 @@ impl Collector {
         let gone = self.domain.learn_unlisted(&named).await?;
         let packs = self.domain.packs();
         let roots = ledger.roots(&tenant).await?;
-        let marks = Marks::make(&self.domain, &packs, &roots, &avoided, cancel).await?;
+        let lost_after_ms = self.options.lost_after_ms;
+        let mut lists = Lists::new(&self.domain, ledger, now_ms, lost_after_ms, &mut self.unreadable_since);
+        let marks = Marks::make(&mut lists, &packs, &roots, &avoided, cancel).await?;
         self.confirm(&marks).await?;
         let mut report = marks.report();
 

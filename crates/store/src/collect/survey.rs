@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Collector, CollectorLedger, Condemned, mark::Marks};
+use super::{Collector, CollectorLedger, Condemned, lists::Lists, mark::Marks};
 use crate::{CondemnedPacks, PackId, Result};
 
 /// Packs and their bytes.
@@ -92,7 +92,9 @@ impl Collector {
         self.domain.refresh().await?;
         let packs = self.domain.packs();
         let roots = ledger.roots(&tenant).await?;
-        let marks = Marks::make(&self.domain, &packs, &roots, &avoided, cancel).await?;
+        let mut unreadable_since = self.unreadable_since.clone();
+        let mut lists = Lists::new(&self.domain, ledger, now_ms, self.options.lost_after_ms, &mut unreadable_since);
+        let marks = Marks::make(&mut lists, &packs, &roots, &avoided, cancel).await?;
         let condemned: HashMap<PackId, Condemned> =
             condemned.into_iter().map(|condemned| (condemned.pack, condemned)).collect();
         let mut survey =

@@ -83,6 +83,15 @@ struct State {
     quarantined: HashSet<(PackId, BlobId)>,
 }
 
+/// Which copies of a blob are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    /// Those that are not known to be damaged.
+    Sound,
+    /// Those that are left out.
+    Quarantined,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct KnownPack {
     pack: IndexedPack,
@@ -143,6 +152,17 @@ impl Index {
         self.write().quarantined.insert((pack, id));
     }
 
+    /// Takes a blob in again that is not damaged after all.
+    pub fn lift_quarantine(&self, pack: PackId, id: BlobId) {
+        self.write().quarantined.remove(&(pack, id));
+    }
+
+    /// The blobs of a pack that are left out.
+    pub fn quarantined_in(&self, pack: &PackId) -> Vec<BlobId> {
+        let state = self.read();
+        state.quarantined.iter().filter(|(of, _)| of == pack).map(|(_, id)| *id).collect()
+    }
+
     /// Whether a pack's copy of a blob is left out.
     pub fn has_quarantined(&self, pack: &PackId, id: &BlobId) -> bool {
         self.read().is_quarantined(pack, id)
@@ -167,7 +187,7 @@ impl Index {
     /// As [`Index::contains`].
     pub(crate) fn find(&self, id: &BlobId, condemned: &CondemnedPacks) -> Result<Option<PackId>> {
         let mut found = None;
-        self.read().visit(id, &mut |location| {
+        self.read().visit(id, Copies::Sound, &mut |location| {
             if condemned.contains(&location.pack) {
                 return ControlFlow::Continue(());
             }
@@ -182,8 +202,20 @@ impl Index {
     /// # Errors
     /// As [`Index::contains`].
     pub fn locations(&self, id: &BlobId) -> Result<Vec<Location>> {
+        self.locations_in(id, Copies::Sound)
+    }
+
+    /// Everywhere a copy of the blob lies that is left out.
+    ///
+    /// # Errors
+    /// As [`Index::contains`].
+    pub(crate) fn quarantined_locations(&self, id: &BlobId) -> Result<Vec<Location>> {
+        self.locations_in(id, Copies::Quarantined)
+    }
+
+    fn locations_in(&self, id: &BlobId, copies: Copies) -> Result<Vec<Location>> {
         let mut locations = Vec::new();
-        self.read().visit(id, &mut |location| {
+        self.read().visit(id, copies, &mut |location| {
             locations.push(location);
             ControlFlow::Continue(())
         })?;
@@ -285,9 +317,10 @@ impl State {
         }
     }
 
-    fn visit(&self, id: &BlobId, visitor: &mut dyn FnMut(Location) -> ControlFlow<()>) -> Result<()> {
+    fn visit(&self, id: &BlobId, copies: Copies, visitor: &mut dyn FnMut(Location) -> ControlFlow<()>) -> Result<()> {
+        let is_asked_for = |pack: &PackId| self.is_quarantined(pack, id) == (copies == Copies::Quarantined);
         let mut offer = |number: u32, place: &Place| match self.packs.get(number as usize) {
-            Some(known) if !known.removed && !self.is_quarantined(&known.pack.pack, id) => {
+            Some(known) if !known.removed && is_asked_for(&known.pack.pack) => {
                 visitor(Location { pack: known.pack.pack, slot: place.slot, entry: place.entry(*id) })
             }
             _ => ControlFlow::Continue(()),

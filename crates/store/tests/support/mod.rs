@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
-    BlobSink, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions, ImportProgress,
-    ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
+    BlobSink, BlobSource, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions,
+    ImportProgress, ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
     backend::{Backend, MemoryBackend, S3Backend, S3Credentials, S3Options, S3Retries},
     cache::ChunkCache,
     import,
@@ -113,6 +113,17 @@ pub struct LedgerState {
     pub pins: BTreeSet<u64>,
     /// When each was condemned, and since when it can go.
     pub condemned: BTreeMap<PackId, (u64, Option<i64>)>,
+    /// Where other regions' blobs are.
+    pub elsewhere: Elsewhere,
+}
+
+#[derive(Default)]
+pub struct Elsewhere(pub Vec<Arc<dyn BlobSource>>);
+
+impl std::fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} regions", self.0.len())
+    }
 }
 
 impl MemoryLedger {
@@ -174,6 +185,10 @@ impl CollectorLedger for MemoryLedger {
 
     async fn oldest_pin(&self, _: &TenantId) -> Result<Option<u64>> {
         Ok(self.state.lock().unwrap().pins.first().copied())
+    }
+
+    async fn elsewhere(&self, _: &TenantId, _: ManifestId) -> Result<Vec<Arc<dyn BlobSource>>> {
+        Ok(self.state.lock().unwrap().elsewhere.0.clone())
     }
 
     async fn forget(&self, _: &TenantId, packs: &[PackId]) -> Result<()> {

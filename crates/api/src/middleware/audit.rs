@@ -1,0 +1,47 @@
+//! Refusals go into the audit, whatever the protocol: every 401 and 403, with what the answer's maker knew about it.
+//!
+//! Whoever makes an answer leaves [`Refused`] and the caller among its extensions; where nobody did, the method and the
+//! path stand for the action and the scope. Never the query: a SAS is one.
+
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::Next,
+    response::Response,
+};
+use galerie_arm::{ArmError, error::Denied};
+use galerie_control::{Caller, Denial};
+
+use super::{client_address::ClientAddress, request_ids::RequestIds};
+use crate::{route_class::RouteClass, state::ApiState};
+
+/// What an error answer was about, among its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    code: String,
+    denied: Option<Denied>,
+}
+
+impl Refused {
+    /// What an error says.
+    pub(crate) fn of(error: &ArmError) -> Self {
+        Self { code: error.code.to_string(), denied: error.denied.as_deref().cloned() }
+    }
+}
+
+/// Notes refusals.
+pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (address, ids) = (ClientAddress::of(&request), RequestIds::of(&request));
+    let response = next.run(request).await;
+    if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return response;
+    }
+    let caller = response.extensions().get::<Caller>().cloned();
+    let refused = response.extensions().get::<Refused>().cloned();
+    let code = refused.as_ref().map_or_else(|| response.status().as_u16().to_string(), |refused| refused.code.clone());
+    let unnamed = || Denied { action: format!("{method} {}", RouteClass::of(&path).label()), scope: path.clone() };
+    let Denied { action, scope } = refused.and_then(|refused| refused.denied).unwrap_or_else(unnamed);
+    state.control.audit_denial(Denial { caller, address, action, scope, code, correlation_id: ids.correlation });
+    response
+}

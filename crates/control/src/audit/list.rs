@@ -1,0 +1,95 @@
+//! Reading the audit: the operator's whole view, newest first.
+
+use galerie_arm::{ArmError, timestamp};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    Control, authz,
+    db::audit::{self, AuditRow, Before, Outcome},
+    request::RequestContext,
+};
+
+/// Rows on a page at most.
+pub(super) const MOST_ROWS: u32 = 1000;
+
+/// Which rows to list.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Not before this time, in ms.
+    pub since_ms: i64,
+    /// Before this time, in ms; `None`: the present.
+    pub until_ms: Option<i64>,
+    /// Of one principal, by its object id.
+    pub principal: Option<Uuid>,
+    /// Of one resource and what is below it, by its id; empty for all.
+    pub resource: String,
+    /// Refusals only.
+    pub denied_only: bool,
+    /// At most so many rows.
+    pub top: Option<u32>,
+    /// Where an earlier page ended.
+    pub continuation: Option<String>,
+}
+
+impl Control {
+    /// Who did what and who was refused, the newest first: `value` and, when there are more, `continuation`.
+    ///
+    /// # Errors
+    /// `AuthorizationFailed` for all but the operator; a continuation that is none.
+    pub async fn audit_list(&self, ctx: &RequestContext, filter: &AuditFilter) -> Result<Value, ArmError> {
+        authz::require_administrator(&ctx.caller, "Galerie/audit/read")?;
+        let most = filter.top.unwrap_or(MOST_ROWS).clamp(1, MOST_ROWS);
+        let before = before(filter.continuation.as_deref(), filter.until_ms)?;
+        let principal = filter.principal.map(|id| id.to_string()).unwrap_or_default();
+        let outcome = filter.denied_only.then_some(Outcome::Denied);
+        let mut tx = self.db().read().await?;
+        let resource = filter.resource.trim_end_matches('/').to_lowercase();
+        let rows = audit::list(&mut tx, filter.since_ms, &before, &principal, &resource, outcome, most + 1).await?;
+        let (rows, continuation) = page(rows, most);
+        Ok(json!({ "value": rows.iter().map(document).collect::<Vec<_>>(), "continuation": continuation }))
+    }
+}
+
+/// The rows of a page, of one more than fits, and where the next one begins.
+pub(super) fn page(mut rows: Vec<AuditRow>, most: u32) -> (Vec<AuditRow>, Option<String>) {
+    let is_more = rows.len() > most as usize;
+    rows.truncate(most as usize);
+    let last = rows.last().filter(|_| is_more);
+    let continuation = last.map(|row| format!("{}.{}", row.at_ms, row.id.simple()));
+    (rows, continuation)
+}
+
+/// Where a list begins: after an earlier page, or at a time.
+///
+/// # Errors
+/// `InvalidParameter` for a continuation that no page gave.
+pub(super) fn before(continuation: Option<&str>, until_ms: Option<i64>) -> Result<Before, ArmError> {
+    let Some(text) = continuation else {
+        return Ok(Before { at_ms: until_ms.unwrap_or(i64::MAX), id: String::new() });
+    };
+    let parts = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id.parse::<Uuid>().ok()?)));
+    let (at_ms, id) = parts.ok_or_else(|| {
+        ArmError::invalid_parameter("$skiptoken", "It is not one that an earlier page of this list gave.")
+    })?;
+    Ok(Before { at_ms, id: id.to_string() })
+}
+
+fn document(row: &AuditRow) -> Value {
+    json!({
+        "time": timestamp::format_ms(row.at_ms),
+        "outcome": row.outcome.as_str(),
+        "action": row.action,
+        "resource": row.resource,
+        "caller": row.caller,
+        "principalId": (!row.principal.is_nil()).then_some(row.principal),
+        "tenantId": (!row.tenant.is_nil()).then_some(row.tenant),
+        "address": row.address,
+        "operationId": row.operation,
+        "correlationId": row.correlation_id,
+        "occurrences": row.occurrences,
+        "code": (row.outcome == Outcome::Denied).then_some(&row.detail),
+        "sealed": row.sequence.is_some(),
+        "id": row.id,
+    })
+}
