@@ -17,7 +17,7 @@ use crate::{
 /// How long everything that was begun may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 3600);
 /// How long damage may take to be found and healed: a whole reading of a store, and the copies after it.
-const HEALS_WITHIN: Duration = Duration::from_secs(12 * 60);
+const HEALS_WITHIN: Duration = Duration::from_secs(6 * 60);
 /// How long what is deleted may take to be gone: a few collections, an hour's pins and everybody's grace.
 const GONE_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Between two looks.

@@ -39,9 +39,10 @@ const PACK_SIZE_BYTES: usize = 300 << 10;
 fn tuning() -> WorkerTuning {
     WorkerTuning {
         poll_every: Duration::from_secs(10),
-        collect_every: Duration::from_secs(2 * 60),
+        collect_every: Duration::from_secs(40),
+        collect_grace_ms: 5_000,
         scrub_rate_bytes_s: 1 << 20,
-        scrub_period: Duration::from_secs(4 * 60),
+        scrub_period: Duration::from_secs(90),
         ..WorkerTuning::default()
     }
 }
