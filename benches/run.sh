@@ -13,4 +13,7 @@ else
 fi
 cd "$repo"
 cargo build --release --quiet --package galerie --package galerie-bench
-exec target/release/galerie-bench "${images[@]}"
+# The catalogue is measured on PostgreSQL, too, where it is installed.
+postgres=()
+if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then postgres=(scripts/postgres.sh); fi
+exec "${postgres[@]}" target/release/galerie-bench "${images[@]}"

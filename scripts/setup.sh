@@ -22,7 +22,7 @@ packages_run=(gcc libc6-dev make)
 packages_test=(python3 python3-venv qemu-utils libnbd-bin nbdkit
     qemu-system-x86 qemu-system-data seabios postgresql strace libfaketime haproxy openssl
     busybox-static e2fsprogs dosfstools mtools syslinux syslinux-common systemd-boot-efi)
-packages_bench=(qemu-utils libnbd-bin nbdkit fio zstd mmdebstrap uidmap e2fsprogs util-linux python3)
+packages_bench=(qemu-utils libnbd-bin nbdkit fio zstd postgresql mmdebstrap uidmap e2fsprogs util-linux python3)
 
 case "${1:-}" in
 run)

@@ -21,6 +21,7 @@ use crate::{
     counted_origin::{CountedOrigin, OriginLoad},
     cpu::{Stopwatch, Took},
     images::Random,
+    machine::read_into_page_cache,
     report::Report,
     scratch_store::ScratchStore,
     text::{mib, size},
@@ -49,6 +50,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let progress = Arc::new(ImportProgress::default());
     let manifest = importer.import(&bench.images.v1, &progress).await?;
     let stored_bytes = progress.stored_bytes.load(Ordering::Relaxed);
+    read_into_page_cache(folder.path())?;
     let trace = Arc::new(trace(&*open(&importer, manifest).await?).await?);
 
     // What one guest alone needs is what all the others are compared with.
@@ -122,8 +124,8 @@ async fn storm(
     Ok((origin.take(), watch.took()))
 }
 
-/// A trace with the measured one's shape, over where the image has data.
-async fn trace(reader: &ImageReader) -> Result<Vec<Range<u64>>> {
+/// A trace with the measured boot's shape, over where the image has data.
+pub(crate) async fn trace(reader: &ImageReader) -> Result<Vec<Range<u64>>> {
     let mut random = Random::new(SEED);
     let places = places(&full_mibs(reader).await?, &mut random);
     let read_blocks = (UNIQUE_BYTES / READS as u64).div_ceil(BLOCK_BYTES);

@@ -1,17 +1,20 @@
-//! Reading from a catalogue of 10^6 image versions, over HTTPS on one connection.
+//! Reading from a catalogue of 10^6 image versions, over HTTPS on one connection: SQLite's, and PostgreSQL's where there is one.
 //!
 //! One version is published; the others are copies of its rows, written with one statement a table while the server is
 //! stopped. The list's cost is the server's processor time, all threads together, signing in and TLS included.
 
 use std::path::Path;
 
+use bytes::Bytes;
 use galerie_arm::{ResourceId, paging::SkipToken};
+use galerie_store::{Manifest, Segment, frame};
 use reqwest::Method;
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     Bench, Result,
     images::{Random, noise},
+    machine::{process_cpu_s, program_cpu_s},
     report::{Report, Verdict},
     server_process::{Server, Times},
 };
@@ -22,16 +25,15 @@ const READS: usize = 5_000;
 const READS_SMALL: usize = 1_000;
 /// Pages of each depth; more than a hundred ticks of the clock that counts a process' time.
 const PAGES: usize = 300;
+/// Requests for a chunk.
+const CONTENT_REQUESTS: usize = 1000;
 const GET_P50_MAX_MS: f64 = 1.0;
 const GET_P99_MAX_MS: f64 = 5.0;
 const PAGE_MAX_MS: f64 = 1.0;
-/// The clock that counts a process' time; the same on all Linux machines.
-const TICKS_PER_S: f64 = 100.0;
-
 /// Copies of version 1.0.0 as 1.1.n: its resource, its number, its replicas.
 const COPY: [&str; 3] = [
     "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, lower(hex(randomblob(16))), \
+     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, {uid}, \
        substr(r.id, 1, length(r.id) - 5) || '1.1.' || n, r.type, r.tenant, r.subscription, r.resource_group, r.parent, \
        '1.1.' || n, r.location, NULL, r.provisioning_state, r.generation, r.etag, r.document, r.created_ms, r.updated_ms \
      FROM n, resources r WHERE r.name = '1.0.0'",
@@ -39,42 +41,106 @@ const COPY: [&str; 3] = [
      INSERT INTO image_versions SELECT v.definition || '/versions/1.1.' || n, v.definition, 1, 1, n, 0, v.published_ms \
      FROM n, image_versions v WHERE v.minor = 0",
     "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, lower(hex(randomblob(16))), p.state, \
+     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, {uid}, p.state, \
        p.replica_count, p.storage_account_type, p.exclude_from_latest, p.total_bytes, p.copied_bytes, p.details, \
        p.attempts, p.next_attempt_ms, p.lease_owner, p.lease_until_ms, p.generation, p.completed_ms \
      FROM n, image_versions v JOIN replicas p ON p.version = v.key WHERE v.minor = 0",
 ];
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
+    measure_in(bench, &Catalogue::Sqlite, report).await?;
+    // Set by scripts/postgres.sh, which run.sh uses where PostgreSQL is installed.
+    match std::env::var("GALERIE_TEST_POSTGRES") {
+        Ok(database) => measure_in(bench, &Catalogue::Postgres(database), report).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Where the versions are.
+enum Catalogue {
+    Sqlite,
+    Postgres(String),
+}
+
+impl Catalogue {
+    fn url(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres(url) => Some(url),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// What the database itself has taken; SQLite is the server's own.
+    fn cpu_s(&self) -> f64 {
+        match self {
+            Self::Sqlite => 0.0,
+            Self::Postgres(_) => program_cpu_s("postgres"),
+        }
+    }
+
+    async fn fill(&self, data_dir: &Path, versions: u64) -> Result<()> {
+        match self {
+            Self::Sqlite => {
+                let options = SqliteConnectOptions::new().filename(data_dir.join("catalogue.db"));
+                let mut connection = options.connect().await?;
+                let mut transaction = connection.begin().await?;
+                for statement in copies("lower(hex(randomblob(16)))", versions) {
+                    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+                }
+                transaction.commit().await?;
+                Ok(connection.close().await?)
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await?;
+                for statement in copies("replace(gen_random_uuid()::text, '-', '')", versions) {
+                    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+                }
+                sqlx::raw_sql("ANALYZE").execute(&mut connection).await?;
+                Ok(connection.close().await?)
+            }
+        }
+    }
+}
+
+fn copies(uid: &str, versions: u64) -> [String; 3] {
+    COPY.map(|statement| statement.replace("{uid}", uid).replace("$1", &versions.to_string()))
+}
+
+async fn measure_in(bench: &Bench, catalogue: &Catalogue, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
     let data = folder.path().join("data");
     let versions = if bench.images.are_small { VERSIONS_SMALL } else { VERSIONS };
-    let server = Server::start(&data).await?;
+    let server = Server::start_on(&data, catalogue.url()).await?;
     let image = folder.path().join("image.raw");
     std::fs::write(&image, noise(1, 1 << 20))?;
     let version: ResourceId = server.publish(&image, "1.0.0").await?.parse()?;
     server.stop().await?;
-    fill(&data.join("catalogue.db"), versions).await?;
+    catalogue.fill(&data, versions).await?;
 
-    let server = Server::start(&data).await?;
+    let server = Server::start_on(&data, catalogue.url()).await?;
     let definition = version.as_str().trim_end_matches("/versions/1.0.0").to_owned();
-    get(bench, &server, &definition, versions, report).await?;
-    list(&server, &definition, versions, report).await?;
+    get(bench, &server, catalogue, &definition, versions, report).await?;
+    list(&server, catalogue, &definition, versions, report).await?;
+    content(&server, catalogue, &version, report).await?;
     server.stop().await
 }
 
-async fn fill(database: &Path, versions: u64) -> Result<()> {
-    let mut connection = SqliteConnectOptions::new().filename(database).connect().await?;
-    let mut transaction = connection.begin().await?;
-    for statement in COPY {
-        sqlx::query(statement).bind(i64::try_from(versions)?).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(connection.close().await?)
-}
-
 /// Versions all over the catalogue, one after the other.
-async fn get(bench: &Bench, server: &Server, definition: &str, versions: u64, report: &mut Report) -> Result<()> {
+async fn get(
+    bench: &Bench,
+    server: &Server,
+    catalogue: &Catalogue,
+    definition: &str,
+    versions: u64,
+    report: &mut Report,
+) -> Result<()> {
     let reads = if bench.images.are_small { READS_SMALL } else { READS };
     let (mut random, mut times, mut pings) = (Random::new(1), Vec::new(), Vec::new());
     for _ in 0..reads {
@@ -87,7 +153,7 @@ async fn get(bench: &Bench, server: &Server, definition: &str, versions: u64, re
     for (share, name, max_ms) in [(0.5, "p50", GET_P50_MAX_MS), (0.99, "p99", GET_P99_MAX_MS)] {
         let reached_ms = times.at_ms(share);
         report
-            .row(format!("GET one of {versions} versions, {name}"), format!("{reached_ms:.2} ms"))
+            .row(format!("{}, GET one of {versions} versions, {name}", catalogue.name()), format!("{reached_ms:.2} ms"))
             .budget(format!("< {max_ms:.0} ms"))
             .beside(beside(share))
             .verdict(Verdict::at_most(reached_ms, max_ms))
@@ -97,7 +163,13 @@ async fn get(bench: &Bench, server: &Server, definition: &str, versions: u64, re
 }
 
 /// The first page, and pages as deep as lists go.
-async fn list(server: &Server, definition: &str, versions: u64, report: &mut Report) -> Result<()> {
+async fn list(
+    server: &Server,
+    catalogue: &Catalogue,
+    definition: &str,
+    versions: u64,
+    report: &mut Report,
+) -> Result<()> {
     let parent: ResourceId = definition.parse()?;
     for percent in [0, 50, 99] {
         let last_key = format!("{}/versions/1.1.{}", parent.key(), versions * percent / 100 + 1);
@@ -106,28 +178,48 @@ async fn list(server: &Server, definition: &str, versions: u64, report: &mut Rep
             _ => format!("{definition}/versions?$skiptoken={}", SkipToken { last_key }.encode()),
         };
         let (mut times, mut items) = (Vec::new(), 0);
-        let before_s = process_cpu_s(server);
+        let before_s = [process_cpu_s(&server.process()), catalogue.cpu_s()];
         for _ in 0..PAGES {
             let (took, page) = server.send(Method::GET, &path, None).await?;
             times.push(took);
             items = page["value"].as_array().map_or(0, Vec::len);
         }
-        let cpu_ms = (process_cpu_s(server) - before_s) * 1000.0 / PAGES as f64;
+        let after_s = [process_cpu_s(&server.process()), catalogue.cpu_s()];
+        let [cpu_ms, database_ms] = [0, 1].map(|of| (after_s[of] - before_s[of]) * 1000.0 / PAGES as f64);
         report
-            .row(format!("list, a page at {percent} %, processor time"), format!("{cpu_ms:.2} ms"))
+            .row(format!("{}, a page at {percent} %, processor time", catalogue.name()), format!("{cpu_ms:.2} ms"))
             .budget("< 1 ms")
             .beside(format!("{items} items; p50 at the client {:.2} ms", Times::new(times).at_ms(0.5)))
+            .note(format!("the database's own processes {database_ms:.2} ms"))
             .verdict(Verdict::at_most(cpu_ms, PAGE_MAX_MS))
             .add();
     }
     Ok(())
 }
 
-/// User and system time of the server so far.
-fn process_cpu_s(server: &Server) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process())).unwrap_or_default();
-    // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    (ticks(11) + ticks(12)) / TICKS_PER_S
+/// What `galerie nbd` and `pull` ask for: who may read a version is asked of the catalogue at every request.
+async fn content(server: &Server, catalogue: &Catalogue, version: &ResourceId, report: &mut Report) -> Result<()> {
+    let path = format!("/content{version}");
+    let chunks = chunks(server, &path).await?;
+    let before_s = [process_cpu_s(&server.process()), catalogue.cpu_s()];
+    for _ in 0..CONTENT_REQUESTS {
+        server.send_ids(&chunks.0, chunks.1.clone()).await?;
+    }
+    let after_s = [process_cpu_s(&server.process()), catalogue.cpu_s()];
+    let [cpu_ms, database_ms] = [0, 1].map(|of| (after_s[of] - before_s[of]) * 1000.0 / CONTENT_REQUESTS as f64);
+    report
+        .row(format!("{}, a request for one chunk, processor time", catalogue.name()), format!("{cpu_ms:.2} ms"))
+        .note(format!("the database's own processes {database_ms:.2} ms"))
+        .add();
+    Ok(())
+}
+
+/// Where the version's first chunk is asked for, and its id.
+async fn chunks(server: &Server, path: &str) -> Result<(String, Vec<u8>)> {
+    let whole = |body| -> Result<Bytes> { Ok(frame::decode_all(body, 1)?.remove(0).decode()?) };
+    let manifest = Manifest::decode(&whole(server.receive(&format!("{path}/manifest")).await?)?)?;
+    let segment = manifest.segments().first().ok_or("the version is empty")?.1;
+    let listed = server.send_ids(&format!("{path}/segments"), segment.0.0.to_vec()).await?;
+    let chunk = Segment::decode(&whole(listed)?)?.entries().iter().find_map(|entry| entry.chunk).ok_or("only zeros")?;
+    Ok((format!("{path}/segments/{segment}/chunks"), chunk.0.0.to_vec()))
 }

@@ -56,6 +56,11 @@ pub(crate) struct Imports {
     pub(crate) imports: Vec<ImportRun>,
     /// Of the whole process.
     pub(crate) peak_memory_bytes: u64,
+    /// How many blobs all packs hold.
+    pub(crate) blobs: u64,
+    /// What the index of these takes, in memory and on disk.
+    pub(crate) index_memory_bytes: u64,
+    pub(crate) index_disk_bytes: u64,
 }
 
 /// One import.
@@ -102,7 +107,14 @@ async fn imports(folder: &Path, images: &[PathBuf]) -> Result<Imports> {
         let data_bytes = progress.new_bytes.load(Ordering::Relaxed) + progress.known_bytes.load(Ordering::Relaxed);
         imports.push(ImportRun { manifest: manifest.to_string(), took, data_bytes, pack_bytes: store.pack_bytes() });
     }
-    Ok(Imports { imports, peak_memory_bytes: peak_memory_bytes("self") })
+    let stats = store.domain.stats();
+    Ok(Imports {
+        imports,
+        peak_memory_bytes: peak_memory_bytes("self"),
+        blobs: stats.blobs,
+        index_memory_bytes: stats.index.memory_bytes,
+        index_disk_bytes: stats.index.disk_bytes,
+    })
 }
 
 async fn serve(folder: &Path, manifest: ManifestId, socket: &Path, cache_bytes: u64) -> Result<()> {

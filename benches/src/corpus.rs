@@ -43,6 +43,12 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         row.budget("<= 1,130 MiB").verdict(Verdict::at_most(stored[2], STORED_MAX_MIB)).add();
     }
 
+    let per_blob = |bytes: u64| bytes as f64 / child.blobs as f64;
+    report
+        .row("index", format!("{:.1} B a chunk in memory", per_blob(child.index_memory_bytes)))
+        .beside(format!("{:.1} B on disk; {} chunks and lists", per_blob(child.index_disk_bytes), child.blobs))
+        .add();
+
     let mut sizes = HashMap::new();
     for segment_mib in SEGMENT_SIZES_MIB {
         let found = cut_alike(&images, segment_mib << 20, &mut sizes)?;

@@ -14,7 +14,7 @@ use crate::{
     Bench, Result,
     blocks::{Blocks, CompressedBlocks},
     cpu::{Stopwatch, Took, best},
-    machine::cores,
+    machine::{cores, read_into_page_cache},
     report::{Report, Verdict},
     scratch_store::ScratchStore,
     text::rate,
@@ -28,6 +28,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
     let store = ScratchStore::open(folder.path()).await?;
     let manifest = store.import(&bench.images.v1, &Arc::new(ImportProgress::default())).await?;
+    read_into_page_cache(folder.path())?;
     let reader = ImageReader::open(store.domain.clone(), manifest, ChunkCache::new(CACHE_BYTES)).await?;
     let device = ImageDevice::new(reader);
     let raw = ExportLayout::new(ExportFormat::Raw, device.size_bytes(), &manifest)?;

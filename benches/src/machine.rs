@@ -1,6 +1,6 @@
 //! The machine that figures come from.
 
-use std::{fmt, num::NonZero};
+use std::{fmt, fs, io, num::NonZero, path::Path};
 
 use serde::Serialize;
 
@@ -45,6 +45,38 @@ impl fmt::Display for Machine {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
+
+/// Reads every file of a folder once. Packs are written past the page cache, and what is measured is not the disk.
+pub(crate) fn read_into_page_cache(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_into_page_cache(&path)?;
+        } else if path.is_file() {
+            io::copy(&mut fs::File::open(&path)?, &mut io::sink())?;
+        }
+    }
+    Ok(())
+}
+
+/// User and system time that a process has taken, in seconds; 0 when it is gone.
+pub(crate) fn process_cpu_s(process: &str) -> f64 {
+    // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
+    let stat = read(&format!("/proc/{process}/stat"));
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / TICKS_PER_S
+}
+
+/// The same of all processes of a program together.
+pub(crate) fn program_cpu_s(name: &str) -> f64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    ids.filter(|id| read(&format!("/proc/{id}/comm")).trim() == name).map(|id| process_cpu_s(&id)).sum()
+}
+
+/// The clock that counts a process' time; the same on all Linux machines.
+const TICKS_PER_S: f64 = 100.0;
 
 /// A process' own or another's peak of resident memory, from `/proc`.
 pub(crate) fn peak_memory_bytes(process: &str) -> u64 {

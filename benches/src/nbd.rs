@@ -17,6 +17,7 @@ use tokio::process::Command;
 use crate::{
     Bench, Result, child,
     fio::{Part, Pattern, Served, Until, read},
+    machine::read_into_page_cache,
     report::{Report, Verdict},
     scratch_store::guest,
 };
@@ -176,6 +177,7 @@ impl Servers {
     async fn prepare(bench: &Bench, folder: &Path) -> Result<Self> {
         let raw = bench.images.v1.clone();
         let imports = child::import(&folder.join("store"), &[&raw]).await?;
+        read_into_page_cache(&folder.join("store"))?;
         let qcow2 = folder.join("v1.qcow2");
         let mut convert = Command::new("qemu-img");
         convert

@@ -11,6 +11,7 @@ use galerie_testbucket::{BUCKET, KEY_ID, S3Server, SECRET_KEY};
 
 use crate::{
     Bench, Result,
+    boot_storm::trace,
     images::Random,
     report::{Report, Verdict},
     scratch_store::ScratchStore,
@@ -22,6 +23,7 @@ const READS: u64 = 200;
 const READ_BYTES: u64 = 4096;
 const SEQUENTIAL_READ_BYTES: u64 = 1024 * 1024;
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const BOOT_CACHE_BYTES: u64 = 384 * 1024 * 1024;
 /// What a writer asks beside its packs: a listing of packs and one of quarantine records, in pages of a thousand.
 const LISTINGS: u64 = 2;
 
@@ -68,6 +70,19 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     report
         .row("S3 requests, reading all of it cold in order", said(&requests))
         .beside(format!("disk of {}", size(reader.virtual_size_bytes())))
+        .add();
+
+    // What a guest reads until its login, through a cache that holds all of it.
+    let reader = ImageReader::open(cold.domain.clone(), manifest, ChunkCache::new(BOOT_CACHE_BYTES)).await?;
+    let reads = trace(&reader).await?;
+    let reader = ImageReader::open(cold.domain.clone(), manifest, ChunkCache::new(BOOT_CACHE_BYTES)).await?;
+    server.take_requests();
+    for range in &reads {
+        reader.read_parts(range.clone()).await?;
+    }
+    report
+        .row("S3 requests, a cold boot", said(&server.take_requests()))
+        .beside(format!("{} reads, {}", reads.len(), size(reads.iter().map(|read| read.end - read.start).sum())))
         .add();
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use reqwest::{Certificate, Client, Method, Response};
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,10 +46,19 @@ struct Admin {
 impl Server {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start(data_dir: &Path) -> Result<Self> {
+        Self::start_on(data_dir, None).await
+    }
+
+    /// As [`Server::start`], with the catalogue in a PostgreSQL database.
+    pub(crate) async fn start_on(data_dir: &Path, database: Option<&str>) -> Result<Self> {
         let log = data_dir.with_extension("log");
         let log_file = File::options().create(true).append(true).open(&log)?;
         let started = Instant::now();
-        let mut process = Command::new(binary()?)
+        let mut command = Command::new(binary()?);
+        if let Some(database) = database {
+            command.env("GALERIE_DATABASE", database);
+        }
+        let mut process = command
             .arg("serve")
             .arg("--data-dir")
             .arg(data_dir)
@@ -102,9 +112,26 @@ impl Server {
             let version = API_VERSIONS.iter().find(|(part, _)| path.contains(part)).map_or("", |(_, version)| version);
             url += &format!("{}api-version={version}", if path.contains('?') { '&' } else { '?' });
         }
-        let mut request = self.http.request(method, &url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
+        let body = body.map(serde_json::to_vec).transpose()?.map(|bytes| ("application/json", bytes));
+        let (took, answer) = self.exchange(method, &url, body).await?;
+        Ok((took, if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer)? }))
+    }
+
+    /// Sends ids below `/content`; the answer's frames.
+    pub(crate) async fn send_ids(&self, path: &str, ids: Vec<u8>) -> Result<Bytes> {
+        let url = format!("{}{path}", self.admin.endpoint);
+        Ok(self.exchange(Method::POST, &url, Some(("application/octet-stream", ids))).await?.1)
+    }
+
+    /// As [`Server::send_ids`], for what is asked without ids.
+    pub(crate) async fn receive(&self, path: &str) -> Result<Bytes> {
+        Ok(self.exchange(Method::GET, &format!("{}{path}", self.admin.endpoint), None).await?.1)
+    }
+
+    async fn exchange(&self, method: Method, url: &str, body: Option<(&str, Vec<u8>)>) -> Result<(Duration, Bytes)> {
+        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        if let Some((media_type, bytes)) = body {
+            request = request.header("content-type", media_type).body(bytes);
         }
         let begun = Instant::now();
         let answer = request.send().await?;
@@ -113,7 +140,7 @@ impl Server {
         if !status.is_success() {
             return Err(format!("{url}: {status} {}", String::from_utf8_lossy(&body)).into());
         }
-        Ok((took, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
+        Ok((took, body))
     }
 
     /// How long a request takes that costs nothing: what the connection takes.

@@ -35,6 +35,12 @@ GALLERY_TYPES = {
     "Microsoft.Compute/galleries/scripts": ("GalleryScript", ["GalleryScriptUpdate"]),
     "Microsoft.Compute/galleries/scripts/versions": ("GalleryScriptVersion", ["GalleryScriptVersionUpdate"]),
     "body:share": ("SharingUpdate", []),
+    "proxy:sharedGallery": ("SharedGallery", []),
+    "proxy:sharedImage": ("SharedGalleryImage", []),
+    "proxy:sharedVersion": ("SharedGalleryImageVersion", []),
+    "proxy:communityGallery": ("CommunityGallery", []),
+    "proxy:communityImage": ("CommunityGalleryImage", []),
+    "proxy:communityVersion": ("CommunityGalleryImageVersion", []),
 }
 IMAGE_TYPES = {"Microsoft.Compute/images": ("Image", ["ImageUpdate"])}
 DISK_TYPES = {
@@ -44,6 +50,7 @@ DISK_TYPES = {
 }
 GROUP_TYPES = {"Microsoft.Resources/resourceGroups": ("ResourceGroup", ["ResourceGroupPatchable"])}
 
+PLAIN = ("body:", "proxy:")  # types that are no resources
 DEEPEST = 24  # a tree deeper than this is a reference cycle
 
 
@@ -71,7 +78,7 @@ class Swagger:
         return pointer, definition, path
 
     def tree(self, name):
-        if name not in self.document(self.path)["definitions"]:
+        if name not in (self.document(self.path) or {}).get("definitions", {}):
             return None
         return self.node({"$ref": f"#/definitions/{name}"}, self.path, "", 0)
 
@@ -289,9 +296,9 @@ def union(node, extra):
     return node
 
 
-def resource(tree, is_body):
-    """id, name and type of every resource are the server's."""
-    if is_body:
+def resource(tree, is_plain):
+    """id, name and type of every resource are the server's. Bodies of actions and proxies are no resources."""
+    if is_plain:
         return tree
     for name in ("id", "name", "type"):
         tree["p"].setdefault(name, {"k": "string"})
@@ -310,7 +317,7 @@ def family(types, sources, sparse):
                 continue
             for update in updates:
                 node = union(node, tree(None, update))
-            found.append((index, resource(node, resource_type.startswith("body:"))))
+            found.append((index, resource(node, resource_type.startswith(PLAIN))))
         if not found:
             sys.exit(f"no data for {resource_type}")
         result["types"][resource_type] = {"first": found[0][0], "node": merge(found, resource_type)}
@@ -327,20 +334,24 @@ def main():
         return lambda _, model: next((tree for tree in (file.tree(model) for file in files) if tree), None)
 
     def from_bicep(version):
-        # Bodies of actions are no resources, so the SDK's later models stand in for them; PATCH has no models here.
+        # Bodies of actions and proxies are no resources, so the SDK's later models stand in for them; PATCH has no models here.
         file = Bicep(spec / f"bicep-types/microsoft.compute/{version}/types.json")
 
         def tree(resource_type, model):
             if resource_type is None:
                 return None
-            return derived.tree(model) if resource_type.startswith("body:") else file.resource(resource_type)
+            return derived.tree(model) if resource_type.startswith(PLAIN) else file.resource(resource_type)
 
         return tree
 
     def from_derived(_, model):
         return derived.tree(model)
 
-    gallery = [(v, swagger(f"{RP}/GalleryRP/stable/{v}/gallery.json")) for v in GALLERY_SWAGGER]
+    def gallery_swagger(version):
+        names = ("gallery", "sharedGallery", "communityGallery")
+        return swagger(*(f"{RP}/GalleryRP/stable/{version}/{name}.json" for name in names))
+
+    gallery = [(v, gallery_swagger(v)) for v in GALLERY_SWAGGER]
     gallery += [(v, from_bicep(v)) for v in GALLERY_BICEP]
     gallery += [(GALLERY_DERIVED, from_derived)]
     image = [("2024-11-01", swagger(f"{RP}/ComputeRP/stable/2024-11-01/image.json")), ("2026-04-01", from_derived)]
@@ -359,7 +370,7 @@ def main():
     }
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False)
     # One line for each type, so that a change can be read.
-    text = re.sub(r'("(?:Microsoft\.|body:)[^"]*":\{"first")', r"\n\1", text)
+    text = re.sub(r'("(?:Microsoft\.|body:|proxy:)[^"]*":\{"first")', r"\n\1", text)
     output.write_text(text + "\n", "utf-8")
     print(f"{output}: {len(text)} bytes")
 

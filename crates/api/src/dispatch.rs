@@ -35,7 +35,7 @@ pub(crate) async fn dispatch(
         RouteClass::Metadata => metadata::answer(&request, &host),
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,
         RouteClass::OAuth => oauth::answer(&state, request, &host, ids).await,
-        RouteClass::Graph => graph::not_served(request.uri(), ids.correlation),
+        RouteClass::Graph => graph::answer(&state, request, &host, ids).await,
         RouteClass::Blob => blob::answer(&state, request, &host, ids).await,
         RouteClass::Content => content::answer(&state, request, &host, ids).await,
     }

@@ -13,6 +13,9 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// The public cloud's audiences for Azure Resource Manager, which clients without a configured audience ask for.
 const PUBLIC_AUDIENCES: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
 
+/// The public cloud's names of Graph: Microsoft's and its predecessor's.
+const PUBLIC_GRAPH: [&str; 2] = ["https://graph.microsoft.com", "https://graph.windows.net"];
+
 /// The hosts of this server.
 #[derive(Debug, Clone)]
 pub(crate) struct Hosts {
@@ -82,6 +85,12 @@ impl Hosts {
     pub(crate) fn is_arm_audience(&self, audience: &str) -> bool {
         let resource = audience.strip_suffix('/').unwrap_or(audience);
         PUBLIC_AUDIENCES.contains(&resource) || self.accept_url(resource).is_some_and(|(_, path)| path.is_empty())
+    }
+
+    /// Whether a token with this audience is good for Graph here.
+    pub(crate) fn is_graph_audience(&self, audience: &str) -> bool {
+        let resource = audience.strip_suffix('/').unwrap_or(audience);
+        PUBLIC_GRAPH.contains(&resource) || self.accept_url(resource).is_some_and(|(_, path)| path == "/msgraph")
     }
 
     /// Whether this is an issuer's name of ours for `tenant`.

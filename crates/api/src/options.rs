@@ -18,6 +18,8 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// Galerie's version, for people.
     pub version: String,
+    /// Whether users may sign in by a device code.
+    pub device_code: bool,
     /// The way to the other processes of the catalogue, if there are any.
     pub forward: Option<Arc<dyn Forward>>,
 }

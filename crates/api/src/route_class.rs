@@ -13,7 +13,7 @@ pub(crate) enum RouteClass {
     Arm,
     /// Tokens, discovery, keys.
     OAuth,
-    /// Microsoft Graph's place.
+    /// Microsoft Graph.
     Graph,
     /// Pages and blobs, by SAS.
     Blob,
@@ -38,7 +38,7 @@ impl RouteClass {
             "content" => Self::Content,
             "msgraph" => Self::Graph,
             "subscriptions" | "tenants" | "providers" | "galerie" => Self::Arm,
-            "adfs" => Self::OAuth,
+            "adfs" | "devicelogin" | "setup" => Self::OAuth,
             "common" | "organizations" | "consumers" => Self::OAuth,
             _ if OAUTH_SECOND.contains(&second.as_str()) => Self::OAuth,
             _ => Self::Arm,
@@ -77,6 +77,8 @@ mod tests {
             ("/t/v2.0/.well-known/openid-configuration", RouteClass::OAuth),
             ("/adfs/oauth2/token", RouteClass::OAuth),
             ("/common/userrealm/x", RouteClass::OAuth),
+            ("/devicelogin", RouteClass::OAuth),
+            ("/setup", RouteClass::OAuth),
             ("/msgraph/v1.0/me", RouteClass::Graph),
             ("/favicon.ico", RouteClass::Arm),
         ] {

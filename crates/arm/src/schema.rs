@@ -2,7 +2,7 @@
 //!
 //! A resource is kept as one document that holds everything any api-version wrote. A [`Shape`] is one api-version's view:
 //! [`Shape::accept`] reads a request into the specification's spelling, [`Shape::merge_put`] and [`Shape::merge_patch`] put it
-//! onto the stored document, [`Shape::project`] gives what a response shows.
+//! onto the stored document, [`Shape::project`] gives what a response shows, and [`Shape::project_text`] the same as text.
 //!
 //! Api-versions map, per type, to the newest known shape not later than the one asked for. Our data has gaps for disks,
 //! snapshots and managed images: a version that falls into a gap reads and shows what the next known one does, but a write keeps
@@ -15,10 +15,12 @@ mod accept;
 mod image_version_source;
 mod merge;
 mod project;
+mod project_text;
 mod table;
 
 use serde_json::Value;
 
+pub use self::project_text::DocumentParts;
 use self::table::{Family, Kind, Property, Table, TypeEntry};
 use crate::api_version::ApiVersion;
 use crate::error::ArmError;
@@ -31,6 +33,23 @@ pub enum ActionBody {
     GrantAccess,
     /// `POST galleries/{g}/share`: operationType, groups.
     Share,
+}
+
+/// What consumers see of a shared gallery: read only, and no resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyDocument {
+    /// `sharedGalleries/{u}`.
+    SharedGallery,
+    /// `sharedGalleries/{u}/images/{i}`.
+    SharedDefinition,
+    /// `sharedGalleries/{u}/images/{i}/versions/{v}`.
+    SharedVersion,
+    /// `communityGalleries/{p}`.
+    CommunityGallery,
+    /// `communityGalleries/{p}/images/{i}`.
+    CommunityDefinition,
+    /// `communityGalleries/{p}/images/{i}/versions/{v}`.
+    CommunityVersion,
 }
 
 /// One api-version's view of one type's documents. Cheap to make and to copy.
@@ -97,6 +116,21 @@ impl Shape {
         Self::new(family, entry, version, parameter, false)
     }
 
+    /// The shape of a proxy's document, which is only ever shown.
+    #[must_use]
+    pub fn of_proxy(proxy: ProxyDocument, version: ApiVersion) -> Self {
+        let (key, parameter) = match proxy {
+            ProxyDocument::SharedGallery => ("proxy:sharedGallery", "sharedGallery"),
+            ProxyDocument::SharedDefinition => ("proxy:sharedImage", "sharedGalleryImage"),
+            ProxyDocument::SharedVersion => ("proxy:sharedVersion", "sharedGalleryImageVersion"),
+            ProxyDocument::CommunityGallery => ("proxy:communityGallery", "communityGallery"),
+            ProxyDocument::CommunityDefinition => ("proxy:communityImage", "communityGalleryImage"),
+            ProxyDocument::CommunityVersion => ("proxy:communityVersion", "communityGalleryImageVersion"),
+        };
+        let (family, entry) = Table::get().find(key).expect("the table holds every proxy");
+        Self::new(family, entry, version, parameter, false)
+    }
+
     fn new(
         family: &'static Family,
         entry: &'static TypeEntry,
@@ -159,12 +193,29 @@ impl Shape {
     /// What a response in this api-version shows of a document. `etag` beside `id` is always shown.
     #[must_use]
     pub fn project(&self, document: Value) -> Value {
-        if !self.is_image_version || !self.declares(&["properties", "publishingProfile", "source"]) {
+        if !self.moves_source() {
             return project::project(self.root, self.view, document);
         }
         let mut shown = project::project(self.root, self.view, document.clone());
         image_version_source::to_old(&document, &mut shown);
         shown
+    }
+
+    /// [`Shape::project`] of a document that is still text and in parts, appended to `out` as text: for pages of lists.
+    ///
+    /// # Errors
+    /// When what is stored is not a JSON object; `out` is worth nothing then.
+    pub fn project_text(&self, parts: &DocumentParts<'_>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        if !self.moves_source() {
+            return project_text::project(self.root, self.view, parts, out);
+        }
+        let shown = self.project(parts.to_document()?);
+        serde_json::to_writer(out, &shown)
+    }
+
+    /// Whether a version's source is shown elsewhere than it is stored.
+    fn moves_source(&self) -> bool {
+        self.is_image_version && self.declares(&["properties", "publishingProfile", "source"])
     }
 
     /// Whether the api-version has the property at this path, list indexes left out.

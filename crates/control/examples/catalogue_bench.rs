@@ -16,8 +16,8 @@ use std::{
 
 use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition, paging::SkipToken};
 use galerie_control::{
-    Caller, Control, ControlOptions, Database, Expand, ListScope, RequestContext, ServedRegion, StoreIdentities,
-    TokenVersion,
+    Caller, ClientProof, Control, ControlOptions, Database, Expand, ListScope, RequestContext, ServedRegion,
+    StoreIdentities, TokenShape, TokenVersion,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use serde_json::json;
@@ -80,12 +80,15 @@ async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
     let (client, tenant) = (first.client_id.to_string(), first.tenant.to_string());
     let secret = first.client_secret.ok_or("a new catalogue has a new secret")?;
     let identity = control.identity();
-    let token = identity.token_for_secret(&client, &secret, &tenant, "a", TokenVersion::V1, "i").await?;
+    let [audience, issuer, graph] = ["a", "i", "g"].map(str::to_owned);
+    let shape = TokenShape { audience, version: TokenVersion::V1, issuer, graph };
+    let token = identity.token_for_client(&client, &ClientProof::Secret(secret), &tenant, &shape).await?;
     let caller: Caller = identity.verify(&token.access_token, &["a".to_owned()], &["i".to_owned()]).await?;
     let ctx = RequestContext {
         caller,
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: Uuid::new_v4(),
         client_address: None,
     };

@@ -31,7 +31,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     processes::Place,
     quota,
-    request::{Accepted, OperationRef, RequestContext},
+    request::{Accepted, Caller, OperationRef, RequestContext},
     resource::{
         Verb, action,
         document::{integer, text},
@@ -337,6 +337,20 @@ impl Control {
         let new = operation(&row, id, Verb::EndGetAccess, Answer::Empty);
         let accepted = operations::accept(tx, context, now_ms, NewOperation { kind, region, finished, ..new }).await?;
         Ok((accepted, finished))
+    }
+
+    /// Whether a caller may end the access to a disk or snapshot.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`, whether or not there is such a disk.
+    pub async fn may_end_access(&self, caller: &Caller, id: &ResourceId) -> Result<(), ArmError> {
+        match id.resource_type() {
+            Some(found @ (ResourceType::Disk | ResourceType::Snapshot)) => {
+                let end = action(found, Verb::EndGetAccess);
+                authz::authorize(&mut *self.db().read().await?, caller, end, id).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where the end of an access is accepted: what was uploaded is looked at, and chunks that are open are closed. Anything

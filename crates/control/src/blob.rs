@@ -1,8 +1,9 @@
 //! A disk's or snapshot's bytes behind a shared access signature.
 //!
 //! An upload is read and written as the pages that were staged; everything else is read as a fixed VHD that is made while
-//! it is sent. Every request looks its grant up, so that revoking is instant: a signature alone opens nothing. Requests take
-//! time, so the grant is looked up again before and after pages are written, and every second while bytes are sent.
+//! it is sent. Every request looks its grant up, so that revoking is instant: a signature alone opens nothing. It is good
+//! while whoever asked for it has the right to ask for it again. Requests take time, so both are looked up again before and
+//! after pages are written, and every second while bytes are sent.
 
 use std::{ops::Range, sync::Arc};
 
@@ -20,10 +21,13 @@ use uuid::Uuid;
 
 use crate::{
     access::{Permission, letters, signed_text},
+    authz,
     control::Control,
     db::{self, Connection, grant::GrantRow, resource::ResourceRow, transact},
     processes::Place,
-    quota, source, space,
+    quota,
+    resource::{Verb, action},
+    source, space,
 };
 
 /// What a page's offset and length are multiples of.
@@ -219,6 +223,7 @@ impl Control {
                 return Err(REVOKED);
             }
             let row = db::resource::find_by_uid(&mut tx, sas.resource_uid).await?.ok_or(BlobError::NotFound)?;
+            check_right(&mut tx, &row, &grant).await?;
             let disk = db::disk::find(&mut tx, &row.key).await?.ok_or(BlobError::NotFound)?;
             let images = source::held_images(&mut tx, &row.key).await?;
             (grant, row, disk, images)
@@ -353,7 +358,7 @@ impl Blob {
                 bytes.map(|item| item.map_err(|error| BlobError::internal("read a VHD", &error))).boxed()
             }
         };
-        Ok(while_granted(self.control.clone(), self.grant.id, bytes).boxed())
+        Ok(while_granted(self.control.clone(), self.row.clone(), self.grant.id, bytes).boxed())
     }
 
     /// The ranges within `range_bytes` that may hold something other than zeros: ascending, merged, whole pages.
@@ -391,12 +396,13 @@ impl Blob {
 
     /// Whether chunks were committed to the disk; refused when the access has ended.
     async fn is_committed(&self, tx: &mut Connection) -> Result<bool, BlobError> {
-        find_grant(tx, self.grant.id).await?;
+        let grant = find_grant(tx, self.grant.id).await?;
+        check_right(tx, &self.row, &grant).await?;
         Ok(db::disk::find(tx, &self.row.key).await?.is_some_and(|disk| disk.staged_manifest.is_some()))
     }
 
     async fn check_grant(&self) -> Result<(), BlobError> {
-        check_grant(&self.control, self.grant.id).await
+        check_grant(&self.control, &self.row, self.grant.id).await
     }
 
     fn staged(&self) -> Result<(UploadId, u64), BlobError> {
@@ -414,24 +420,35 @@ async fn find_grant(tx: &mut Connection, grant_id: Uuid) -> Result<GrantRow, Blo
     db::grant::find(tx, grant_id).await?.filter(|grant| grant.expires_ms > now_ms).ok_or(REVOKED)
 }
 
-async fn check_grant(control: &Control, grant_id: Uuid) -> Result<(), BlobError> {
+/// Refuses the signature of somebody who may not ask for it any more.
+pub(crate) async fn check_right(tx: &mut Connection, row: &ResourceRow, grant: &GrantRow) -> Result<(), BlobError> {
+    let begin = action(row.resource_type, Verb::BeginGetAccess);
+    if authz::permits(tx, row.tenant, grant.initiator, begin, &row.key).await? {
+        return Ok(());
+    }
+    Err(BlobError::AuthenticationFailed("Whoever asked for the access has lost the right to it."))
+}
+
+async fn check_grant(control: &Control, row: &ResourceRow, grant_id: Uuid) -> Result<(), BlobError> {
     let mut tx = control.db().read().await?;
-    find_grant(&mut tx, grant_id).await.map(drop)
+    let grant = find_grant(&mut tx, grant_id).await?;
+    check_right(&mut tx, row, &grant).await
 }
 
 /// `bytes`, until the grant is found to have ended.
 fn while_granted(
     control: Control,
+    row: ResourceRow,
     grant_id: Uuid,
     bytes: stream::BoxStream<'static, Result<Bytes, BlobError>>,
 ) -> impl Stream<Item = Result<Bytes, BlobError>> + Send {
-    let checked_ms = control.now_ms();
+    let (checked_ms, row) = (control.now_ms(), Arc::new(row));
     stream::try_unfold((bytes, checked_ms), move |(mut bytes, mut checked_ms)| {
-        let control = control.clone();
+        let (control, row) = (control.clone(), Arc::clone(&row));
         async move {
             let now_ms = control.now_ms();
             if now_ms.abs_diff(checked_ms) >= GRANT_CHECK_MS {
-                check_grant(&control, grant_id).await?;
+                check_grant(&control, &row, grant_id).await?;
                 checked_ms = now_ms;
             }
             Ok(bytes.try_next().await?.map(|piece| (piece, (bytes, checked_ms))))

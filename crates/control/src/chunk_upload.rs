@@ -31,7 +31,7 @@ use crate::{
     db::{self, Connection, transact},
     disk,
     pins::{Pinned, TakenPins},
-    request::RequestContext,
+    request::{Caller, RequestContext},
     resource::{Verb, action},
     source,
 };
@@ -42,6 +42,8 @@ const MOST_OPEN: usize = 64;
 const MOST_BASES: usize = 16;
 /// Disks of base images that one upload may refer to. Each is a pin, which is renewed while the upload lives.
 const MOST_BASE_DISKS: usize = 64;
+/// How long blobs are taken before the right to the bases is asked for again.
+const READERS_CHECK_MS: i64 = 5000;
 /// How long an upload may rest before it is given up.
 const IDLE_MS: i64 = 15 * 60 * 1000;
 /// How often uploads that rest, or whose grant is over, are looked for. Until then they hold memory and pins.
@@ -68,12 +70,31 @@ struct OpenUpload {
     pinned: Pinned,
     /// The images that may be referred to, with what keeps them.
     bases: Mutex<Vec<(ManifestId, Arc<Pinned>)>>,
+    /// Who named which of them: it must still be allowed to when the upload is committed.
+    readers: Mutex<Vec<Reader>>,
+    readers_checked_ms: AtomicI64,
     last_used_ms: AtomicI64,
+}
+
+/// Somebody who refers to an image version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reader {
+    caller: Caller,
+    version: ResourceId,
+}
+
+impl Reader {
+    async fn authorize(&self, tx: &mut Connection) -> Result<(), BlobError> {
+        let read = action(galerie_arm::ResourceType::ImageVersion, Verb::Read);
+        Ok(authz::authorize(tx, &self.caller, read, &self.version).await?)
+    }
 }
 
 impl OpenUpload {
     fn new(disk: Uuid, upload: Arc<dyn ChunkUpload>, pinned: Pinned, now_ms: i64) -> Self {
-        Self { disk, upload, pinned, bases: Mutex::default(), last_used_ms: AtomicI64::new(now_ms) }
+        let (bases, readers) = (Mutex::default(), Mutex::default());
+        let (readers_checked_ms, last_used_ms) = (AtomicI64::new(now_ms), AtomicI64::new(now_ms));
+        Self { disk, upload, pinned, bases, readers, readers_checked_ms, last_used_ms }
     }
 
     /// Whether a pin could not be kept: what it protected must not be relied on any more.
@@ -91,6 +112,19 @@ impl OpenUpload {
             }
         }
         self.pinned.check(tx).await
+    }
+
+    /// Refuses an upload that refers to what its client may not read any more.
+    async fn check_readers(&self, tx: &mut Connection) -> Result<(), BlobError> {
+        let readers = self.readers().clone();
+        for reader in readers {
+            reader.authorize(tx).await?;
+        }
+        Ok(())
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bases(&self) -> MutexGuard<'_, Vec<(ManifestId, Arc<Pinned>)>> {
@@ -158,7 +192,7 @@ impl ChunkUploads {
 
 impl Blob {
     /// Lets the client refer to what these image versions hold, without sending it. Each must be replicated to the disk's
-    /// region, and `context`'s caller must have the right to its bytes.
+    /// region, and `context`'s caller must have the right to read it, until what was made of it is committed.
     ///
     /// # Errors
     /// `InvalidInput` naming the version that may not be referred to.
@@ -172,11 +206,18 @@ impl Blob {
             let mut bases = open.bases();
             let new: Vec<ManifestId> =
                 manifests.iter().filter(|new| bases.iter().all(|(held, _)| held != *new)).copied().collect();
-            if bases.len() + new.len() > MOST_BASE_DISKS {
+            if bases.len() + new.len() > MOST_BASE_DISKS || open.readers().len() + versions.len() > MOST_BASE_DISKS {
                 let message = format!("An upload may refer to at most {MOST_BASE_DISKS} disks of base images.");
                 return Err(BlobError::InvalidInput(message));
             }
             bases.extend(new.into_iter().map(|manifest| (manifest, Arc::clone(&pinned))));
+            let mut readers = open.readers();
+            for version in versions {
+                let reader = Reader { caller: context.caller.clone(), version: version.clone() };
+                if !readers.contains(&reader) {
+                    readers.push(reader);
+                }
+            }
         }
         let allowed = open.upload.allow_bases(&manifests).await;
         allowed.map_err(|error| BlobError::in_region(&self.row.location, error))
@@ -208,9 +249,8 @@ impl Blob {
     ) -> Result<Vec<ManifestId>, BlobError> {
         let mut manifests = Vec::new();
         for version in versions {
-            let bytes = action(galerie_arm::ResourceType::ImageVersion, Verb::BeginGetAccess);
-            authz::authorize(tx, &context.caller, bytes, version).await?;
-            let found = source::find_version(context, tx, version.as_str(), "base", location).await?;
+            Reader { caller: context.caller.clone(), version: version.clone() }.authorize(tx).await?;
+            let found = source::find_version(tx, version.as_str(), "base", location).await?;
             if found.row.tenant != self.row.tenant {
                 return Err(BlobError::InvalidInput(format!("{version} belongs to another tenant.")));
             }
@@ -234,7 +274,9 @@ impl Blob {
         self.check_quota().await?;
         // Before the upload is asked: one whose pack could not be written takes nothing more.
         self.control.check_region_space(&self.row.location).await?;
-        let put = self.chunks().await?.upload.put(blobs).await;
+        let open = self.chunks().await?;
+        self.recheck_readers(&open).await?;
+        let put = open.upload.put(blobs).await;
         if matches!(put, Err(galerie_region::Error::LowSpace(_) | galerie_region::Error::Full(_))) {
             self.control.chunk_uploads().close(self.grant.id);
         }
@@ -265,11 +307,22 @@ impl Blob {
             if grant.is_none() || state != Some(DiskState::ActiveUpload) || !open.check_pins(tx).await? {
                 return Err(BlobError::Conflict("The access to the disk ended during the upload.".to_owned()));
             }
+            open.check_readers(tx).await?;
             db::disk::set_staged_manifest(tx, &self.row.key, Some(imported.manifest)).await?;
             Ok(())
         })?;
         self.control.chunk_uploads().close(self.grant.id);
         Ok(imported)
+    }
+
+    /// Asks again whether the client may read what it refers to, when that was some time ago.
+    async fn recheck_readers(&self, open: &OpenUpload) -> Result<(), BlobError> {
+        let now_ms = self.control.now_ms();
+        if now_ms - open.readers_checked_ms.load(Ordering::Relaxed) >= READERS_CHECK_MS {
+            open.check_readers(&mut *self.control.db().read().await?).await?;
+            open.readers_checked_ms.store(now_ms, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The disk was made, and its owner charged, for so many bytes; an image is not to bring more.

@@ -1,7 +1,8 @@
 //! Reading image versions blob by blob: what `galerie pull` and `galerie nbd` ask for over HTTPS.
 //!
-//! Whoever turns a version into bytes needs the right to its bytes, not merely to its description. Only blobs that the
-//! version itself lists are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
+//! Who may read a version may read its bytes, as whoever may read one in Azure may make a disk of it. The right is asked
+//! for by every request, and again every few seconds while a long answer is sent. Only blobs that the version itself lists
+//! are given out: a segment that its manifest lists, a chunk that such a segment lists. Knowing a
 //! hash buys nothing.
 //!
 //! What is given out was checked against its hash, though the client checks it again: that is how damage is noticed here.
@@ -9,9 +10,12 @@
 //! Nothing is pinned: each request finds the version's row, which keeps its bytes. Of a version that is deleted meanwhile the
 //! next request finds nothing, and a read that is under way fails.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
-use galerie_arm::{ArmError, Location, ResourceId, ResourceType, VersionReference, VersionSelector};
+use galerie_arm::{ArmError, Location, ResourceId, ResourceType, VersionReference};
 use galerie_store::{BlobId, BlobSource, ChunkId, Manifest, ManifestId, Segment, SegmentId, StoredBlob};
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
@@ -24,7 +28,7 @@ use crate::{
     control::Control,
     db::{self, Connection},
     processes::Place,
-    request::RequestContext,
+    request::{Caller, RequestContext},
     resource::{Verb, action, plan::OS_LUN},
     source,
 };
@@ -79,8 +83,12 @@ impl Lists {
     }
 }
 
+/// How long an answer goes on before the right to it is asked for again.
+const RIGHT_CHECK_MS: u64 = 5000;
+
 /// One disk of an image version in one region, readable blob by blob.
 pub struct Content {
+    right: Right,
     version_id: String,
     region: Location,
     manifest: ManifestId,
@@ -114,12 +122,16 @@ impl Control {
         let type_name = ResourceType::ImageVersion.as_str();
         let region = region.map(|text| self.locations().require(text, type_name).cloned()).transpose();
         let mut tx = self.db().read().await?;
-        let home = authorize_bytes(&mut tx, context, version).await?;
+        let scope = source::version_scope(version)
+            .ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?;
+        let right = Right::new(self, context, scope);
+        right.authorize(&mut tx).await?;
+        let home = home_of(&mut tx, version).await?;
         let region = match region? {
             Some(region) => region,
             None => home.ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?,
         };
-        let found = source::find_version(context, &mut tx, &version.to_string(), "version", &region).await?;
+        let found = source::find_version(&mut tx, &version.to_string(), "version", &region).await?;
         let lun = lun.map_or(OS_LUN, i64::from);
         let image = source::held_images(&mut tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun);
         let image = image.ok_or_else(|| {
@@ -131,6 +143,7 @@ impl Control {
         let source = plane.blobs(found.row.tenant).await;
         let source = source.map_err(|error| unreadable("open a region's blobs", &error))?;
         Ok(Content {
+            right,
             version_id: found.row.id,
             region,
             manifest: image.manifest,
@@ -142,6 +155,16 @@ impl Control {
 }
 
 impl Control {
+    /// Whether a caller may read a version's content.
+    ///
+    /// # Errors
+    /// `SubscriptionNotFound`, `AuthorizationFailed`, whether or not there is such a version.
+    pub async fn may_read_content(&self, caller: &Caller, version: &VersionReference) -> Result<(), ArmError> {
+        let Some(scope) = source::version_scope(version) else { return Ok(()) };
+        let read = action(ResourceType::ImageVersion, Verb::Read);
+        authz::authorize(&mut *self.db().read().await?, caller, read, &scope).await
+    }
+
     /// Where a version's content is read: see [`Control::open_content`]. Anything that is wrong with the request is found
     /// here: its handler says what.
     ///
@@ -164,32 +187,38 @@ impl Control {
 
 /// Where a version, or for `latest` its definition, lives.
 async fn home_of(tx: &mut Connection, version: &VersionReference) -> Result<Option<Location>, ArmError> {
-    let Some(id) = definite(version) else { return Ok(None) };
+    let Some(id) = source::version_scope(version) else { return Ok(None) };
     let row = db::resource::find(tx, id.key()).await?;
     Ok(row.and_then(|row| Location::normalise(&row.location)))
 }
 
-/// The version; for `latest` its definition.
-fn definite(version: &VersionReference) -> Option<ResourceId> {
-    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
-        return None;
-    };
-    Some(match selector {
-        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
-        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
-    })
+/// Somebody's right to read versions, which may end while an answer is sent.
+struct Right {
+    control: Control,
+    caller: Caller,
+    scope: ResourceId,
+    checked_ms: AtomicI64,
 }
 
-/// Asks for the right to the bytes; answers where the version (or for `latest` its definition) lives, if it exists.
-async fn authorize_bytes(
-    tx: &mut Connection,
-    context: &RequestContext,
-    version: &VersionReference,
-) -> Result<Option<Location>, ArmError> {
-    let Some(id) = definite(version) else { return Ok(None) };
-    let bytes = action(ResourceType::ImageVersion, Verb::BeginGetAccess);
-    authz::authorize(tx, &context.caller, bytes, &id).await?;
-    home_of(tx, version).await
+impl Right {
+    fn new(control: &Control, context: &RequestContext, scope: ResourceId) -> Self {
+        let checked_ms = AtomicI64::new(control.now_ms());
+        Self { control: control.clone(), caller: context.caller.clone(), scope, checked_ms }
+    }
+
+    async fn authorize(&self, tx: &mut Connection) -> Result<(), ArmError> {
+        authz::authorize(tx, &self.caller, action(ResourceType::ImageVersion, Verb::Read), &self.scope).await
+    }
+
+    /// Asks again, when that was some time ago.
+    async fn recheck(&self) -> Result<(), ArmError> {
+        let now_ms = self.control.now_ms();
+        if now_ms.abs_diff(self.checked_ms.load(Ordering::Relaxed)) >= RIGHT_CHECK_MS {
+            self.authorize(&mut *self.control.db().read().await?).await?;
+            self.checked_ms.store(now_ms, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 impl Content {
@@ -245,6 +274,7 @@ impl Content {
     }
 
     async fn fetch(&self, ids: &[BlobId], listed: &[BlobId], by: BlobId) -> Result<Vec<StoredBlob>, ArmError> {
+        self.right.recheck().await?;
         if ids.len() > MOST_BLOBS {
             let message = format!("At most {MOST_BLOBS} blobs may be asked for at once, not {}.", ids.len());
             return Err(ArmError::invalid_parameter("ids", message));

@@ -5,7 +5,7 @@
 //! the others: Unattached <--beginGetAccess(Read) / endGetAccess--> ActiveSAS
 //! ```
 //! `access` moves a disk between these states. A disk made from a version, a disk or a snapshot moves no bytes: it names
-//! the same manifest. Only a disk of zeros has work to do, in its region.
+//! the same manifest. A disk of zeros has work to do, in its region, and one from another tenant's version, which is copied.
 
 pub(crate) mod creation_data;
 
@@ -27,7 +27,8 @@ const SIZE_GB: &str = "properties.diskSizeGB";
 /// The 512 bytes that end a fixed VHD.
 pub(crate) const VHD_FOOTER_BYTES: u64 = 512;
 
-/// Decides about a write to a disk. `source` is what a new disk's `creationData` names, when it names something.
+/// Decides about a write to a disk. `source` is what the `creationData` of a new disk names, when it names something, or of
+/// one whose image never came.
 ///
 /// # Errors
 /// Sizes out of bounds, options that this server does not have, a change of what the disk was made from or of its size.
@@ -36,11 +37,13 @@ pub(crate) fn plan(write: Write<'_>, source: Option<&Source>) -> Result<Plan, Ar
     let mut document = write.document.clone();
     if let Some(existing) = write.existing {
         hold_still(&mut document, &existing.document, "disk")?;
-        let unmade =
-            existing.state == ProvisioningState::Failed && text(&document, creation_data::OPTION) == Some("Empty");
+        let has_failed = existing.state == ProvisioningState::Failed;
+        let is_empty = text(&document, creation_data::OPTION) == Some("Empty");
         let mut plan = Plan::immediate(document);
-        if unmade {
+        if has_failed && is_empty {
             start_empty(&mut plan)?;
+        } else if has_failed && source.is_some() {
+            hold_source(&mut plan, source)?;
         } else if existing.state != ProvisioningState::Failed {
             plan.state = existing.state;
         }
@@ -81,7 +84,8 @@ fn start_empty(plan: &mut Plan) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// Makes the content of `source` the plan's own; a size may be named, but not another one.
+/// Makes the content of `source` the plan's own; a size may be named, but not another one. What is another tenant's is to be
+/// copied first.
 pub(crate) fn hold_source(plan: &mut Plan, source: Option<&Source>) -> Result<(), ArmError> {
     let Some(image) = source.and_then(|source| source.disks.first()).map(|disk| disk.image) else {
         return Err(ArmError::required_parameter_missing("creationData"));
@@ -90,7 +94,14 @@ pub(crate) fn hold_source(plan: &mut Plan, source: Option<&Source>) -> Result<()
         check_size(wanted, image.size_gib())?;
     }
     content_arrived(&mut plan.document, image.virtual_size_bytes);
-    plan.effects.push(Effect::HoldImages(vec![HeldImage { lun: OS_LUN, ..image }]));
+    match source.and_then(|source| source.foreign.clone()) {
+        None => plan.effects.push(Effect::HoldImages(vec![HeldImage { lun: OS_LUN, ..image }])),
+        Some(foreign) => {
+            plan.effects.push(Effect::AwaitCopy(foreign));
+            plan.state = ProvisioningState::Creating;
+            plan.work = Work::CopyImage { manifest: image.manifest };
+        }
+    }
     Ok(())
 }
 
@@ -148,6 +159,8 @@ pub(crate) fn hold_still(document: &mut Value, stored: &Value, parameter: &str) 
             creation_data::SOURCE_ID,
             creation_data::UPLOAD_BYTES,
             creation_data::IMAGE_ID,
+            creation_data::SHARED_IMAGE_ID,
+            creation_data::COMMUNITY_IMAGE_ID,
             creation_data::IMAGE_LUN,
         ],
     )?;

@@ -60,6 +60,9 @@ pub enum Error {
     /// A catalogue is restored into an empty database only.
     #[error("the database has a catalogue already; a backup is restored into an empty one")]
     CatalogueExists,
+    /// Nobody would own the tenant any more, or the rights could not be changed; see its cause.
+    #[error("change who owns the tenant")]
+    Access(#[source] ArmError),
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]
     NotBootstrapped,

@@ -1,51 +1,57 @@
-//! Principals, their secrets, and the tokens that stand for them.
+//! Signing in: who applications and users are, and the tokens that stand for them.
 //!
-//! Promises: a token is issued only for a live secret; verifying one looks its principal up, so that what is deleted
-//! or demoted is refused at once, whatever the token says. Does not: know URLs or hosts; issuers and audiences are
-//! the caller's. Later milestones add users and other flows beside [`Identity::token_for_secret`].
+//! Promises: a token is issued only for a credential that is good now; verifying one looks its principal up, so that what is
+//! deleted, disabled or demoted is refused at once, whatever the token says. Does not: know URLs or hosts; issuers and
+//! audiences are the caller's. The directory's objects themselves are `directory`'s. See `docs/design/identity.md`.
 
+mod assertion;
 mod bootstrap;
+mod client;
+mod code;
+mod device;
+mod guessing;
+mod invitation;
+pub(crate) mod password;
+mod session;
+mod sign_in;
 mod token;
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use galerie_arm::ArmError;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
+pub(crate) use self::assertion::public_key;
+use self::{assertion::SeenAssertions, guessing::Addresses, password::Passwords};
 pub use self::{
     bootstrap::{Bootstrap, NewAdministrator},
-    token::{TOKEN_LIFETIME_S, TokenError},
+    client::{ClientApplication, ClientProof},
+    code::{CodeRequest, Redemption, is_challenge},
+    device::{DeviceBegun, DeviceDecision, DeviceShown},
+    invitation::{InvitationUse, OneTimeLink},
+    password::WeakPassword,
+    session::UserTokens,
+    sign_in::{SignIn, SignInError, SignedInUser},
+    token::{ANY_TENANT, IssuedToken, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion},
 };
 use crate::{
-    db::{self, Db, service_principal, tenant},
-    keys::Keys,
+    db::{
+        self, Db, application,
+        service_principal::{self, ServicePrincipalRow},
+        tenant::{self, TenantRow},
+        user,
+    },
+    keys::{KeyError, Keys, TokenKey, random},
     request::Caller,
 };
 
-/// Longest secret that is looked at, in bytes.
-const LONGEST_SECRET_BYTES: usize = 1024;
-
-/// The endpoints' versions, whose tokens differ in a few claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenVersion {
-    /// `/oauth2/token`: the application is `appid`.
-    V1,
-    /// `/oauth2/v2.0/token`: the application is `azp`, too.
-    V2,
-}
-
-/// A token for a client.
-#[derive(Debug, Clone)]
-pub struct IssuedToken {
-    /// The signed token.
-    pub access_token: String,
-    /// For how long it is good, in seconds.
-    pub expires_in_s: u64,
-    /// When it was issued, in seconds since 1970.
-    pub issued_at_s: u64,
-}
+/// Bytes of randomness in a secret that is made here.
+const SECRET_BYTES: usize = 32;
+/// What the keyed hash of a browser's cookie is for.
+const FORM: &str = "form";
 
 /// Why no token is issued.
 #[derive(Debug, thiserror::Error)]
@@ -57,64 +63,80 @@ pub enum IdentityError {
     /// No application with this client id in the tenant.
     #[error("application '{0}' was not found in the tenant")]
     UnknownApplication(String),
+    /// The application's principal may not sign in.
+    #[error("the application is disabled")]
+    DisabledApplication,
     /// The secret is not one of the application's, or has expired.
     #[error("invalid client secret provided")]
     WrongSecret,
+    /// The assertion is not one of the application's; why.
+    #[error("invalid client assertion: {0}")]
+    WrongAssertion(&'static str),
+    /// The code, or refresh token, is not known, was used, or is over; why.
+    #[error("{0}")]
+    InvalidGrant(&'static str),
+    /// The user has not decided about the device yet.
+    #[error("authorization is pending")]
+    AuthorizationPending,
+    /// The device asks too often.
+    #[error("slow down")]
+    SlowDown,
+    /// The user does not let the device in.
+    #[error("the user declined")]
+    Declined,
+    /// The device's time is over.
+    #[error("the device code has expired")]
+    ExpiredDeviceCode,
+    /// Too many at once; passing.
+    #[error("the identity provider is busy")]
+    Busy,
+    /// Our fault: a password could not be hashed.
+    #[error("hash a password")]
+    Hashing,
     /// Our fault; the log has the rest.
     #[error("the catalogue failed")]
     Catalogue(#[from] db::Error),
+    /// Our fault: no randomness.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// Our fault: the token could not be signed.
     #[error("sign a token")]
     Signing,
 }
 
-/// The built-in identity provider.
+impl From<IdentityError> for ArmError {
+    /// For what the directory asks of the identity provider.
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Busy => Self::service_unavailable("The identity provider is busy. Try again."),
+            IdentityError::Catalogue(error) => error.into(),
+            error => {
+                let number = Uuid::new_v4();
+                tracing::error!(error = &error as &dyn std::error::Error, %number, "the identity provider failed");
+                Self::internal(&number.to_string())
+            }
+        }
+    }
+}
+
+/// The built-in identity provider. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
 pub struct Identity {
     db: Db,
     keys: Arc<Keys>,
+    passwords: Passwords,
+    addresses: Arc<Addresses>,
+    assertions: Arc<SeenAssertions>,
 }
 
 impl Identity {
     pub(crate) fn new(db: Db, keys: Arc<Keys>) -> Self {
-        Self { db, keys }
+        let (addresses, assertions) = (Arc::default(), Arc::default());
+        Self { db, keys, passwords: Passwords::new(), addresses, assertions }
     }
 
-    /// Issues a token to an application that shows its secret (client credentials).
-    ///
-    /// `tenant` is the path segment: the tenant's id or domain. `audience` becomes `aud`, `issuer` becomes `iss`.
-    ///
-    /// # Errors
-    /// What is wrong with the credentials; a wrong secret takes as long as a right one.
-    pub async fn token_for_secret(
-        &self,
-        client_id: &str,
-        secret: &SecretString,
-        tenant: &str,
-        audience: &str,
-        version: TokenVersion,
-        issuer: &str,
-    ) -> Result<IssuedToken, IdentityError> {
-        let mut tx = self.db.read().await?;
-        let tenants = tenant::list(&mut tx).await?;
-        let tenant = tenants
-            .iter()
-            .find(|row| {
-                row.id.to_string().eq_ignore_ascii_case(tenant) || row.default_domain.eq_ignore_ascii_case(tenant)
-            })
-            .ok_or_else(|| IdentityError::UnknownTenant(shown(tenant)))?;
-        let unknown = || IdentityError::UnknownApplication(shown(client_id));
-        let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
-        let principal = service_principal::find_by_app(&mut tx, app_id).await?;
-        let principal = principal.filter(|principal| principal.tenant == tenant.id).ok_or_else(unknown)?;
-        let now_ms = tx.now_ms().await?;
-        let hashes = service_principal::live_secrets(&mut tx, principal.id, now_ms).await?;
-        let secret = secret.expose_secret();
-        let fits = secret.len() <= LONGEST_SECRET_BYTES;
-        if !fits || !hashes.iter().any(|hash| self.keys.secret_matches(secret, hash)) {
-            return Err(IdentityError::WrongSecret);
-        }
-        token::issue(self.keys.token(), &principal, audience, version, issuer, now_ms)
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 
     /// The tenant of an application, for sign-ins that name none (`organizations`, `common`, `adfs`).
@@ -123,8 +145,8 @@ impl Identity {
     /// The catalogue's.
     pub async fn tenant_of_application(&self, client_id: &str) -> Result<Option<Uuid>, ArmError> {
         let Ok(app_id) = client_id.parse() else { return Ok(None) };
-        let principal = service_principal::find_by_app(&mut *self.db.read().await?, app_id).await?;
-        Ok(principal.map(|principal| principal.tenant))
+        let found = application::find_by_app(&mut *self.db.read().await?, app_id).await?;
+        Ok(found.map(|application| application.object.tenant))
     }
 
     /// Who a token stands for, if its signature, time, audience and issuer are right and its principal is still there.
@@ -132,25 +154,58 @@ impl Identity {
     /// # Errors
     /// What is wrong with the token.
     pub async fn verify(&self, token: &str, audiences: &[String], issuers: &[String]) -> Result<Caller, TokenError> {
-        let claims = token::check(self.keys.tokens(), token, audiences, issuers, self.db.time().now_ms())?;
+        let claims = token::check(&self.keys.tokens(), token, audiences, issuers, self.db.time().now_ms())?;
         let mut tx = self.db.read().await?;
+        if claims.is_users() {
+            let found = user::find(&mut tx, claims.oid).await?;
+            let found = found.filter(|user| user.object.tenant == claims.tid && user.enabled);
+            let user = found.ok_or(TokenError::UnknownPrincipal)?;
+            if !claims.is_issued_since(user.sessions_valid_ms) {
+                return Err(TokenError::Revoked);
+            }
+            return Ok(Caller::user(claims.tid, user.object.id, &user.name, Some(claims.appid)));
+        }
         let principal = service_principal::find(&mut tx, claims.oid).await?;
         let principal = principal
-            .filter(|principal| principal.tenant == claims.tid && principal.app_id == claims.appid)
+            .filter(|found| found.object.tenant == claims.tid && found.app_id == claims.appid && found.enabled)
             .ok_or(TokenError::UnknownPrincipal)?;
-        Ok(Caller {
-            tenant: principal.tenant,
-            principal: principal.id,
-            app_id: principal.app_id,
-            administrator: principal.administrator,
-        })
+        let ServicePrincipalRow { object, app_id, administrator, .. } = principal;
+        Ok(Caller::application(object.tenant, object.id, app_id, administrator))
     }
 
     /// The public keys (RFC 7517), for whoever verifies tokens elsewhere.
     #[must_use]
     pub fn jwks(&self) -> Value {
-        json!({ "keys": self.keys.tokens().iter().map(crate::keys::TokenKey::jwk).collect::<Vec<_>>() })
+        json!({ "keys": self.keys.tokens().iter().map(|key| TokenKey::jwk(key)).collect::<Vec<_>>() })
     }
+
+    /// The form's half of what guards it against being posted by others; the browser's half is a cookie.
+    #[must_use]
+    pub fn form_token(&self, cookie: &str) -> String {
+        self.keys.tag_text(FORM, cookie)
+    }
+
+    /// Whether it is the form's half of a cookie, in constant time.
+    #[must_use]
+    pub fn is_form_token(&self, cookie: &str, token: &str) -> bool {
+        let tag = STANDARD.decode(token);
+        tag.is_ok_and(|tag| self.keys.tag_matches(FORM, cookie.as_bytes(), &tag))
+    }
+
+    /// Milliseconds since 1970, by the catalogue's clock.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.db.time().now_ms()
+    }
+}
+
+/// A tenant by its id or domain.
+async fn tenant_of(tx: &mut db::Connection, text: &str) -> Result<TenantRow, IdentityError> {
+    let found = match text.parse() {
+        Ok(id) => tenant::find(tx, id).await?,
+        Err(_) => tenant::find_by_domain(tx, text).await?,
+    };
+    found.ok_or_else(|| IdentityError::UnknownTenant(shown(text)))
 }
 
 /// A caller's text as an error repeats it.
@@ -158,5 +213,17 @@ fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
+/// Hexadecimal digits only: no shell, URL or option parser stumbles over them.
+pub(crate) fn new_secret() -> Result<Zeroizing<String>, KeyError> {
+    let bytes = random::<SECRET_BYTES>()?;
+    let mut secret = Zeroizing::new(String::with_capacity(SECRET_BYTES * 2));
+    for byte in bytes.iter() {
+        let _ = write!(secret, "{byte:02x}");
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod flows;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The rules of image versions: what one is made from, where its replicas are, and what may change later.
 //!
-//! A version's bytes are where its source's were, so the home region's replica is complete at birth. Other target
-//! regions start as replicas to be copied; the version is `Creating` or `Updating` until each has ended.
+//! A version's bytes are where its source's were, so the home region's replica is complete at birth, unless the source is
+//! another tenant's: then it, too, is copied. Other target regions start as replicas to be copied; the version is `Creating`
+//! or `Updating` until each has ended.
 
 pub(crate) mod storage_profile;
 pub(crate) mod target_regions;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use self::target_regions::Target;
 use crate::{
+    db::foreign_source::ForeignSource,
     image_definition::check_end_of_life,
     resource::{
         document::{self, set, set_default},
@@ -51,6 +53,7 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
             set_default(&mut document, REPLICATION_MODE, "Full");
             let images = storage_profile::fill_in(&mut document, &around.definition, &around.sources)?;
             effects.push(Effect::HoldImages(images));
+            effects.extend(foreign_source(around).cloned().map(Effect::AwaitCopy));
         }
     }
     set(&mut document, "properties.publishingProfile.publishedDate", timestamp::format_ms(write.created_ms()));
@@ -63,7 +66,7 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
         exclude_from_latest: document::is_true(&document, "properties.publishingProfile.excludeFromLatest"),
         published_ms: write.created_ms(),
     });
-    let changes = replica_changes(&write, &around.replicas, &targets);
+    let changes = replica_changes(&write, around, &targets);
     if changes.iter().any(|change| matches!(change, Effect::DropReplica { .. })) {
         check_removal_allowed(&write)?;
     }
@@ -80,14 +83,17 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
 }
 
 /// What happens to each region: the home region first, so that a version is never without a replica.
-fn replica_changes(write: &Write<'_>, replicas: &[(Location, ReplicationState)], targets: &[Target]) -> Vec<Effect> {
+fn replica_changes(write: &Write<'_>, around: &Surroundings, targets: &[Target]) -> Vec<Effect> {
+    let replicas = &around.replicas;
+    // Another tenant's bytes are in the region, but not in this tenant's domain.
+    let is_here = write.existing.is_none() && foreign_source(around).is_none();
     let mut changes = Vec::with_capacity(targets.len() + replicas.len());
     for target in targets {
         let (region, terms) = (target.region.clone(), target.terms.clone());
         changes.push(match replicas.iter().find(|(there, _)| *there == region) {
             Some((_, state)) => Effect::KeepReplica { region, terms, retry: *state == ReplicationState::Failed },
             None => {
-                let completed = write.existing.is_none() && region == *write.location;
+                let completed = is_here && region == *write.location;
                 Effect::AddReplica { region, terms, completed }
             }
         });
@@ -96,6 +102,11 @@ fn replica_changes(write: &Write<'_>, replicas: &[(Location, ReplicationState)],
     let dropped = replicas.iter().filter(|(there, _)| targets.iter().all(|target| target.region != *there));
     changes.extend(dropped.map(|(region, _)| Effect::DropReplica { region: region.clone() }));
     changes
+}
+
+/// What a new version's bytes are copied from, when they are another tenant's.
+fn foreign_source(around: &Surroundings) -> Option<&ForeignSource> {
+    around.sources.iter().find_map(|source| source.foreign.as_ref())
 }
 
 fn is_of(change: &Effect, location: &Location) -> bool {

@@ -5,11 +5,15 @@
 //! process's memory only, and never in a row, a log or an error.
 
 mod master;
+mod rotation;
 mod seal;
 mod sealed;
 mod token;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -81,8 +85,8 @@ pub enum KeyError {
 /// The keys, unwrapped.
 pub(crate) struct Keys {
     master: MasterKey,
-    /// The newest first; tokens of any are accepted.
-    tokens: Vec<TokenKey>,
+    /// The newest first; tokens of any are accepted. Others join and leave; see `rotation`.
+    tokens: RwLock<Arc<[Arc<TokenKey>]>>,
     sas: Vec<hmac::Key>,
     secrets: Vec<hmac::Key>,
     /// The newest first.
@@ -110,11 +114,17 @@ impl Keys {
                 rows.push(row);
             }
         }
-        let mut keys = Self { master, tokens: Vec::new(), sas: Vec::new(), secrets: Vec::new(), seals: Vec::new() };
+        let mut keys = Self {
+            master,
+            tokens: RwLock::new(Arc::default()),
+            sas: Vec::new(),
+            secrets: Vec::new(),
+            seals: Vec::new(),
+        };
+        keys.reload_tokens(&rows)?;
         for row in rows {
             let plain = keys.master.unwrap_key(row.id, &row.purpose, &row.wrapped)?;
             match row.purpose.as_str() {
-                TOKEN => keys.tokens.push(TokenKey::new(row.id, &plain)?),
                 SAS => keys.sas.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
                 AUDIT => keys.seals.push(SealKey::new(&plain)?),
                 SECRET => keys.secrets.push(hmac::Key::new(hmac::HMAC_SHA256, &plain)),
@@ -140,14 +150,61 @@ impl Keys {
         self.master.unwrap_key(row.id, &row.purpose, &row.wrapped)
     }
 
-    /// The key that signs tokens.
-    pub(crate) fn token(&self) -> &TokenKey {
-        self.tokens.first().expect("made when the catalogue was opened")
+    /// The key that signs tokens now.
+    pub(crate) fn token(&self, now_ms: i64) -> Arc<TokenKey> {
+        let keys = self.tokens();
+        let created_ms: Vec<i64> = keys.iter().map(|key| key.created_ms()).collect();
+        keys[rotation::signing(&created_ms, now_ms)].clone()
     }
 
-    /// Every key whose tokens are accepted.
-    pub(crate) fn tokens(&self) -> &[TokenKey] {
-        &self.tokens
+    /// Every key whose tokens are accepted, the newest first; there is at least one.
+    pub(crate) fn tokens(&self) -> Arc<[Arc<TokenKey>]> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the token keys that the catalogue has now, the newest first.
+    ///
+    /// # Errors
+    /// A row that the master key does not unwrap.
+    pub(crate) fn reload_tokens(&self, rows: &[WrappedKeyRow]) -> Result<(), KeyError> {
+        let known = self.tokens();
+        let mut keys = Vec::new();
+        for row in rows.iter().filter(|row| row.purpose == TOKEN) {
+            let kid = row.id.simple().to_string();
+            match known.iter().find(|key| key.kid() == kid) {
+                Some(key) => keys.push(key.clone()),
+                None => keys.push(Arc::new(TokenKey::new(row.id, row.created_ms, &self.unwrap(row)?)?)),
+            }
+        }
+        if !keys.is_empty() {
+            *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+        }
+        Ok(())
+    }
+
+    /// A new token key's row.
+    ///
+    /// # Errors
+    /// `Generation`.
+    pub(crate) fn new_token_key(&self, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
+        make(&self.master, TOKEN, now_ms)
+    }
+
+    /// A keyed hash of something that is kept nowhere, for one purpose.
+    pub(crate) fn tag(&self, purpose: &str, message: &[u8]) -> [u8; HMAC_BYTES] {
+        let key = self.secrets.first().expect("made when the catalogue was opened");
+        hmac::sign(key, &tagged(purpose, message)).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+    }
+
+    /// The same as text, under which a code is found.
+    pub(crate) fn tag_text(&self, purpose: &str, message: &str) -> String {
+        STANDARD.encode(self.tag(purpose, message.as_bytes()))
+    }
+
+    /// Whether it is the keyed hash of the message, in constant time.
+    pub(crate) fn tag_matches(&self, purpose: &str, message: &[u8], tag: &[u8]) -> bool {
+        let message = tagged(purpose, message);
+        self.secrets.iter().any(|key| hmac::verify(key, &message, tag).is_ok())
     }
 
     /// The key that seals the audit.
@@ -182,6 +239,11 @@ impl Keys {
         let Ok(tag) = STANDARD.decode(hash) else { return false };
         self.secrets.iter().any(|key| hmac::verify(key, secret.as_bytes(), &tag).is_ok())
     }
+}
+
+/// No purpose's message is another's: none holds a zero byte. A client secret, hashed with the same key, holds none, either.
+fn tagged(purpose: &str, message: &[u8]) -> Vec<u8> {
+    [purpose.as_bytes(), b"\0", message].concat()
 }
 
 fn make(master: &MasterKey, purpose: &str, now_ms: i64) -> Result<WrappedKeyRow, KeyError> {
@@ -221,7 +283,10 @@ mod tests {
         let mut tx = db.write().await.unwrap();
         let first = Keys::open(&mut tx, &file, 1).await.unwrap();
         let again = Keys::open(&mut tx, &file, 2).await.unwrap();
-        assert_eq!(first.token().kid(), again.token().kid());
+        assert_eq!(first.token(1).kid(), again.token(1).kid());
+        assert!(
+            again.tag_matches("p", b"m", &first.tag("p", b"m")) && !again.tag_matches("q", b"m", &first.tag("p", b"m"))
+        );
         assert!(again.sas_verify(b"x", &first.sas_sign(b"x")));
         assert!(!again.sas_verify(b"y", &first.sas_sign(b"x")));
         assert!(again.secret_matches("s", &first.secret_hash("s")));

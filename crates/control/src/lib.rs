@@ -6,10 +6,12 @@
 
 pub mod clock;
 pub mod control;
+pub mod directory;
 pub mod error;
 pub mod identity;
 pub mod request;
 pub mod subscription;
+pub mod tenant;
 
 mod access;
 mod audit;
@@ -40,6 +42,7 @@ mod reconcile;
 mod replication_status;
 mod resource;
 mod resource_group;
+mod sharing;
 mod snapshot;
 mod source;
 mod space;
@@ -53,6 +56,7 @@ mod uploads;
 pub use access::{GrantView, Permission, SasSignature};
 pub use audit::{ActivityFilter, AuditFilter, Denial, KnownHead};
 pub use authority::SharedAuthority;
+pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
 pub use away::{AwayRegion, OpenRegion};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
@@ -61,13 +65,19 @@ pub use content::{Content, MOST_BLOBS};
 pub use control::{
     Control, ControlOptions, RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning,
 };
-pub use db::{Database, error::Error as CatalogueError};
+pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
-pub use identity::{Bootstrap, Identity, IdentityError, IssuedToken, NewAdministrator, TokenError, TokenVersion};
+pub use identity::{
+    ANY_TENANT, Bootstrap, ClientApplication, ClientProof, CodeRequest, DeviceBegun, DeviceDecision, DeviceShown,
+    Identity, IdentityError, InvitationUse, IssuedToken, NewAdministrator, OneTimeLink, Redemption, SignIn,
+    SignInError, SignedInUser, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword,
+    is_challenge,
+};
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
 pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
-pub use request::{Accepted, Caller, ListScope, OperationRef, Page, RequestContext, Resource};
+pub use request::{Accepted, Caller, DocumentText, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
+pub use sharing::{CommunityPage, ProxyItem, ProxyList, ProxyPage, ProxyPlace};
 pub use spawn::{Spawn, TokioSpawn};

@@ -133,6 +133,7 @@ mod tests {
         let source = |lun: i64| Source {
             id: "/x".to_owned(),
             unique_id: None,
+            foreign: None,
             facts: SourceFacts { hyper_v_generation: Some("V2".into()), ..SourceFacts::default() },
             disks: vec![SourceDisk {
                 image: HeldImage {

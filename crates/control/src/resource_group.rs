@@ -11,23 +11,25 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Control, audit, authz,
+    Control, audit,
+    authz::{self, Visible},
     db::{
         Connection, operation,
         resource_group::{self, ResourceGroupRow},
-        transact,
+        sharing, transact,
     },
     operations::{self, Answer, NewOperation, OperationKind},
-    request::{Accepted, OperationRef, Page, RequestContext, Resource},
-    resource::document::{keep, set, text},
+    request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
+    resource::{
+        document::{keep, set, text},
+        page,
+        page::PAGE_ITEMS,
+    },
 };
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
 const WRITE: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
 const DELETE: &str = "Microsoft.Resources/subscriptions/resourceGroups/delete";
-
-/// Groups on one page of a list.
-const PAGE: u32 = 100;
 
 impl Control {
     /// A group.
@@ -122,7 +124,7 @@ impl Control {
     /// with the operation that does it.
     ///
     /// # Errors
-    /// `AuthorizationFailed`, `PreconditionFailed`.
+    /// `AuthorizationFailed`, `PreconditionFailed`; `OperationNotAllowed` while a gallery in it is published.
     pub async fn resource_group_delete(
         &self,
         ctx: &RequestContext,
@@ -150,6 +152,10 @@ impl Control {
                 OperationRef { id: underway.id, subscription: underway.subscription, location: underway.location }
             }
             _ => {
+                // As for the gallery itself: consumers would lose it at a stroke.
+                if let Some(gallery) = sharing::published_in_group(tx, &row.key).await? {
+                    return Err(ArmError::gallery_is_published(&gallery.name));
+                }
                 row.state = ProvisioningState::Deleting;
                 row.etag = Uuid::new_v4().to_string();
                 resource_group::update(tx, &row).await?;
@@ -171,28 +177,48 @@ impl Control {
         Ok(Some(Accepted { created: false, resource: None, operation }))
     }
 
-    /// A page of a subscription's groups.
+    /// A page of those of a subscription's groups that the caller may read.
     ///
     /// # Errors
-    /// `SubscriptionNotFound`, `AuthorizationFailed`, `InvalidSkipToken`.
+    /// `SubscriptionNotFound`, `InvalidSkipToken`.
     pub async fn resource_group_list(
         &self,
         ctx: &RequestContext,
         subscription: Uuid,
         continuation: Option<&str>,
     ) -> Result<Page, ArmError> {
-        let after = continuation.map(SkipToken::decode).transpose()?;
+        let after = continuation.map(SkipToken::decode).transpose()?.map(|token| token.last_key);
         let mut tx = self.db().read().await?;
-        let scope = ResourceId::of_subscription(SubscriptionId::new(subscription));
-        authz::authorize(&mut tx, &ctx.caller, READ, &scope).await?;
-        let after = after.as_ref().map(|token| token.last_key.as_str());
-        let mut rows = resource_group::list(&mut tx, subscription, after, PAGE + 1).await?;
-        let more = rows.len() > PAGE as usize;
-        rows.truncate(PAGE as usize);
-        let last_key = rows.last().filter(|_| more).map(|row| row.key.clone());
+        let (mut rows, ends_at) = visible_in(&mut tx, ctx, subscription, after.as_deref()).await?;
+        let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
         let continuation = last_key.map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items: rows.iter().map(|row| shown(row, ctx.api_version)).collect(), continuation })
+        let items = rows.iter().map(|row| DocumentText::from(&shown(row, ctx.api_version).document)).collect();
+        Ok(Page { items, continuation })
     }
+}
+
+/// What the caller sees of a subscription's groups: a page and one more, and the key up to which everything was read, when
+/// it was not everything.
+async fn visible_in(
+    tx: &mut Connection,
+    ctx: &RequestContext,
+    subscription: Uuid,
+    after: Option<&str>,
+) -> Result<(Vec<ResourceGroupRow>, Option<String>), ArmError> {
+    let id = SubscriptionId::new(subscription);
+    let ranges = match authz::visible_groups(tx, &ctx.caller, READ, id).await? {
+        Visible::All => return Ok((resource_group::list(tx, subscription, after, PAGE_ITEMS + 1).await?, None)),
+        Visible::Ranges(ranges) => ranges,
+    };
+    let (ranges, ends_at) = page::ranges(&ranges, after);
+    let mut rows = Vec::new();
+    for range in ranges {
+        rows.extend(resource_group::list_in_range(tx, subscription, range, after, PAGE_ITEMS + 1).await?);
+        if rows.len() > PAGE_ITEMS as usize {
+            return Ok((rows, None));
+        }
+    }
+    Ok((rows, ends_at.map(str::to_owned)))
 }
 
 fn refuse_deleting(row: &ResourceGroupRow) -> Result<(), ArmError> {

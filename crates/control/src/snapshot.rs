@@ -59,6 +59,7 @@ mod tests {
         Source {
             id: "/disk".to_owned(),
             unique_id: Some(Uuid::from_u128(9)),
+            foreign: None,
             facts: SourceFacts::default(),
             disks: vec![SourceDisk { image, host_caching: None }],
         }

@@ -1,24 +1,31 @@
 //! Resolving what a version, managed image, disk or snapshot is made from.
 //!
-//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to read it the
+//! A source is looked up by the one who asks, in the transaction that accepts the write: without the right to its bytes the
 //! answer is the same whether or not it exists. What is found holds manifests that are durable in the region of what is
-//! being made, so making it moves no bytes.
+//! being made, so making it moves no bytes; unless they are another tenant's, whose bytes are copied (`docs/design/sharing.md`).
 
-use galerie_arm::{ArmError, Location, ReplicationState, ResourceId, ResourceType, VersionReference, VersionSelector};
+use galerie_arm::{
+    ArmError, Location, ReplicationState, ResourceId, ResourceType, SubscriptionId, VersionReference, VersionSelector,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    authz,
-    db::{self, Connection, resource::ResourceRow},
+    authz::linked,
+    db::{
+        self, Connection,
+        foreign_source::{ForeignAccess, ForeignSource},
+        resource::ResourceRow,
+    },
+    disk::creation_data,
     image_version::storage_profile::{Fit, Wanted},
     latest,
     request::RequestContext,
     resource::{
-        Verb, action,
         document::text,
         plan::{HeldImage, OS_LUN},
     },
+    sharing::reach::Viewer,
 };
 
 /// Something that a resource can be made from.
@@ -32,6 +39,8 @@ pub(crate) struct Source {
     pub(crate) facts: SourceFacts,
     /// Its disks, the OS disk first.
     pub(crate) disks: Vec<SourceDisk>,
+    /// Whose it is, when the bytes are another tenant's and must be copied.
+    pub(crate) foreign: Option<ForeignSource>,
 }
 
 /// What a source says about itself; what it does not know fits anything.
@@ -59,7 +68,9 @@ pub(crate) struct SourceDisk {
 pub(crate) struct Asker<'a> {
     /// The request.
     pub(crate) context: &'a RequestContext,
-    /// The type of what is being made.
+    /// What is being made.
+    pub(crate) target: &'a ResourceId,
+    /// Its type.
     pub(crate) making: ResourceType,
     /// Where it is being made.
     pub(crate) location: &'a Location,
@@ -89,11 +100,16 @@ impl Asker<'_> {
     /// The source that a body names.
     ///
     /// # Errors
-    /// Not an id, not a type that can be a source here, not readable by the caller, not there, in another region, without
-    /// content yet.
+    /// Not an id, not a type that can be a source here, not the caller's to take bytes from, not there, in another region,
+    /// without content yet.
     pub(crate) async fn find(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
+        if wanted.fit == Fit::Whole && is_proxy(&wanted.id) {
+            return self.proxied_version(tx, wanted).await;
+        }
         let id = parse_id(&wanted.id, &wanted.target)?;
-        self.authorize(tx, &id).await?;
+        if let Some(source_type) = id.resource_type() {
+            linked::authorize_source(tx, self.context, self.target, (source_type, &id)).await?;
+        }
         match (wanted.fit, id.resource_type()) {
             (Fit::Whole, Some(ResourceType::ManagedImage)) => self.managed_image(tx, &id, wanted).await,
             (Fit::Whole, Some(ResourceType::ImageVersion)) => self.image_version(tx, &id, wanted).await,
@@ -104,38 +120,88 @@ impl Asker<'_> {
         }
     }
 
-    /// The disk of an image version that a reference names; `latest` is that of this region.
+    /// The disk of an image version that a reference names; `latest` is that of this region. `property` of
+    /// `galleryImageReference` says which kind of reference it must be.
     ///
     /// # Errors
-    /// `GalleryImageNotFound` for anything that is not replicated here.
+    /// `InvalidParameter` for a reference of another kind; `LinkedAuthorizationFailed`; `GalleryImageNotFound` for anything
+    /// that is not replicated here, or not shared with the subscription.
     pub(crate) async fn find_image(
         &self,
         tx: &mut Connection,
         reference: &str,
+        property: &str,
+        target: &str,
         lun: Option<i64>,
     ) -> Result<Source, ArmError> {
-        let target = "disk.properties.creationData.galleryImageReference.id";
-        let version = find_version(self.context, tx, reference, target, self.location).await?;
+        let parsed = VersionReference::parse(&rooted(reference), target)?;
+        check_kind(&parsed, property, target)?;
+        let found = match version_scope(&parsed) {
+            Some(id) => {
+                linked::authorize_source(tx, self.context, self.target, (ResourceType::ImageVersion, &id)).await?;
+                find_version(tx, reference, target, self.location).await?
+            }
+            None => self.viewer().version(tx, &parsed, self.location).await?,
+        };
         let lun = lun.unwrap_or(OS_LUN);
-        let Some(image) = held_images(tx, &version.row.key).await?.into_iter().find(|image| image.lun == lun) else {
-            let message = format!("The gallery image version {} has no data disk with the lun {lun}.", version.row.id);
+        let Some(image) = held_images(tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun) else {
+            let message = format!("The gallery image version {reference} has no data disk with the lun {lun}.");
             return Err(ArmError::invalid_parameter("disk.properties.creationData.galleryImageReference.lun", message));
         };
-        let facts = if lun == OS_LUN { SourceFacts::of(&version.definition.document) } else { SourceFacts::default() };
+        let facts = if lun == OS_LUN { SourceFacts::of(&found.definition.document) } else { SourceFacts::default() };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks })
+        let foreign = self.foreign(&found.row, &parsed)?;
+        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign })
     }
 
-    async fn authorize(&self, tx: &mut Connection, id: &ResourceId) -> Result<(), ArmError> {
-        let Some(resource_type) = id.resource_type() else { return Ok(()) };
-        let (caller, read) = (&self.context.caller, action(resource_type, Verb::Read));
-        authz::authorize(tx, caller, read, id).await.map_err(|error| match error.status {
-            500.. => error,
-            _ => {
-                let (client, principal) = (caller.app_id.to_string(), caller.principal.to_string());
-                ArmError::linked_authorization_failed(&client, &principal, read, id.as_str(), id.as_str())
+    fn viewer(&self) -> Viewer {
+        // Where there is no subscription nothing is shared with it.
+        let subscription = self.target.subscription().map(SubscriptionId::as_uuid).unwrap_or_default();
+        Viewer { subscription, tenant: self.context.caller.tenant }
+    }
+
+    /// What has to be remembered of a version that is another tenant's. `reference` is how it was named.
+    fn foreign(&self, version: &ResourceRow, reference: &VersionReference) -> Result<Option<ForeignSource>, ArmError> {
+        if version.tenant == self.context.caller.tenant {
+            return Ok(None);
+        }
+        let access = match reference {
+            // Whoever authorized the read is among the request's further tokens.
+            VersionReference::Private { .. } => {
+                let reader = self.context.auxiliary.iter().find(|reader| reader.tenant == version.tenant);
+                let nobody = || ArmError::internal(&self.context.correlation_id.to_string());
+                ForeignAccess::Role(reader.ok_or_else(nobody)?.principal)
             }
-        })
+            VersionReference::Shared { .. } => ForeignAccess::Shared,
+            VersionReference::Community { .. } => ForeignAccess::Community,
+        };
+        let (version, version_uid, tenant) = (version.key.clone(), version.uid, version.tenant);
+        Ok(Some(ForeignSource { tenant, version, version_uid, access }))
+    }
+
+    /// A version through a shared or community gallery, with every disk.
+    async fn proxied_version(&self, tx: &mut Connection, wanted: &Wanted) -> Result<Source, ArmError> {
+        let reference = VersionReference::parse(&wanted.id, &wanted.target)?;
+        let found = self.viewer().version(tx, &reference, self.location).await.map_err(|error| match error.status {
+            404 => error.with_target(wanted.target.as_str()),
+            _ => error,
+        })?;
+        let foreign = self.foreign(&found.row, &reference)?;
+        self.whole(tx, wanted, &found.row, Some(&found.definition), foreign).await
+    }
+
+    async fn whole(
+        &self,
+        tx: &mut Connection,
+        wanted: &Wanted,
+        version: &ResourceRow,
+        definition: Option<&ResourceRow>,
+        foreign: Option<ForeignSource>,
+    ) -> Result<Source, ArmError> {
+        let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
+        let disks = held_images(tx, &version.key).await?;
+        let disks = disks.into_iter().map(|image| SourceDisk { image, host_caching: None }).collect();
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign })
     }
 
     async fn managed_image(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -154,21 +220,20 @@ impl Asker<'_> {
         };
         let images = held_images(tx, &row.key).await?;
         let disks = images.into_iter().map(|image| SourceDisk { image, host_caching: caching(image.lun) }).collect();
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks })
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign: None })
     }
 
     async fn image_version(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
         let row = db::resource::find(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
-        if !is_replicated(tx, &row.key, self.location).await? {
+        if !is_replicated(tx, &row.key, self.location.as_str()).await? {
             return Err(self.missing(id, wanted));
         }
         let definition = match row.parent.as_deref() {
             Some(parent) => db::resource::find(tx, parent).await?,
             None => None,
         };
-        let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
-        let disks = held_images(tx, &row.key).await?.into_iter().map(|image| SourceDisk { image, host_caching: None });
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks: disks.collect() })
+        let foreign = self.foreign(&row, &VersionReference::from_id(id, &wanted.target)?)?;
+        self.whole(tx, wanted, &row, definition.as_ref(), foreign).await
     }
 
     async fn disk(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -181,7 +246,7 @@ impl Asker<'_> {
         let image = HeldImage { lun: wanted.lun, ..image };
         let facts = SourceFacts { os_state: None, ..SourceFacts::of(&row.document) };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks })
+        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks, foreign: None })
     }
 
     /// A managed image, disk or snapshot in the region where something is being made.
@@ -221,12 +286,24 @@ pub(crate) struct FoundVersion {
     pub(crate) definition: ResourceRow,
 }
 
-/// The version that a reference means in a region: `latest` is that region's. Authorizes the read of it.
+/// Over what a reference to a version needs the right to read versions: the version itself; for `latest`, which may come to
+/// be any of them, its definition. `None` for a reference that names no resource.
+pub(crate) fn version_scope(version: &VersionReference) -> Option<ResourceId> {
+    let VersionReference::Private { subscription, group, gallery, definition, version: selector } = version else {
+        return None;
+    };
+    Some(match selector {
+        VersionSelector::Latest => ResourceId::of_definition(*subscription, group, gallery, definition),
+        VersionSelector::Exact(name) => ResourceId::of_version(*subscription, group, gallery, definition, name),
+    })
+}
+
+/// The version that a reference means in a region: `latest` is that region's. The right to read versions over
+/// [`version_scope`] must have been asked for in this transaction.
 ///
 /// # Errors
-/// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+/// `GalleryImageNotFound` for anything that is not replicated to the region.
 pub(crate) async fn find_version(
-    context: &RequestContext,
     tx: &mut Connection,
     reference: &str,
     target: &str,
@@ -239,8 +316,6 @@ pub(crate) async fn find_version(
         return Err(missing());
     };
     let definition_id = ResourceId::of_definition(subscription, &group, &gallery, &definition);
-    let read = action(ResourceType::ImageVersion, Verb::Read);
-    authz::authorize(tx, &context.caller, read, &definition_id).await?;
     let definition_row = db::resource::find(tx, definition_id.key()).await?.ok_or_else(missing)?;
     let key = match &version {
         VersionSelector::Latest => latest::find(tx, definition_id.key(), region)
@@ -252,16 +327,36 @@ pub(crate) async fn find_version(
         }
     };
     let row = db::resource::find(tx, &key).await?.ok_or_else(missing)?;
-    if !is_replicated(tx, &key, region).await? {
+    if !is_replicated(tx, &key, region.as_str()).await? {
         return Err(missing());
     }
     Ok(FoundVersion { row, definition: definition_row })
 }
 
 /// Whether a version's bytes are in a region.
-async fn is_replicated(tx: &mut Connection, version: &str, region: &Location) -> Result<bool, ArmError> {
-    let replica = db::replica::find(tx, version, region.as_str()).await?;
+pub(crate) async fn is_replicated(tx: &mut Connection, version: &str, region: &str) -> db::Result<bool> {
+    let replica = db::replica::find(tx, version, region).await?;
     Ok(replica.is_some_and(|replica| replica.state == ReplicationState::Completed))
+}
+
+/// Whether a text begins as a reference through a shared or community gallery.
+fn is_proxy(text: &str) -> bool {
+    let first = text.trim_start_matches('/').split('/').next().unwrap_or_default();
+    ["SharedGalleries", "CommunityGalleries"].iter().any(|kind| first.eq_ignore_ascii_case(kind))
+}
+
+/// Each property of a disk's `galleryImageReference` takes one kind of reference.
+fn check_kind(reference: &VersionReference, property: &str, target: &str) -> Result<(), ArmError> {
+    let (expected, form) = match reference {
+        VersionReference::Private { .. } => (creation_data::IMAGE_ID, "id"),
+        VersionReference::Shared { .. } => (creation_data::SHARED_IMAGE_ID, "sharedGalleryImageId"),
+        VersionReference::Community { .. } => (creation_data::COMMUNITY_IMAGE_ID, "communityGalleryImageId"),
+    };
+    if expected == property {
+        return Ok(());
+    }
+    let message = format!("The reference '{reference}' belongs into galleryImageReference.{form}.");
+    Err(ArmError::invalid_parameter(target, message))
 }
 
 /// The images that a resource holds, the OS disk first.

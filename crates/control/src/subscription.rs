@@ -1,6 +1,6 @@
 //! Tenants, subscriptions and locations, as a caller sees them.
 
-use galerie_arm::{ArmError, ResourceId, SubscriptionId};
+use galerie_arm::{ArmError, SubscriptionId};
 use uuid::Uuid;
 
 use crate::{
@@ -55,26 +55,28 @@ impl Control {
         Ok(found.into_iter().map(shown).collect())
     }
 
-    /// The subscriptions that the caller can see.
+    /// The subscriptions of its tenant in which the caller has a role: there, above, or on anything in it.
     ///
     /// # Errors
     /// The catalogue's.
     pub async fn subscriptions(&self, caller: &Caller) -> Result<Vec<Subscription>, ArmError> {
-        if !caller.administrator {
-            return Ok(Vec::new());
+        let mut tx = self.db().read().await?;
+        let mut known = Vec::new();
+        for row in subscription::list_in_tenant(&mut tx, caller.tenant).await? {
+            if authz::knows_subscription(&mut tx, caller, row.id).await? {
+                known.push(shown(row));
+            }
         }
-        let rows = subscription::list_in_tenant(&mut *self.db().read().await?, caller.tenant).await?;
-        Ok(rows.into_iter().map(shown).collect())
+        Ok(known)
     }
 
-    /// A subscription.
+    /// A subscription, for who has a role in it, above it, or on anything in it.
     ///
     /// # Errors
     /// `SubscriptionNotFound`, `AuthorizationFailed`.
     pub async fn subscription(&self, caller: &Caller, id: Uuid) -> Result<Subscription, ArmError> {
         let mut tx = self.db().read().await?;
-        let scope = ResourceId::of_subscription(SubscriptionId::new(id));
-        authz::authorize(&mut tx, caller, "Microsoft.Resources/subscriptions/read", &scope).await?;
+        authz::authorize_subscription(&mut tx, caller, SubscriptionId::new(id)).await?;
         let found = subscription::find(&mut tx, id).await?;
         found.map(shown).ok_or_else(|| ArmError::subscription_not_found(&id.to_string()))
     }
@@ -84,10 +86,11 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn find_tenant(&self, text: &str) -> Result<Option<Tenant>, ArmError> {
-        let rows = tenant::list(&mut *self.db().read().await?).await?;
-        let found = rows
-            .into_iter()
-            .find(|row| row.id.to_string().eq_ignore_ascii_case(text) || row.default_domain.eq_ignore_ascii_case(text));
+        let mut tx = self.db().read().await?;
+        let found = match text.parse() {
+            Ok(id) => tenant::find(&mut tx, id).await?,
+            Err(_) => tenant::find_by_domain(&mut tx, text).await?,
+        };
         Ok(found.map(|row| Tenant { id: row.id, display_name: row.display_name, default_domain: row.default_domain }))
     }
 

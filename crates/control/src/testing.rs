@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
-    RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning,
+    AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
+    RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning, db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -446,13 +446,44 @@ impl World {
         .await
         .expect("a catalogue that opens");
         let bootstrap = control.bootstrap().await.expect("a first start");
-        let app_id = bootstrap.client_id;
-        let mut tx = control.db().read().await.unwrap();
-        let principal = crate::db::service_principal::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
-        drop(tx);
-        let caller = Caller { tenant: bootstrap.tenant, principal: principal.id, app_id, administrator: true };
+        let Bootstrap { tenant, principal, client_id, .. } = bootstrap;
+        let caller = Caller::application(tenant, principal, client_id, true);
         let subscription = bootstrap.subscription;
         Self { control, clock, regions, caller, subscription, directory, time, stores, poll_every }
+    }
+
+    /// The same world for the administrator of a new tenant, in a new subscription.
+    pub(crate) async fn in_new_tenant(&self) -> Self {
+        let new = self.control.add_tenant("Other").await.expect("a tenant");
+        let mut tx = self.control.db().read().await.unwrap();
+        let principal = crate::db::service_principal::find_by_app(&mut tx, new.client_id).await.unwrap().unwrap();
+        drop(tx);
+        let (tenant, app_id) = (new.tenant, new.client_id);
+        self.seen_by(Caller::application(tenant, principal.object.id, app_id, true), new.subscription)
+    }
+
+    /// The same world for the same caller, in a new subscription of the tenant.
+    pub(crate) async fn in_new_subscription(&self) -> Self {
+        let (id, display_name) = (Uuid::new_v4(), "another".to_owned());
+        let row = SubscriptionRow { id, tenant: self.caller.tenant, display_name, created_ms: 0 };
+        let mut tx = self.control.db().write().await.unwrap();
+        crate::db::subscription::insert(&mut tx, &row).await.unwrap();
+        tx.commit().await.unwrap();
+        self.seen_by(self.caller.clone(), id)
+    }
+
+    fn seen_by(&self, caller: Caller, subscription: Uuid) -> Self {
+        Self {
+            control: self.control.clone(),
+            clock: self.clock.clone(),
+            regions: self.regions.clone(),
+            caller,
+            subscription,
+            directory: self.directory.clone(),
+            time: self.time.clone(),
+            stores: self.stores.clone(),
+            poll_every: self.poll_every,
+        }
     }
 
     /// Starts the workers.
@@ -467,6 +498,7 @@ impl World {
             caller: self.caller.clone(),
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         }

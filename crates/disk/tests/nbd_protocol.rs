@@ -1,4 +1,5 @@
-//! The NBD server, spoken to byte by byte over a pipe in memory.
+//! The NBD server, spoken to byte by byte: over a Unix socket, whose connections have threads of their own; and over a pipe
+//! in memory where time is virtual, which a socket's real waiting would run ahead of.
 
 use std::{
     ops::Range,
@@ -14,11 +15,12 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use galerie_disk::{
     BlockDevice, Error, MemoryDevice, Result,
-    nbd::{Export, Exports, serve_connection},
+    nbd::{Export, Exports, serve_connection, serve_socket},
 };
 use galerie_store::{Extent, Part};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
     sync::Semaphore,
     task::JoinHandle,
 };
@@ -44,19 +46,31 @@ fn content() -> Vec<u8> {
     content
 }
 
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 struct Client {
-    stream: DuplexStream,
+    stream: Box<dyn Stream>,
     server: JoinHandle<Result<()>>,
     cancel: CancellationToken,
 }
 
 impl Client {
     fn connect(exports: Exports) -> Self {
+        let (stream, other) = UnixStream::pair().unwrap();
+        let cancel = CancellationToken::new();
+        let token = cancel.clone();
+        let server = tokio::spawn(async move { serve_socket(other, &exports, &token).await });
+        Self { stream: Box::new(stream), server, cancel }
+    }
+
+    fn connect_by_pipe(device: impl BlockDevice + 'static) -> Self {
+        let exports = Exports::single(Arc::new(device));
         let (stream, other) = tokio::io::duplex(1 << 20);
         let cancel = CancellationToken::new();
         let token = cancel.clone();
         let server = tokio::spawn(async move { serve_connection(other, &exports, &token).await });
-        Self { stream, server, cancel }
+        Self { stream: Box::new(stream), server, cancel }
     }
 
     /// Connects to one disk and exchanges greetings.
@@ -115,13 +129,7 @@ impl Client {
     }
 
     async fn request(&mut self, flags: u16, kind: u16, cookie: u64, offset: u64, length: u32) {
-        let mut bytes = 0x2560_9513_u32.to_be_bytes().to_vec();
-        bytes.extend(flags.to_be_bytes());
-        bytes.extend(kind.to_be_bytes());
-        bytes.extend(cookie.to_be_bytes());
-        bytes.extend(offset.to_be_bytes());
-        bytes.extend(length.to_be_bytes());
-        self.stream.write_all(&bytes).await.unwrap();
+        self.stream.write_all(&request(flags, kind, cookie, offset, length)).await.unwrap();
     }
 
     async fn simple_reply(&mut self) -> (u32, u64) {
@@ -139,11 +147,15 @@ impl Client {
     }
 
     async fn structured(device: impl BlockDevice + 'static) -> Self {
-        let mut client = Self::greeted(device).await;
-        assert_eq!(client.final_reply(8, &[]).await, REP_ACK);
-        assert_eq!(client.final_reply(10, &meta_query("", &["base:allocation"])).await, REP_ACK);
-        client.go().await;
-        client
+        Self::connect(Exports::single(Arc::new(device))).negotiated().await
+    }
+
+    async fn negotiated(mut self) -> Self {
+        self.greet(3).await;
+        assert_eq!(self.final_reply(8, &[]).await, REP_ACK);
+        assert_eq!(self.final_reply(10, &meta_query("", &["base:allocation"])).await, REP_ACK);
+        self.go().await;
+        self
     }
 
     async fn finish(mut self) -> Result<()> {
@@ -151,6 +163,16 @@ impl Client {
         assert_eq!(self.stream.read(&mut [0]).await.unwrap(), 0);
         self.server.await.unwrap()
     }
+}
+
+fn request(flags: u16, kind: u16, cookie: u64, offset: u64, length: u32) -> Vec<u8> {
+    let mut bytes = 0x2560_9513_u32.to_be_bytes().to_vec();
+    bytes.extend(flags.to_be_bytes());
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(cookie.to_be_bytes());
+    bytes.extend(offset.to_be_bytes());
+    bytes.extend(length.to_be_bytes());
+    bytes
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -419,13 +441,13 @@ async fn the_oldest_way_to_choose_an_export_works() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_hung_up_on() {
-    let client = Client::connect(Exports::single(Arc::new(memory())));
+    let client = Client::connect_by_pipe(memory());
     assert!(client.server.await.unwrap().unwrap_err().to_string().contains("too long"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_has_chosen_may_be_silent_for_long() {
-    let mut client = Client::structured(memory()).await;
+    let mut client = Client::connect_by_pipe(memory()).negotiated().await;
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     client.request(0, 0, 1, 0, 1).await;
     assert_eq!(client.chunk(1).await, Chunk::data(true, 0, &[1]));
@@ -504,9 +526,9 @@ async fn until(under_way: &AtomicU64, expected: u64) {
 async fn requests_under_way_are_bounded_in_number() {
     let (device, permits, under_way) = gate(false);
     let mut client = Client::structured(device).await;
-    for cookie in 0..1000 {
-        client.request(0, 0, cookie, cookie * 4096, 512).await;
-    }
+    // Written at once: a socket's buffer holds many bytes in one piece, but few pieces.
+    let requests: Vec<u8> = (0..1000).flat_map(|cookie| request(0, 0, cookie, cookie * 4096, 512)).collect();
+    client.stream.write_all(&requests).await.unwrap();
     until(&under_way, 256).await;
     permits.add_permits(1000);
     let mut seen = vec![false; 1000];
@@ -536,7 +558,7 @@ async fn requests_under_way_are_bounded_in_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_replies_is_not_read_from() {
-    let mut client = Client::structured(MemoryDevice::new(&vec![5; 16 << 20])).await;
+    let mut client = Client::connect_by_pipe(MemoryDevice::new(&vec![5; 16 << 20])).negotiated().await;
     let request = [&0x2560_9513_u32.to_be_bytes()[..], &[0; 20], &(16_u32 << 20).to_be_bytes()].concat();
     // The pipe holds 1 MiB, so the server can take only as many requests as its bounds allow.
     let mut sent = 0;
@@ -585,6 +607,39 @@ async fn a_disconnect_answers_what_is_under_way() {
     client.server.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn a_server_that_is_dropped_hangs_up() {
+    let (device, _permits, under_way) = gate(false);
+    let mut client = Client::structured(device).await;
+    client.request(0, 0, 1, 0, 4).await;
+    until(&under_way, 1).await;
+    client.server.abort();
+    assert_eq!(client.stream.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_with_replies_under_way_is_let_go() {
+    let (device, permits, under_way) = gate(false);
+    let mut client = Client::structured(device).await;
+    for cookie in 0..8 {
+        client.request(0, 0, cookie, 0, 1 << 20).await;
+    }
+    until(&under_way, 8).await;
+    client.stream.shutdown().await.unwrap();
+    drop(client.stream);
+    permits.add_permits(8);
+    // Either it found that nobody takes its replies, or all fitted into the socket.
+    let _ = client.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn cut_sessions_over_a_socket_end() {
+    let good = good_session();
+    for end in 0..=good.len() {
+        drive(Client::connect(Exports::single(Arc::new(memory()))), &good[..end]).await;
+    }
+}
+
 /// A session that goes well, as a client sends it: greeting, structured replies, context, GO, three requests, DISC.
 fn good_session() -> Vec<u8> {
     let option = |option: u32, data: &[u8]| {
@@ -608,8 +663,7 @@ fn good_session() -> Vec<u8> {
     .concat()
 }
 
-async fn drive(sent: &[u8]) {
-    let mut client = Client::connect(Exports::single(Arc::new(memory())));
+async fn drive(mut client: Client, sent: &[u8]) {
     let _ = client.stream.write_all(sent).await;
     client.stream.shutdown().await.unwrap();
     let mut received = Vec::new();
@@ -620,7 +674,7 @@ async fn drive(sent: &[u8]) {
 #[tokio::test(start_paused = true)]
 async fn damaged_sessions_end_without_a_panic() {
     let good = good_session();
-    drive(&good).await;
+    drive(Client::connect_by_pipe(memory()), &good).await;
     for seed in 0..3000_u64 {
         let mut damaged = good.clone();
         // A multiplicative generator is random enough to place a few bytes.
@@ -633,6 +687,6 @@ async fn damaged_sessions_end_without_a_panic() {
         if seed % 7 == 0 {
             damaged.truncate((state >> 33) as usize % damaged.len());
         }
-        drive(&damaged).await;
+        drive(Client::connect_by_pipe(memory()), &damaged).await;
     }
 }

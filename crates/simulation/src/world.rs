@@ -13,8 +13,8 @@ use std::{
 
 use galerie_arm::{ApiVersion, ResourceId, etag::Precondition};
 use galerie_control::{
-    Caller, Clock, Control, ControlOptions, Database, ProcessOptions, RequestContext, ServedRegion, StoreIdentities,
-    WorkerTuning,
+    Bootstrap, Caller, Clock, Control, ControlOptions, Database, ProcessOptions, RequestContext, ServedRegion,
+    StoreIdentities, WorkerTuning,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions, Region};
 use galerie_store::{
@@ -114,8 +114,7 @@ impl World {
     pub(crate) async fn new(journal: Journal, verdict: Verdict, seed: u64, processes: usize) -> Self {
         let clock = VirtualClock(Instant::now());
         let made = bootstrap(clock).await;
-        let owner =
-            Caller { tenant: made.0, principal: Uuid::from_u128(1), app_id: Uuid::from_u128(2), administrator: true };
+        let owner = Caller::application(made.tenant, made.principal, made.client_id, true);
         let slots = (0..processes).map(|_| Slot { starts: 0, running: None }).collect();
         Self(Arc::new(Inner {
             journal,
@@ -125,7 +124,7 @@ impl World {
             stores: std::array::from_fn(|_| Arc::default()),
             processes: Mutex::new(slots),
             owner,
-            subscription: made.1,
+            subscription: made.subscription,
         }))
     }
 
@@ -272,7 +271,9 @@ impl World {
             caller,
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
+            client_address: None,
         }
     }
 
@@ -311,13 +312,13 @@ fn master_key() -> PathBuf {
 
 /// Makes the catalogue in the working directory, with its keys, its first tenant and its first subscription, or says what
 /// these are.
-async fn bootstrap(clock: impl Clock + 'static) -> (Uuid, Uuid) {
+async fn bootstrap(clock: impl Clock + 'static) -> Bootstrap {
     let options =
         ControlOptions { clock: Arc::new(clock), ..ControlOptions::new(database(), master_key(), Vec::new()) };
     let control = Control::open(options).await.expect("a catalogue");
     let made = control.bootstrap().await.expect("a first start");
     control.shutdown().await;
-    (made.tenant, made.subscription)
+    made
 }
 
 /// Makes a catalogue in a folder, to be copied: making its keys takes longer than a short run.

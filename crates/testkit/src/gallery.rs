@@ -39,12 +39,14 @@ pub struct GalleryOptions {
     pub clock: Option<Arc<VirtualClock>>,
     /// Whether workers run; without them, accepted work stays accepted.
     pub workers: bool,
+    /// Whether users may sign in by a device code.
+    pub device_code: bool,
 }
 
 impl Default for GalleryOptions {
     fn default() -> Self {
         let regions = ["eastus", "westus", "westeurope"].map(str::to_owned).to_vec();
-        Self { regions, hosts: Vec::new(), clock: None, workers: true }
+        Self { regions, hosts: Vec::new(), clock: None, workers: true, device_code: true }
     }
 }
 
@@ -264,6 +266,7 @@ fn serve(control: &Control, options: &GalleryOptions) -> Router {
         listen,
         trusted_proxies: Vec::new(),
         version: "test".to_owned(),
+        device_code: options.device_code,
         forward: None,
     };
     galerie_api::router(control.clone(), options)

@@ -25,10 +25,11 @@ pub(crate) struct Refusal {
     tenant: Option<Uuid>,
 }
 
-/// Finds out who calls. `subscription` is the one in the path; its tenant must be the token's.
+/// Finds out who calls. `subscription` is the one in the path; whoever has no token is told its tenant. A token of another
+/// tenant is good here: that tenant's subscriptions are then as if they were not there.
 ///
 /// # Errors
-/// 401 for a token that is absent, wrong, over, or another tenant's.
+/// 401 for a token that is absent, wrong or over.
 pub(crate) async fn authenticate(
     state: &ApiState,
     headers: &HeaderMap,
@@ -43,19 +44,38 @@ pub(crate) async fn authenticate(
     };
     let refuse = |error: ArmError| Refusal { error, tenant };
     let token = bearer(headers).map_err(refuse)?;
-    let (audiences, issuers) = acceptable(&state.hosts, token);
-    let verified = state.control.identity().verify(token, &audiences, &issuers).await;
-    let caller = verified.map_err(|error| refuse(error.into()))?;
-    match tenant {
-        Some(tenant) if tenant != caller.tenant => {
-            let (token, expected) = (format!("/{}/", caller.tenant), format!("/{tenant}/"));
-            Err(refuse(ArmError::invalid_token_tenant(&token, &expected)))
-        }
-        _ => Ok(caller),
-    }
+    verify(state, token).await.map_err(refuse)
+}
+
+/// Finds out who calls Graph, whose tokens are for another audience.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn authenticate_for_graph(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let refuse = |error: ArmError| Refusal { error, tenant: None };
+    let token = bearer(headers).map_err(refuse)?;
+    verified(state, token, Hosts::is_graph_audience).await.map_err(refuse)
+}
+
+/// Who a token stands for.
+///
+/// # Errors
+/// 401 for one that is wrong or over.
+pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmError> {
+    verified(state, token, Hosts::is_arm_audience).await
+}
+
+async fn verified(state: &ApiState, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> Result<Caller, ArmError> {
+    let (audiences, issuers) = acceptable(&state.hosts, token, is_audience);
+    Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }
 
 impl Refusal {
+    /// Refuses a caller whose tenant is known.
+    pub(super) fn in_tenant(error: ArmError, tenant: Uuid) -> Self {
+        Self { error, tenant: Some(tenant) }
+    }
+
     /// The answer; a 401 says where tokens come from.
     pub(crate) fn response(&self, host: &AcceptedHost) -> Response {
         let mut response = response::error(&self.error);
@@ -105,10 +125,10 @@ struct Stated {
 }
 
 /// The token's own audience and issuer, as far as they are ours.
-fn acceptable(hosts: &Hosts, token: &str) -> (Vec<String>, Vec<String>) {
+fn acceptable(hosts: &Hosts, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> (Vec<String>, Vec<String>) {
     let Some(stated) = stated(token) else { return (Vec::new(), Vec::new()) };
     let issuers = hosts.is_issuer(&stated.iss, &stated.tid).then_some(stated.iss);
-    let audiences = hosts.is_arm_audience(&stated.aud).then_some(stated.aud);
+    let audiences = is_audience(hosts, &stated.aud).then_some(stated.aud);
     (audiences.into_iter().collect(), issuers.into_iter().collect())
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) host: AcceptedHost,
     pub(crate) ids: RequestIds,
     pub(crate) caller: Caller,
+    /// The caller as other tenants know it.
+    pub(crate) auxiliary: Vec<Caller>,
     /// Where it comes from.
     pub(crate) client_address: Option<IpAddr>,
     /// Locked by nobody: it only makes a reference to a call good on another thread, which a body alone is not.
@@ -92,6 +94,7 @@ impl Call {
             caller: self.caller.clone(),
             api_version: self.api_version()?,
             preconditions: Precondition::from_headers(text(header::IF_MATCH), text(header::IF_NONE_MATCH))?,
+            auxiliary: self.auxiliary.clone(),
             correlation_id: self.ids.correlation,
             client_address: self.client_address,
         })
@@ -103,6 +106,7 @@ impl Call {
             caller: self.caller.clone(),
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: self.ids.correlation,
             client_address: self.client_address,
         }

@@ -8,7 +8,7 @@ use super::{
     call::Call,
     disk, gallery, image_definition, image_version, managed_image,
     route::{compute_type, id_of},
-    snapshot, tracked, unsupported,
+    share, snapshot, tracked, unsupported,
 };
 
 /// A resource: `.../{type}/{name}`.
@@ -41,7 +41,8 @@ pub(super) async fn action(call: Call, name: &str) -> Answer {
     match name {
         "begingetaccess" => disk::begin_get_access(call).await,
         "endgetaccess" => disk::end_get_access(call).await,
-        _ => unsupported::answer(&call, "microsoft.compute", &["galleries", name]),
+        "share" => share::answer(call).await,
+        _ => unsupported::answer(&call, "microsoft.compute", &[name]),
     }
 }
 

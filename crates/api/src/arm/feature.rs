@@ -1,5 +1,6 @@
 //! Preview features: there are none to switch on, so every one is registered.
 
+use galerie_arm::ResourceId;
 use serde_json::json;
 
 use super::{
@@ -17,6 +18,9 @@ pub(super) async fn get(call: Call, namespace: &str, feature: &str) -> Answer {
 /// `POST .../features/{feature}/register`.
 pub(super) async fn register(call: Call, namespace: &str, feature: &str) -> Answer {
     call.only(&POST)?;
+    let context = call.context()?;
+    let id = ResourceId::of_subscription(tracked::subscription_of(&call)?);
+    call.state.control.require(&context, "Microsoft.Features/providers/features/register/action", &id).await?;
     registered(call, namespace, feature).await
 }
 

@@ -8,8 +8,11 @@ pub(crate) mod accepted;
 mod activity_log;
 mod audit;
 pub(crate) mod authentication;
+mod authorization;
+mod auxiliary;
 mod backup;
 pub(crate) mod call;
+mod community_gallery;
 mod compute;
 mod disk;
 mod feature;
@@ -19,16 +22,26 @@ mod image_definition;
 mod image_version;
 mod managed_image;
 mod operation;
+mod permission;
 mod processes;
 mod provider;
+mod proxy;
 mod quota;
+mod resource_graph;
 mod resource_group;
 mod resources;
 pub(crate) mod response;
+mod role_assignment;
+mod role_definition;
+mod role_filter;
 mod route;
+mod share;
+mod shared_gallery;
 mod snapshot;
 mod store_admin;
 mod subscription;
+mod subscription_alias;
+mod tenant_admin;
 mod tracked;
 mod unsupported;
 
@@ -65,12 +78,21 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
         Ok(caller) => caller,
         Err(refusal) => return refusal.response(&host),
     };
+    let auxiliary = match auxiliary::authenticate(state, &parts.headers, &caller).await {
+        Ok(auxiliary) => auxiliary,
+        Err(refusal) => return refusal.response(&host),
+    };
     let client_address = ClientAddress::among(&parts.extensions);
     let (method, query) = (parts.method, Query::parse(parts.uri.query()));
-    let state = state.clone();
-    let is_write = !matches!(method, Method::GET | Method::HEAD);
-    let (headers, body) = (parts.headers, Mutex::new(body));
-    let call = Call { state, method, raw_path, segments, query, headers, host, ids, caller, client_address, body };
+    let (state, headers, body) = (state.clone(), parts.headers, Mutex::new(body));
+    let call =
+        Call { state, method, raw_path, segments, query, headers, host, ids, caller, auxiliary, client_address, body };
+    answer_call(call).await
+}
+
+/// Answers a request whose caller is known.
+async fn answer_call(call: Call) -> Response {
+    let (is_write, ids) = (!matches!(call.method, Method::GET | Method::HEAD), call.ids);
     let asked = (call.method.clone(), call.path());
     let caller = call.caller.clone();
     let mut response = match route::route(call).await {

@@ -15,14 +15,6 @@ use super::{
 };
 use crate::blob::sas;
 
-/// The segments that operations' URLs have, in small letters.
-const KINDS: [&str; 3] = ["capsoperations", "diskoperations", "operations"];
-
-/// Whether a segment below a location names operations.
-pub(super) fn is_kind(segment: &str) -> bool {
-    KINDS.contains(&segment)
-}
-
 /// `GET .../locations/{l}/capsOperations/{id}`; with `monitor=true` the result.
 pub(super) async fn answer(call: Call, id: &str) -> Answer {
     call.only(&GET)?;
@@ -53,6 +45,7 @@ async fn result(call: Call, id: Uuid) -> Answer {
         OperationResult::Pending => accepted::pending(&call),
         OperationResult::Resource(resource) => response::resource(200, &resource),
         OperationResult::Empty => response::empty(200),
+        OperationResult::Asked(asked) => response::json(200, &asked),
         OperationResult::Deleted => response::empty(204),
         OperationResult::Access(grant) => response::json(200, &access(&call, &grant)),
         OperationResult::Failed(error) => return Err(error.into()),

@@ -1,6 +1,6 @@
 //! Resource providers: which types there are. Everything is registered already; registering says so.
 
-use galerie_arm::{ArmError, SubscriptionId, provider};
+use galerie_arm::{ArmError, ResourceId, SubscriptionId, provider};
 use serde_json::Value;
 
 use super::{
@@ -14,7 +14,7 @@ pub(super) async fn list(call: Call) -> Answer {
     call.only(&GET)?;
     let subscription = known_subscription(&call).await?;
     let all = provider::NAMESPACES.iter().map(|namespace| document(&call, subscription, namespace));
-    Ok(response::list(all.collect(), None))
+    Ok(response::list(all.collect()))
 }
 
 /// `GET /subscriptions/{s}/providers/{namespace}`.
@@ -26,6 +26,9 @@ pub(super) async fn get(call: Call, namespace: &str) -> Answer {
 /// `POST /subscriptions/{s}/providers/{namespace}/register`.
 pub(super) async fn register(call: Call, namespace: &str) -> Answer {
     call.only(&POST)?;
+    let context = call.context()?;
+    let id = ResourceId::of_subscription(tracked::subscription_of(&call)?);
+    call.state.control.require(&context, "Microsoft.Compute/register/action", &id).await?;
     one(call, namespace).await
 }
 

@@ -64,5 +64,5 @@ pub(super) async fn list(call: Call) -> Answer {
     let subscription = tracked::subscription_of(&call)?.as_uuid();
     let page = call.state.control.resource_group_list(&call.context()?, subscription, call.continuation()).await?;
     let next_link = page.continuation.as_deref().map(|continuation| call.next_link(continuation));
-    Ok(response::page(page, next_link))
+    Ok(response::page(&page, next_link.as_deref()))
 }

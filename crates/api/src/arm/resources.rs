@@ -1,7 +1,7 @@
 //! `/resources`: resources of all types, in a subscription or a group.
 
 use galerie_arm::{ArmError, ResourceId, ResourceType};
-use galerie_control::ListScope;
+use galerie_control::{DocumentText, ListScope};
 
 use super::{Answer, call::Call, filter::Filter, response, route::id_of, tracked};
 
@@ -40,7 +40,7 @@ async fn list(call: Call, filter: &Filter, scope: impl FnOnce(Option<ResourceTyp
     };
     let Some(resource_type) = wanted.filter(|found| tracked::TYPES.contains(found)) else {
         call.context()?;
-        return Ok(response::list(Vec::new(), None));
+        return Ok(response::list(Vec::new()));
     };
     if call.method != axum::http::Method::GET {
         return tracked::list(call, scope(Some(resource_type))).await;
@@ -48,10 +48,12 @@ async fn list(call: Call, filter: &Filter, scope: impl FnOnce(Option<ResourceTyp
     let context = call.context()?;
     let mut page = call.state.control.list(&context, &scope(Some(resource_type)), call.continuation()).await?;
     for item in &mut page.items {
-        if let Some(document) = item.document.as_object_mut() {
-            document.shift_remove("properties");
+        let mut document = item.to_value();
+        if let Some(members) = document.as_object_mut() {
+            members.shift_remove("properties");
         }
+        *item = DocumentText::from(&document);
     }
     let next_link = page.continuation.as_deref().map(|continuation| call.next_link(continuation));
-    Ok(response::page(page, next_link))
+    Ok(response::page(&page, next_link.as_deref()))
 }

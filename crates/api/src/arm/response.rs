@@ -19,9 +19,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 
 /// A body of JSON.
 pub(crate) fn json(status: u16, value: &Value) -> Response {
+    json_text(status, value.to_string())
+}
+
+fn json_text(status: u16, text: String) -> Response {
     let mut response = empty(status);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    *response.body_mut() = Body::from(value.to_string());
+    *response.body_mut() = Body::from(text);
     response
 }
 
@@ -42,18 +46,27 @@ pub(crate) fn resource(status: u16, resource: &Resource) -> Response {
 }
 
 /// A page of a list; `next_link` is absolute.
-pub(crate) fn page(page: Page, next_link: Option<String>) -> Response {
-    let value: Vec<Value> = page.items.into_iter().map(|item| item.document).collect();
-    list(value, next_link)
+pub(crate) fn page(page: &Page, next_link: Option<&str>) -> Response {
+    let mut text = String::with_capacity(page.items.iter().map(|item| item.as_str().len() + 1).sum::<usize>() + 512);
+    text.push_str("{\"value\":[");
+    for (index, item) in page.items.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(item.as_str());
+    }
+    text.push(']');
+    if let Some(next_link) = next_link {
+        text.push_str(",\"nextLink\":");
+        text.push_str(&Value::from(next_link).to_string());
+    }
+    text.push('}');
+    json_text(200, text)
 }
 
-/// A list.
-pub(crate) fn list(value: Vec<Value>, next_link: Option<String>) -> Response {
-    let mut document = json!({ "value": value });
-    if let Some(next_link) = next_link {
-        document["nextLink"] = next_link.into();
-    }
-    json(200, &document)
+/// A list that is one page.
+pub(crate) fn list(value: Vec<Value>) -> Response {
+    json(200, &json!({ "value": value }))
 }
 
 /// An error. A 401 still lacks its challenge; see `authentication`.

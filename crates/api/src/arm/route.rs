@@ -1,11 +1,141 @@
-//! Which handler a path belongs to.
+//! Which handler a path belongs to: one table of patterns, in order, the first that fits.
+//!
+//! The table is also what `access_table` is made from: each route with each method, asked by each role.
 
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, activity_log, audit, backup, call::Call, compute, feature, operation, processes, provider, quota,
-    resource_group, resources, store_admin, subscription, unsupported,
+    Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, operation,
+    processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, store_admin, subscription,
+    subscription_alias, tenant_admin, unsupported,
 };
+
+macro_rules! routes {
+    ($($name:ident = $pattern:literal,)*) => {
+        /// Something that a path can mean.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Route {
+            $(#[doc = $pattern] $name,)*
+        }
+
+        impl Route {
+            /// All of them, in the order in which they are tried.
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The paths that mean it: `{name}` stands for any segment, `{...}` at the end for any number of them, and
+            /// `{scope}` at the beginning, too.
+            pub(super) const fn pattern(self) -> &'static str {
+                match self {
+                    $(Self::$name => $pattern,)*
+                }
+            }
+        }
+    };
+}
+
+routes! {
+    RoleDefinitions = "{scope}/providers/Microsoft.Authorization/roleDefinitions",
+    RoleDefinition = "{scope}/providers/Microsoft.Authorization/roleDefinitions/{role}",
+    RoleAssignments = "{scope}/providers/Microsoft.Authorization/roleAssignments",
+    RoleAssignment = "{scope}/providers/Microsoft.Authorization/roleAssignments/{assignment}",
+    Permissions = "{scope}/providers/Microsoft.Authorization/permissions",
+    OtherAuthorization = "{scope}/providers/Microsoft.Authorization/{...}",
+    Tenants = "/tenants",
+    Subscriptions = "/subscriptions",
+    Audit = "/galerie/audit/{action}",
+    Backup = "/galerie/backup",
+    Processes = "/galerie/processes",
+    Store = "/galerie/store/{region}/{action}",
+    Quota = "/galerie/quota/{action}",
+    TenantCreate = "/galerie/tenant/create",
+    TenantUpdate = "/galerie/tenant/update",
+    TenantList = "/galerie/tenant/list",
+    TenantLink = "/galerie/tenant/link",
+    SubscriptionCreate = "/galerie/subscription/create",
+    RotateKeys = "/galerie/keys/rotate",
+    Subscription = "/subscriptions/{subscription}",
+    Locations = "/subscriptions/{subscription}/locations",
+    Resources = "/subscriptions/{subscription}/resources",
+    GroupResult = "/subscriptions/{subscription}/operationresults/{operation}",
+    ResourceGroups = "/subscriptions/{subscription}/resourceGroups",
+    ResourceGroup = "/subscriptions/{subscription}/resourceGroups/{group}",
+    ResourcesInGroup = "/subscriptions/{subscription}/resourceGroups/{group}/resources",
+    Galleries = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries",
+    Gallery = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}",
+    GalleryShare = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/share",
+    ImageDefinitions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images",
+    ImageDefinition = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}",
+    ImageVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions",
+    ImageVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}",
+    ManagedImages = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/images",
+    ManagedImage = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/images/{managedImage}",
+    Disks = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks",
+    Disk = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks/{disk}",
+    DiskBeginGetAccess = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks/{disk}/beginGetAccess",
+    DiskEndGetAccess = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks/{disk}/endGetAccess",
+    Snapshots = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots",
+    Snapshot = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots/{snapshot}",
+    SnapshotBeginGetAccess = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots/{snapshot}/beginGetAccess",
+    SnapshotEndGetAccess = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots/{snapshot}/endGetAccess",
+    VirtualMachine = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines/{machine}",
+    OtherCompute = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/{...}",
+    OtherInGroup = "/subscriptions/{subscription}/resourceGroups/{group}/providers/{namespace}/{...}",
+    Providers = "/subscriptions/{subscription}/providers",
+    Provider = "/subscriptions/{subscription}/providers/{namespace}",
+    ProviderRegister = "/subscriptions/{subscription}/providers/{namespace}/register",
+    Feature = "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}",
+    FeatureRegister = "/subscriptions/{subscription}/providers/Microsoft.Features/providers/{namespace}/features/{feature}/register",
+    ActivityLog = "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
+    CapsOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/capsOperations/{operation}",
+    DiskOperation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/diskOperations/{operation}",
+    Operation = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{operation}",
+    SharedGalleries = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries",
+    SharedGallery = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}",
+    SharedImages = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images",
+    SharedImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}",
+    SharedVersions = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions",
+    SharedVersion = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions/{version}",
+    CommunityGallery = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}",
+    CommunityImages = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images",
+    CommunityImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}",
+    CommunityVersions = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}/versions",
+    CommunityVersion = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}/versions/{version}",
+    ComputeInSubscription = "/subscriptions/{subscription}/providers/Microsoft.Compute/{collection}",
+    OtherInSubscription = "/subscriptions/{subscription}/providers/{namespace}/{...}",
+    ResourceGraph = "/providers/Microsoft.ResourceGraph/resources",
+    SubscriptionAliases = "/providers/Microsoft.Subscription/aliases",
+    SubscriptionAlias = "/providers/Microsoft.Subscription/aliases/{alias}",
+    OtherInTenant = "/providers/{namespace}/{...}",
+}
+
+impl Route {
+    /// What a path means.
+    fn of(folded: &[&str]) -> Option<Self> {
+        Self::ALL.iter().copied().find(|route| fits(route.pattern(), folded))
+    }
+}
+
+/// Whether a pattern stands for a path. The segments of the path are in small letters.
+fn fits(pattern: &str, folded: &[&str]) -> bool {
+    let (pattern, path) = match pattern.strip_prefix("{scope}/") {
+        // Whatever is before the provider's last mention is the scope.
+        Some(below) => match authorization::position(folded) {
+            Some(at) => (below, &folded[at..]),
+            None => return false,
+        },
+        None => (pattern, folded),
+    };
+    let mut left = path.iter();
+    for segment in pattern.split('/').filter(|segment| !segment.is_empty()) {
+        match (segment, left.next()) {
+            ("{...}", _) => return true,
+            (_, None) => return false,
+            (wanted, Some(found)) if !wanted.starts_with('{') && !wanted.eq_ignore_ascii_case(found) => return false,
+            _ => {}
+        }
+    }
+    left.next().is_none()
+}
 
 /// Whether ARM serves anything at this path's beginning; only then a token is asked for.
 pub(super) fn is_known_root(segments: &[String]) -> bool {
@@ -17,54 +147,86 @@ pub(super) fn is_known_root(segments: &[String]) -> bool {
 pub(super) async fn route(call: Call) -> Answer {
     let folded: Vec<String> = call.segments.iter().map(|segment| segment.to_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
-    match folded[..] {
-        ["tenants"] => subscription::tenants(call).await,
-        ["subscriptions"] => subscription::list(call).await,
-        ["galerie", "audit", action] => audit::act(call, action).await,
-        ["galerie", "backup"] => backup::create(call).await,
-        ["galerie", "processes"] => processes::list(call).await,
-        ["galerie", "store", region, action] => store_admin::act(call, region, action).await,
-        ["galerie", "quota", action] => quota::act(call, action).await,
-        ["subscriptions", _, ref rest @ ..] => in_subscription(call, rest).await,
-        ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
-        _ => Err(ArmError::path_not_found(&call.path()).into()),
-    }
-}
-
-/// Everything below a subscription.
-async fn in_subscription(call: Call, rest: &[&str]) -> Answer {
-    match *rest {
-        [] => subscription::get(call).await,
-        ["locations"] => subscription::locations(call).await,
-        ["resources"] => resources::in_subscription(call).await,
-        ["operationresults", id] => operation::group_result(call, id).await,
-        ["resourcegroups"] => resource_group::list(call).await,
-        ["resourcegroups", _] => resource_group::answer(call).await,
-        ["resourcegroups", _, "resources"] => resources::in_group(call).await,
-        ["resourcegroups", _, "providers", "microsoft.compute", ref rest @ ..] => in_group(call, rest).await,
-        ["resourcegroups", _, "providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
-        ["providers"] => provider::list(call).await,
-        ["providers", namespace] => provider::get(call, namespace).await,
-        ["providers", namespace, "register"] => provider::register(call, namespace).await,
-        ["providers", "microsoft.features", "providers", namespace, "features", feature] => {
-            feature::get(call, namespace, feature).await
-        }
-        ["providers", "microsoft.features", "providers", namespace, "features", feature, "register"] => {
-            feature::register(call, namespace, feature).await
-        }
-        ["providers", "microsoft.insights", "eventtypes", "management", "values"] => activity_log::list(call).await,
-        ["providers", "microsoft.compute", "locations", _, kind, id] if operation::is_kind(kind) => {
-            operation::answer(call, id).await
-        }
-        ["providers", "microsoft.compute", collection] => compute::in_subscription(call, collection).await,
-        ["providers", namespace, ref rest @ ..] => unsupported::answer(&call, namespace, rest),
-        _ => Err(ArmError::path_not_found(&call.path()).into()),
+    let Some(route) = Route::of(&folded) else { return Err(ArmError::path_not_found(&call.path()).into()) };
+    // A pattern has as many segments as its handler asks for.
+    let segment = |at: usize| folded.get(at).copied().unwrap_or_default();
+    match route {
+        Route::RoleDefinitions
+        | Route::RoleDefinition
+        | Route::RoleAssignments
+        | Route::RoleAssignment
+        | Route::Permissions
+        | Route::OtherAuthorization => authorization::answer(call, &folded).await,
+        Route::Tenants => subscription::tenants(call).await,
+        Route::Subscriptions => subscription::list(call).await,
+        Route::Audit => audit::act(call, segment(2)).await,
+        Route::Backup => backup::create(call).await,
+        Route::Processes => processes::list(call).await,
+        Route::Store => store_admin::act(call, segment(2), segment(3)).await,
+        Route::Quota => quota::act(call, segment(2)).await,
+        Route::TenantCreate => tenant_admin::create(call).await,
+        Route::TenantUpdate => tenant_admin::update(call).await,
+        Route::TenantList => tenant_admin::list(call).await,
+        Route::TenantLink => tenant_admin::link(call).await,
+        Route::SubscriptionCreate => tenant_admin::subscription(call).await,
+        Route::RotateKeys => tenant_admin::rotate_keys(call).await,
+        Route::Subscription => subscription::get(call).await,
+        Route::Locations => subscription::locations(call).await,
+        Route::Resources => resources::in_subscription(call).await,
+        Route::GroupResult => operation::group_result(call, segment(3)).await,
+        Route::ResourceGroups => resource_group::list(call).await,
+        Route::ResourceGroup => resource_group::answer(call).await,
+        Route::ResourcesInGroup => resources::in_group(call).await,
+        Route::Galleries
+        | Route::Gallery
+        | Route::GalleryShare
+        | Route::ImageDefinitions
+        | Route::ImageDefinition
+        | Route::ImageVersions
+        | Route::ImageVersion
+        | Route::ManagedImages
+        | Route::ManagedImage
+        | Route::Disks
+        | Route::Disk
+        | Route::DiskBeginGetAccess
+        | Route::DiskEndGetAccess
+        | Route::Snapshots
+        | Route::Snapshot
+        | Route::SnapshotBeginGetAccess
+        | Route::SnapshotEndGetAccess
+        | Route::VirtualMachine
+        | Route::OtherCompute => in_group(call, &folded[6..]).await,
+        Route::OtherInGroup => unsupported::answer(&call, segment(5), &folded[6..]),
+        Route::Providers => provider::list(call).await,
+        Route::Provider => provider::get(call, segment(3)).await,
+        Route::ProviderRegister => provider::register(call, segment(3)).await,
+        Route::Feature => feature::get(call, segment(5), segment(7)).await,
+        Route::FeatureRegister => feature::register(call, segment(5), segment(7)).await,
+        Route::ActivityLog => activity_log::list(call).await,
+        Route::CapsOperation | Route::DiskOperation | Route::Operation => operation::answer(call, segment(7)).await,
+        Route::SharedGalleries
+        | Route::SharedGallery
+        | Route::SharedImages
+        | Route::SharedImage
+        | Route::SharedVersions
+        | Route::SharedVersion => shared_gallery::answer(call).await,
+        Route::CommunityGallery
+        | Route::CommunityImages
+        | Route::CommunityImage
+        | Route::CommunityVersions
+        | Route::CommunityVersion => community_gallery::answer(call).await,
+        Route::ComputeInSubscription => compute::in_subscription(call, segment(4)).await,
+        Route::OtherInSubscription => unsupported::answer(&call, segment(3), &folded[4..]),
+        Route::ResourceGraph => resource_graph::answer(call).await,
+        Route::SubscriptionAliases => subscription_alias::list(call).await,
+        Route::SubscriptionAlias => subscription_alias::answer(call).await,
+        Route::OtherInTenant => unsupported::answer(&call, segment(1), &folded[2..]),
     }
 }
 
 /// Compute's resources: pairs of type and name; an odd number of segments names a collection or an action.
 async fn in_group(call: Call, rest: &[&str]) -> Answer {
-    // A resource that extends another: `.../galleries/g/providers/Microsoft.Authorization/roleAssignments/...`.
+    // A resource that extends another.
     if let Some(at) = rest.iter().step_by(2).position(|segment| *segment == "providers") {
         let (namespace, below) = rest[at * 2 + 1..].split_first().unwrap_or((&"", &[]));
         return unsupported::answer(&call, namespace, below);
@@ -97,4 +259,41 @@ pub(super) fn id_of(call: &Call, dropped: usize) -> Result<ResourceId, ArmError>
     let kept = call.segments.len().saturating_sub(dropped);
     let path = format!("/{}", call.segments[..kept].join("/"));
     ResourceId::parse(&path, "path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route_of(path: &str) -> Option<Route> {
+        let folded = path.to_lowercase();
+        Route::of(&folded.split('/').filter(|segment| !segment.is_empty()).collect::<Vec<_>>())
+    }
+
+    /// A pattern that an earlier one takes everything from would be dead.
+    #[test]
+    fn every_pattern_is_reached() {
+        for route in Route::ALL {
+            let path = route.pattern().replace("{scope}", "").replace("{...}", "widgets/w/x");
+            assert_eq!(route_of(&path.replace(['{', '}'], "")), Some(*route), "{path}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_what_is_before_the_provider() {
+        let below = "providers/Microsoft.Authorization/roleAssignments";
+        for scope in [
+            "",
+            "/subscriptions/s",
+            "/subscriptions/s/resourceGroups/g",
+            "/subscriptions/s/resourceGroups/providers",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/x/images/i",
+        ] {
+            assert_eq!(route_of(&format!("{scope}/{below}")), Some(Route::RoleAssignments), "{scope}");
+            assert_eq!(route_of(&format!("{scope}/{below}/n")), Some(Route::RoleAssignment), "{scope}");
+        }
+        assert_eq!(route_of("/subscriptions/s/resourceGroups/providers"), Some(Route::ResourceGroup));
+        assert_eq!(route_of("/nothing/here"), None);
+        assert_eq!(route_of("/subscriptions/s/nothing"), None);
+    }
 }

@@ -14,7 +14,7 @@ pub(super) async fn tenants(call: Call) -> Answer {
     call.api_version()?;
     let tenants = call.state.control.tenants(&call.caller).await?;
     let shown = tenants.iter().map(|found| tenant::document(found.id, &found.display_name, &found.default_domain));
-    Ok(response::list(shown.collect(), None))
+    Ok(response::list(shown.collect()))
 }
 
 /// `GET /subscriptions`.
@@ -22,7 +22,7 @@ pub(super) async fn list(call: Call) -> Answer {
     call.only(&GET)?;
     call.api_version()?;
     let subscriptions = call.state.control.subscriptions(&call.caller).await?;
-    Ok(response::list(subscriptions.iter().map(document).collect(), None))
+    Ok(response::list(subscriptions.iter().map(document).collect()))
 }
 
 /// `GET /subscriptions/{s}`.
@@ -42,7 +42,7 @@ pub(super) async fn locations(call: Call) -> Answer {
     call.state.control.subscription(&call.caller, id.as_uuid()).await?;
     let offered = call.state.control.locations().iter();
     let shown = offered.map(|(location, display_name)| subscription::location_document(id, location, display_name));
-    Ok(response::list(shown.collect(), None))
+    Ok(response::list(shown.collect()))
 }
 
 fn document(found: &galerie_control::subscription::Subscription) -> serde_json::Value {

@@ -85,7 +85,7 @@ pub(super) async fn list(call: Call, scope: ListScope) -> Answer {
     let context = call.context()?;
     let page = call.state.control.list(&context, &scope, call.continuation()).await?;
     let next_link = page.continuation.as_deref().map(|continuation| call.next_link(continuation));
-    Ok(response::page(page, next_link))
+    Ok(response::page(&page, next_link.as_deref()))
 }
 
 /// The subscription in the call's path.

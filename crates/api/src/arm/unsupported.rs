@@ -6,7 +6,8 @@ use galerie_arm::{ArmError, ResourceType, provider, resource_id::COMPUTE};
 use super::{
     Answer,
     call::{Call, Failure},
-    response, tracked,
+    response,
+    route::id_of,
 };
 
 /// Namespaces that clients of galleries touch, and that a later version may serve.
@@ -18,11 +19,9 @@ const OTHER_NAMESPACES: [&str; 5] = [
     "Microsoft.ManagedIdentity",
 ];
 /// Types and actions of Compute that galleries' clients ask for.
-const KNOWN_TYPES: [&str; 13] = [
-    "galleries/share",
+const KNOWN_TYPES: [&str; 11] = [
     "galleries/softdeletedartifacttypes",
-    "locations/sharedgalleries",
-    "locations/communitygalleries",
+    "locations/sharedgallerysubscriptions",
     "locations/publishers",
     "locations/vmsizes",
     "locations/usages",
@@ -53,22 +52,19 @@ pub(super) fn list(call: &Call, types: &[&str]) -> Answer {
     let resource_type = super::route::compute_type(types);
     if call.method == Method::GET && resource_type == Some(ResourceType::VirtualMachine) {
         call.api_version()?;
-        return Ok(response::list(Vec::new(), None));
+        return Ok(response::list(Vec::new()));
     }
     answer(call, COMPUTE, types)
 }
 
 /// A virtual machine: there is none. `az image create --source X` asks, and goes on when it hears 404.
 pub(super) async fn virtual_machine(call: Call) -> Answer {
-    call.api_version()?;
-    let subscription = tracked::subscription_of(&call)?;
-    call.state.control.subscription(&call.caller, subscription.as_uuid()).await?;
+    let (context, id) = (call.context()?, id_of(&call, 0)?);
+    call.state.control.require(&context, "Microsoft.Compute/virtualMachines/read", &id).await?;
     if !matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
         return Err(not_implemented(ResourceType::VirtualMachine.as_str()));
     }
-    let names: Vec<&str> = call.segments.iter().skip(7).map(String::as_str).collect();
-    let group = call.segments.get(3).map(String::as_str).unwrap_or_default();
-    Err(ArmError::resource_not_found(&format!("{}/{}", ResourceType::VirtualMachine, names.join("/")), group).into())
+    Err(id.not_found().into())
 }
 
 /// `locations/{name}/x` is the type `locations/x`.

@@ -54,6 +54,7 @@ pub(super) async fn allow_bases(
         caller,
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: ids.correlation,
         client_address,
     };

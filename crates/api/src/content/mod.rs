@@ -57,6 +57,7 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHo
         caller,
         api_version: ApiVersion::stable(2024, 3, 3),
         preconditions: Precondition::default(),
+        auxiliary: Vec::new(),
         correlation_id: ids.correlation,
         client_address: ClientAddress::of(&request),
     };

@@ -1,14 +1,19 @@
 //! Which requests need bytes, and whose.
 
-use axum::{extract::Request, http::Method};
+use axum::{
+    extract::Request,
+    http::{HeaderMap, Method},
+};
 use galerie_arm::{ArmError, ResourceId, VersionReference};
 use galerie_control::{Control, Place};
 
 use crate::{
+    arm::authentication,
     blob::sas::Presented,
     content,
     query::{Query, segments},
     route_class::RouteClass,
+    state::ApiState,
 };
 
 /// What a request needs that not every process has. What cannot be read is nobody's errand: its handler says what is wrong.
@@ -50,6 +55,21 @@ impl Errand {
             return ResourceId::parse(&format!("/{}", above.join("/")), "path").ok().map(Self::AccessEnd);
         }
         None
+    }
+
+    /// Whether whoever asks may hear where it is done. Nobody else's request goes anywhere: its handler refuses it here, the
+    /// same and as fast whether or not the thing exists, and whether or not a process has it.
+    pub(super) async fn may_go(&self, state: &ApiState, headers: &HeaderMap) -> bool {
+        if matches!(self, Self::Blob(_) | Self::Store { .. }) {
+            return true;
+        }
+        let Ok(caller) = authentication::authenticate(state, headers, None).await else { return false };
+        let allowed = match self {
+            Self::Content { version, .. } => state.control.may_read_content(&caller, version).await,
+            Self::AccessEnd(disk) => state.control.may_end_access(&caller, disk).await,
+            Self::Blob(_) | Self::Store { .. } => Ok(()),
+        };
+        allowed.is_ok()
     }
 
     /// Where it is done.

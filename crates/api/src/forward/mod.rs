@@ -71,6 +71,9 @@ pub(crate) async fn route(
         return Routed::Here(request);
     };
     let Some(errand) = Errand::of(class, &request) else { return Routed::Here(request) };
+    if !errand.may_go(state, request.headers()).await {
+        return Routed::Here(request);
+    }
     let method = request.method().clone();
     let refuse = |error: &ArmError| {
         let mut response = front_door::error(error, class, &method, ids);

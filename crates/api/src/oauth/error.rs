@@ -32,7 +32,8 @@ impl OAuthError {
 
     pub(super) fn unsupported_grant(grant: &str) -> Self {
         let description = format!(
-            "The app requested an unsupported grant type '{}'. This server has client_credentials.",
+            "The app requested an unsupported grant type '{}'. This server has client_credentials, authorization_code, \
+             refresh_token and device_code.",
             cut(grant)
         );
         Self::new(400, "unsupported_grant_type", 70_003, description)
@@ -75,9 +76,34 @@ impl OAuthError {
         Self::new(401, "invalid_client", 7_000_215, description)
     }
 
-    pub(super) fn assertion_not_supported() -> Self {
-        let description = "Client assertions (certificates) are not supported by this server; use a client secret.";
+    pub(super) fn wrong_assertion(why: &str) -> Self {
+        let description = format!("Client assertion failed signature validation: {}.", cut(why));
         Self::new(401, "invalid_client", 700_027, description)
+    }
+
+    pub(super) fn wrong_redirect_uri(uri: &str, client_id: &str) -> Self {
+        let description = format!(
+            "The redirect URI '{}' specified in the request does not match the redirect URIs configured for the application \
+             '{}'.",
+            cut(uri),
+            cut(client_id)
+        );
+        Self::new(400, "invalid_request", 50_011, description)
+    }
+
+    pub(super) fn device_codes_are_off() -> Self {
+        let description = "Signing in with a device code is switched off on this server.";
+        Self::new(400, "unauthorized_client", 700_014, description)
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What a person can read.
+    pub(super) fn description(&self) -> &str {
+        &self.description
     }
 
     pub(super) fn missing_secret() -> Self {
@@ -146,6 +172,25 @@ impl From<IdentityError> for OAuthError {
             IdentityError::UnknownTenant(tenant) => Self::unknown_tenant(tenant),
             IdentityError::UnknownApplication(client_id) => Self::unknown_application(client_id),
             IdentityError::WrongSecret => Self::wrong_secret(""),
+            IdentityError::WrongAssertion(why) => Self::wrong_assertion(why),
+            IdentityError::DisabledApplication => {
+                Self::new(401, "unauthorized_client", 7_000_112, "The application is disabled.")
+            }
+            IdentityError::InvalidGrant(why) => {
+                Self::new(400, "invalid_grant", 70_000, format!("The provided grant is not good (any more): {why}."))
+            }
+            IdentityError::AuthorizationPending => {
+                let description = "OAuth 2.0 device flow error. Authorization is pending. Continue polling.";
+                Self::new(400, "authorization_pending", 70_016, description)
+            }
+            IdentityError::SlowDown => Self::new(400, "slow_down", 70_016, "Wait for the interval between questions."),
+            IdentityError::Declined => {
+                Self::new(400, "authorization_declined", 70_018, "The user did not let the device in.")
+            }
+            IdentityError::ExpiredDeviceCode => Self::new(400, "expired_token", 70_020, "The device code has expired."),
+            IdentityError::Busy => {
+                Self::new(503, "temporarily_unavailable", 90_033, "The identity provider is busy. Try again.")
+            }
             _ => {
                 tracing::error!(error = &error as &dyn std::error::Error, "issue a token");
                 Self::server_error()

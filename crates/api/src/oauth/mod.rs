@@ -1,12 +1,17 @@
-//! The identity provider's endpoints, Entra-shaped: discovery, keys, tokens; in AAD style (`/{tenant}/...`) and in ADFS
-//! style (`/adfs/...`, which clients never check against Microsoft's list of clouds).
+//! The identity provider's endpoints, Entra-shaped: discovery, keys, tokens, and the pages where users sign in; in AAD style
+//! (`/{tenant}/...`) and in ADFS style (`/adfs/...`, which clients never check against Microsoft's list of clouds).
 //!
-//! Does not: sign users in; only client credentials for now. An alias (`organizations`, `common`) stands for the tenant
-//! of the application that asks, never for "the first one".
+//! An alias (`organizations`, `common`) stands for the tenant of the application that asks, or of the user who signs in,
+//! never for "the first one". Pages are plain HTML without scripts. See `docs/design/identity.md`.
 
+mod authorize;
+mod device;
 mod discovery;
 mod error;
+mod form;
+mod page;
 mod resource;
+mod setup;
 mod token;
 
 use axum::{
@@ -16,8 +21,9 @@ use axum::{
 };
 use galerie_arm::ArmError;
 use galerie_control::{Clock, SystemClock};
+use uuid::Uuid;
 
-use self::error::OAuthError;
+use self::{error::OAuthError, page::Page};
 use crate::{
     arm::{authentication::bearer_challenge, response},
     hosts::AcceptedHost,
@@ -43,7 +49,7 @@ enum Style {
 /// Answers a request to the identity provider.
 pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
     let challenges = challenges(&request, host);
-    match route(state, request, host).await {
+    match route(state, request, host, ids).await {
         Ok(response) => response,
         Err(error) => {
             let mut response = error.response(ids, SystemClock.now_ms());
@@ -76,15 +82,27 @@ fn challenges(request: &Request, host: &AcceptedHost) -> Vec<HeaderValue> {
     challenges
 }
 
-async fn route(state: &ApiState, request: Request, host: &AcceptedHost) -> Result<Response, OAuthError> {
+async fn route(
+    state: &ApiState,
+    request: Request,
+    host: &AcceptedHost,
+    ids: RequestIds,
+) -> Result<Response, OAuthError> {
     let path = request.uri().path().to_owned();
     let not_found = || OAuthError::not_found(&path);
     let segments = segments(&path).ok_or_else(not_found)?;
     let folded: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
     match folded[..] {
+        ["devicelogin"] | [_, "oauth2", "deviceauth"] => device::page(state, request).await,
+        ["setup"] => setup::answer(state, request, ids.correlation).await,
+        ["adfs", "oauth2", "authorize"] => authorize::answer(state, request, host, "adfs").await,
+        ["adfs", "oauth2", "devicecode"] => device::begin(state, request, host, "adfs", Style::Adfs).await,
         ["adfs", "oauth2", "token"] => token::issue(state, request, host, "adfs", Style::Adfs).await,
-        ["adfs", ".well-known", "openid-configuration"] => get(&request, || Ok(discovery::adfs(host))),
+        ["adfs", ".well-known", "openid-configuration"] => {
+            let has_devices = state.options.device_code;
+            get(&request, || Ok(discovery::adfs(host, has_devices)))
+        }
         ["common", "discovery", "instance"] => get(&request, || discovery::instance(state, &request, host)),
         [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"] => {
             get(&request, || Ok(state.control.identity().jwks()))
@@ -93,15 +111,19 @@ async fn route(state: &ApiState, request: Request, host: &AcceptedHost) -> Resul
         [_, "oauth2", "v2.0", "token"] => token::issue(state, request, host, &segments[0], Style::V2).await,
         [_, ".well-known", "openid-configuration"] => {
             let tenant = known_tenant(state, &segments[0]).await?;
-            get(&request, || Ok(discovery::v1(host, &tenant)))
+            let has_devices = state.options.device_code;
+            get(&request, || Ok(discovery::v1(host, &tenant, has_devices)))
         }
         [_, "v2.0", ".well-known", "openid-configuration"] => {
             let tenant = known_tenant(state, &segments[0]).await?;
-            get(&request, || Ok(discovery::v2(host, &tenant)))
+            let has_devices = state.options.device_code;
+            get(&request, || Ok(discovery::v2(host, &tenant, has_devices)))
         }
-        [_, "oauth2", "authorize" | "devicecode"] | [_, "oauth2", "v2.0", "authorize" | "devicecode"] => {
-            Err(OAuthError::unsupported_grant("users' sign-in"))
+        [_, "oauth2", "authorize"] | [_, "oauth2", "v2.0", "authorize"] => {
+            authorize::answer(state, request, host, &segments[0]).await
         }
+        [_, "oauth2", "devicecode"] => device::begin(state, request, host, &segments[0], Style::V1).await,
+        [_, "oauth2", "v2.0", "devicecode"] => device::begin(state, request, host, &segments[0], Style::V2).await,
         _ => Err(not_found()),
     }
 }
@@ -125,4 +147,18 @@ async fn known_tenant(state: &ApiState, segment: &str) -> Result<String, OAuthEr
     }
     let found = state.control.find_tenant(segment).await?;
     found.map(|tenant| tenant.id.to_string()).ok_or_else(|| OAuthError::unknown_tenant(segment))
+}
+
+/// The tenant whose users may sign in, by the path's segment; `None` for an alias: the user's name decides.
+async fn users_tenant(state: &ApiState, segment: &str) -> Result<Option<Uuid>, OAuthError> {
+    if TENANT_ALIASES.contains(&segment.to_ascii_lowercase().as_str()) {
+        return Ok(None);
+    }
+    let found = state.control.find_tenant(segment).await?;
+    found.map(|tenant| Some(tenant.id)).ok_or_else(|| OAuthError::unknown_tenant(segment))
+}
+
+/// An error that a person sees.
+fn error_page(error: &OAuthError) -> Response {
+    Page::new(error.status(), "This does not work").error(Some(error.description())).response()
 }

@@ -3,7 +3,7 @@
 //! The audience is the resource exactly as it was asked for, with or without a slash at the end; each service accepts its
 //! own and refuses the others.
 
-use crate::hosts::Hosts;
+use crate::hosts::{AcceptedHost, Hosts};
 
 use super::error::OAuthError;
 
@@ -28,6 +28,35 @@ pub(super) fn of_scope(scope: &str) -> Result<String, OAuthError> {
         (Some(resource), None) if !resource.is_empty() => Ok(resource.to_owned()),
         _ => Err(OAuthError::invalid_scope(scope)),
     }
+}
+
+/// What a user may do with a resource; whoever asks for it asks for the resource.
+const DELEGATED: &str = "/user_impersonation";
+
+/// The resource of a scope that a user's token is asked for. There may be several scopes of one resource; with OpenID's own
+/// alone it is Graph, as in Entra.
+///
+/// # Errors
+/// `invalid_scope`.
+pub(super) fn of_user_scope(scope: &str, host: &AcceptedHost) -> Result<String, OAuthError> {
+    let mut resource: Option<&str> = None;
+    for asked in scope.split_whitespace() {
+        if matches!(asked, "openid" | "profile" | "email" | "offline_access") {
+            continue;
+        }
+        let named = asked.strip_suffix("/.default").or_else(|| asked.strip_suffix(DELEGATED));
+        match (named.filter(|named| !named.is_empty()), resource) {
+            (Some(named), None) => resource = Some(named),
+            (Some(named), Some(other)) if named == other => {}
+            _ => return Err(OAuthError::invalid_scope(scope)),
+        }
+    }
+    Ok(resource.map_or_else(|| format!("{}/msgraph", host.url()), str::to_owned))
+}
+
+/// Version 1's resource, as a scope.
+pub(super) fn as_scope(resource: &str) -> String {
+    format!("{resource}/.default")
 }
 
 /// Checks that there is such a resource.
@@ -60,6 +89,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(of_scope(scope).ok().as_deref(), expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn what_users_ask_for() {
+        let hosts = Hosts::new(&[], "127.0.0.1:8443".parse().expect("an address"));
+        let host = hosts.accept("localhost:8443").expect("ours");
+        for (scope, expected) in [
+            ("https://x/.default offline_access openid profile", Some("https://x")),
+            ("https://x//.default", Some("https://x/")),
+            ("https://x/user_impersonation https://x/.default", Some("https://x")),
+            ("openid profile", Some("https://localhost:8443/msgraph")),
+            ("", Some("https://localhost:8443/msgraph")),
+            ("https://x/.default https://y/.default", None),
+            ("https://x/other", None),
+            ("/.default", None),
+        ] {
+            assert_eq!(of_user_scope(scope, &host).ok().as_deref(), expected, "{scope}");
         }
     }
 

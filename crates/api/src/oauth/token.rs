@@ -1,27 +1,36 @@
-//! The token endpoints: client credentials (RFC 6749, section 4.4).
+//! The token endpoints: client credentials (RFC 6749, section 4.4), authorization codes (4.1), refresh tokens (6) and device
+//! codes (RFC 8628).
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderValue, Method, header},
     response::Response,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use galerie_control::{IdentityError, IssuedToken, TokenVersion};
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use super::{Style, TENANT_ALIASES, error::OAuthError, resource};
-use crate::{
-    arm::response,
-    body::{self, BodyError},
-    hosts::AcceptedHost,
-    query::{Query, decode},
-    state::ApiState,
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use galerie_control::{
+    ClientProof, Identity, IdentityError, IssuedToken, Redemption, TokenShape, TokenVersion, UserTokens,
 };
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
-/// Largest form that is read.
-const LARGEST_FORM_BYTES: usize = 64 * 1024;
-const FORM: &str = "application/x-www-form-urlencoded";
+use super::{Style, TENANT_ALIASES, error::OAuthError, form, resource};
+use crate::{arm::response, hosts::AcceptedHost, query::Query, state::ApiState};
+
+/// RFC 8628, section 3.4; version 1 has its own name.
+const DEVICE_GRANTS: [&str; 2] = ["urn:ietf:params:oauth:grant-type:device_code", "device_code"];
+
+/// A request to the endpoint, taken apart.
+struct Asked<'a> {
+    state: &'a ApiState,
+    host: &'a AcceptedHost,
+    style: Style,
+    /// The path's segment.
+    tenant: &'a str,
+    form: Query,
+    client_id: String,
+    proof: ClientProof,
+}
 
 /// `POST .../token`.
 pub(super) async fn issue(
@@ -34,80 +43,147 @@ pub(super) async fn issue(
     if request.method() != Method::POST {
         return Err(OAuthError::method_not_allowed(request.method().as_str()));
     }
-    let (headers, form) = read_form(request).await?;
-    let required = |name: &str| form.get(name).filter(|value| !value.is_empty());
-    let grant = required("grant_type").ok_or_else(|| OAuthError::missing_parameter("grant_type"))?;
-    if grant != "client_credentials" {
-        return Err(OAuthError::unsupported_grant(grant));
+    let path = request.uri().path().to_owned();
+    let (headers, form) = form::read(request).await?;
+    let grant = form::given(&form, "grant_type").ok_or_else(|| OAuthError::missing_parameter("grant_type"))?.to_owned();
+    let is_known = ["client_credentials", "authorization_code", "refresh_token"].contains(&grant.as_str());
+    if !is_known && !DEVICE_GRANTS.contains(&grant.as_str()) {
+        return Err(OAuthError::unsupported_grant(&grant));
     }
-    let (client_id, secret) = credentials(&headers, &form)?;
-    let audience = audience(&form, style)?;
-    resource::check(&state.hosts, &audience)?;
-    let tenant = resolve_tenant(state, tenant, &client_id).await?;
-    let (version, issuer) = match style {
-        Style::V1 => (TokenVersion::V1, format!("{}/{tenant}/", host.url())),
-        Style::V2 => (TokenVersion::V2, format!("{}/{tenant}/v2.0", host.url())),
-        Style::Adfs => (TokenVersion::V1, format!("{}/adfs", host.url())),
-    };
-    let identity = state.control.identity();
-    let issued = identity.token_for_secret(&client_id, &secret, &tenant, &audience, version, &issuer).await;
-    let issued = issued.map_err(|error| match error {
-        IdentityError::WrongSecret => OAuthError::wrong_secret(&client_id),
-        other => other.into(),
-    })?;
-    Ok(not_stored(response::json(200, &document(&issued, &audience, style))))
+    let audiences = || assertion_audiences(host, tenant, &path);
+    let (client_id, proof) = form::credentials(&headers, &form, audiences)?;
+    let asked = Asked { state, host, style, tenant, form, client_id, proof };
+    let response = match grant.as_str() {
+        "client_credentials" => asked.client_credentials().await,
+        "authorization_code" => asked.authorization_code().await,
+        "refresh_token" => asked.refresh_token().await,
+        _ => asked.device_code().await,
+    }?;
+    Ok(not_stored(response))
 }
 
-async fn read_form(request: Request) -> Result<(HeaderMap, Query), OAuthError> {
-    let (parts, body) = request.into_parts();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if content_type.is_some_and(|found| !found.trim_start().to_ascii_lowercase().starts_with(FORM)) {
-        return Err(OAuthError::unsupported_media_type());
-    }
-    let bytes = body::read(&parts.headers, body, LARGEST_FORM_BYTES).await.map_err(|error| match error {
-        BodyError::TooLarge { .. } => OAuthError::too_large(),
-        BodyError::Broken => OAuthError::invalid_request("The request body ended early."),
-    })?;
-    let text =
-        std::str::from_utf8(&bytes).map_err(|_| OAuthError::invalid_request("The request body is not UTF-8."))?;
-    Ok((parts.headers, Query::parse(Some(text))))
+/// What an assertion may be for: this endpoint by each of its names, or the issuer.
+fn assertion_audiences(host: &AcceptedHost, tenant: &str, path: &str) -> Vec<String> {
+    let base = format!("{}/{tenant}", host.url());
+    let mut audiences = vec![format!("{}{path}", host.url())];
+    audiences.extend(["/oauth2/v2.0/token", "/oauth2/token", "/v2.0", "/"].map(|end| format!("{base}{end}")));
+    audiences
 }
 
-/// From the form, or from `Authorization: Basic` with both parts form-encoded (RFC 6749, section 2.3.1).
-fn credentials(headers: &HeaderMap, form: &Query) -> Result<(String, SecretString), OAuthError> {
-    if let Some(found) = basic(headers) {
-        return Ok(found);
+impl Asked<'_> {
+    fn identity(&self) -> &Identity {
+        self.state.control.identity()
     }
-    let client_id = form.get("client_id").filter(|id| !id.is_empty());
-    let client_id = client_id.ok_or_else(|| OAuthError::missing_parameter("client_id"))?;
-    if form.get("client_assertion").is_some() {
-        return Err(OAuthError::assertion_not_supported());
-    }
-    let secret = form.get("client_secret").ok_or_else(OAuthError::missing_secret)?;
-    Ok((client_id.to_owned(), SecretString::from(secret)))
-}
 
-fn basic(headers: &HeaderMap) -> Option<(String, SecretString)> {
-    let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
+    async fn client_credentials(&self) -> Result<Response, OAuthError> {
+        if matches!(self.proof, ClientProof::None) {
+            return Err(OAuthError::missing_secret());
+        }
+        let audience = match self.style {
+            Style::V1 => self.required("resource")?.to_owned(),
+            Style::V2 => resource::of_scope(self.required("scope")?)?,
+            Style::Adfs => match form::given(&self.form, "resource") {
+                Some(resource) => resource.to_owned(),
+                None => resource::of_scope(self.required("scope")?)?,
+            },
+        };
+        resource::check(&self.state.hosts, &audience)?;
+        let tenant = resolve_tenant(self.state, self.tenant, &self.client_id).await?;
+        let shape = self.shape(&audience);
+        let issued = self.identity().token_for_client(&self.client_id, &self.proof, &tenant, &shape);
+        let issued = issued.await.map_err(|error| self.refused(error))?;
+        Ok(response::json(200, &document(&issued, &audience, self.style)))
     }
-    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (client_id, secret) = text.split_once(':')?;
-    Some((decode(client_id, true)?, SecretString::from(decode(secret, true)?)))
-}
 
-/// v1 names a resource, v2 a scope; ADFS either.
-fn audience(form: &Query, style: Style) -> Result<String, OAuthError> {
-    let asked = |name: &str| form.get(name).filter(|value| !value.is_empty());
-    match style {
-        Style::V1 => asked("resource").map(str::to_owned).ok_or_else(|| OAuthError::missing_parameter("resource")),
-        Style::V2 => asked("scope").ok_or_else(|| OAuthError::missing_parameter("scope")).and_then(resource::of_scope),
-        Style::Adfs => match (asked("resource"), asked("scope")) {
-            (Some(resource), _) => Ok(resource.to_owned()),
-            (None, Some(scope)) => resource::of_scope(scope),
-            (None, None) => Err(OAuthError::missing_parameter("scope")),
-        },
+    async fn authorization_code(&self) -> Result<Response, OAuthError> {
+        let (code, redirect_uri) = (self.required("code")?, self.required("redirect_uri")?);
+        let verifier = self.required("code_verifier")?;
+        let scope = match self.asked_scope() {
+            Some(scope) => scope,
+            None => self.identity().scope_of_code(code).await?.unwrap_or_default(),
+        };
+        let audience = self.audience(&scope)?;
+        let client = self.identity().client(&self.client_id).await?;
+        let redemption = Redemption { code, redirect_uri, verifier, tenant: self.users_tenant().await? };
+        let shape = self.shape(&audience);
+        let tokens = self.identity().redeem_code(&client, &self.proof, &redemption, &shape);
+        Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
+    }
+
+    async fn refresh_token(&self) -> Result<Response, OAuthError> {
+        let refresh_token = self.required("refresh_token")?;
+        let audience = self.audience(&self.asked_scope().unwrap_or_default())?;
+        let client = self.identity().client(&self.client_id).await?;
+        let tenant = self.users_tenant().await?;
+        let shape = self.shape(&audience);
+        let tokens = self.identity().refresh(&client, &self.proof, refresh_token, tenant, &shape);
+        Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
+    }
+
+    async fn device_code(&self) -> Result<Response, OAuthError> {
+        let code = form::given(&self.form, "device_code").or_else(|| form::given(&self.form, "code"));
+        let code = code.ok_or_else(|| OAuthError::missing_parameter("device_code"))?;
+        let scope = match self.asked_scope() {
+            Some(scope) => scope,
+            None => self.identity().scope_of_device(code).await?.unwrap_or_default(),
+        };
+        let audience = self.audience(&scope)?;
+        let client = self.identity().client(&self.client_id).await?;
+        let shape = self.shape(&audience);
+        let tokens = self.identity().device_redeem(&client, &self.proof, code, &shape);
+        Ok(self.users(&tokens.await.map_err(|error| self.refused(error))?, &audience))
+    }
+
+    fn required(&self, name: &str) -> Result<&str, OAuthError> {
+        form::given(&self.form, name).ok_or_else(|| OAuthError::missing_parameter(name))
+    }
+
+    /// What the form asks for, as a scope.
+    fn asked_scope(&self) -> Option<String> {
+        let resource = form::given(&self.form, "resource").filter(|_| self.style != Style::V2);
+        resource.map(resource::as_scope).or_else(|| form::given(&self.form, "scope").map(str::to_owned))
+    }
+
+    fn audience(&self, scope: &str) -> Result<String, OAuthError> {
+        let audience = resource::of_user_scope(scope, self.host)?;
+        resource::check(&self.state.hosts, &audience)?;
+        Ok(audience)
+    }
+
+    /// The tenant whose users may be signed in; `None` for an alias.
+    async fn users_tenant(&self) -> Result<Option<Uuid>, OAuthError> {
+        super::users_tenant(self.state, self.tenant).await
+    }
+
+    fn shape(&self, audience: &str) -> TokenShape {
+        let url = self.host.url();
+        let (version, issuer) = match self.style {
+            Style::V1 => (TokenVersion::V1, format!("{url}/{ANY_TENANT}/")),
+            Style::V2 => (TokenVersion::V2, format!("{url}/{ANY_TENANT}/v2.0")),
+            Style::Adfs => (TokenVersion::V1, format!("{url}/adfs")),
+        };
+        TokenShape { audience: audience.to_owned(), version, issuer, graph: format!("{url}/msgraph") }
+    }
+
+    fn refused(&self, error: IdentityError) -> OAuthError {
+        match error {
+            IdentityError::WrongSecret if matches!(self.proof, ClientProof::None) => OAuthError::missing_secret(),
+            IdentityError::WrongSecret => OAuthError::wrong_secret(&self.client_id),
+            other => other.into(),
+        }
+    }
+
+    /// The answer for a user.
+    fn users(&self, tokens: &UserTokens, audience: &str) -> Response {
+        let mut whole = document(&tokens.access, audience, self.style);
+        // Clients look their cached tokens up by the scopes that they ask for, `.default` among them.
+        let scope = format!("{audience}/user_impersonation {audience}/.default");
+        let user = json!({ "uid": tokens.user.id, "utid": tokens.user.tenant });
+        whole["scope"] = scope.into();
+        whole["refresh_token"] = tokens.refresh_token.expose_secret().into();
+        whole["id_token"] = tokens.id_token.as_str().into();
+        whole["client_info"] = URL_SAFE_NO_PAD.encode(user.to_string()).into();
+        response::json(200, &whole)
     }
 }
 

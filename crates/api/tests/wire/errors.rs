@@ -67,7 +67,7 @@ async fn unknown_paths_types_and_methods() {
         (format!("{group}/Microsoft.Compute/galleries/g/applications/a?api-version=2024-03-03"), 501, "NotImplemented"),
         (
             format!(
-                "{group}/Microsoft.Compute/galleries/g/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01"
+                "{group}/Microsoft.Compute/galleries/g/providers/Microsoft.Authorization/denyAssignments?api-version=2022-04-01"
             ),
             501,
             "NotImplemented",

@@ -50,17 +50,6 @@ impl ArmError {
         Self::new(401, "InvalidAuthenticationTokenAudience", message)
     }
 
-    /// 401: a token of another tenant than the subscription's.
-    #[must_use]
-    pub fn invalid_token_tenant(token_issuer: &str, expected_issuer: &str) -> Self {
-        let message = format!(
-            "The access token is from the wrong issuer '{}'. It must match the tenant '{expected_issuer}' associated with \
-             this subscription. Please use the authority (URL) '{expected_issuer}' to get the token.",
-            quoted(token_issuer)
-        );
-        Self::new(401, "InvalidAuthenticationTokenTenant", message)
-    }
-
     /// 403: the principal may not perform `action` over `scope`. The same whether or not the thing exists.
     #[must_use]
     pub fn authorization_failed(client: &str, object_id: &str, action: &str, scope: &str) -> Self {
@@ -71,15 +60,21 @@ impl ArmError {
         Self::new(403, "AuthorizationFailed", message).refusing(action, scope)
     }
 
-    /// 403: the principal lacks the right to another resource that the request names (a source, a disk).
+    /// 403: the principal may do `action` over `scope`, but lacks a right over another resource that the request names (a
+    /// source). The same whether or not that resource exists.
     #[must_use]
-    pub fn linked_authorization_failed(client: &str, object_id: &str, action: &str, scope: &str, linked: &str) -> Self {
+    pub fn linked_authorization_failed(
+        client: &str,
+        object_id: &str,
+        [action, scope]: [&str; 2],
+        [linked_action, linked_scope]: [&str; 2],
+    ) -> Self {
         let message = format!(
             "The client '{client}' with object id '{object_id}' has permission to perform action '{action}' on scope \
-             '{scope}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) '{linked}' \
-             (respectively) or the linked scope(s) are invalid."
+             '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) \
+             '{linked_scope}' (respectively) or the linked scope(s) are invalid."
         );
-        Self::new(403, "LinkedAuthorizationFailed", message).refusing(action, linked)
+        Self::new(403, "LinkedAuthorizationFailed", message).refusing(linked_action, linked_scope)
     }
 
     /// 404: no such subscription, or none of this tenant's.

@@ -26,6 +26,15 @@ fn refused(shape: Shape, body: Value) -> (String, String) {
 }
 
 #[test]
+fn text_that_is_no_document_is_refused() {
+    let shape = Shape::of(ResourceType::Gallery, NEWER_THAN_ALL);
+    for stored in ["", "{", "[]", "null", "\"text\"", "{}{}"] {
+        let parts = DocumentParts { head: &[], stored, states: &[], hidden: &[], etag: "e" };
+        assert!(shape.project_text(&parts, &mut Vec::new()).is_err(), "{stored}");
+    }
+}
+
+#[test]
 fn spellings_become_the_specifications() {
     let kept = accepted(
         "2024-03-03",
@@ -352,6 +361,25 @@ fn without_empty_objects(value: Value) -> Value {
     }
 }
 
+/// Numbers as whole ones: a fraction may be read as its neighbour.
+fn without_fractions(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().map(|(name, it)| (name, without_fractions(it))).collect(),
+        Value::Array(entries) => entries.into_iter().map(without_fractions).collect(),
+        Value::Number(number) if number.is_f64() => 1.into(),
+        scalar => scalar,
+    }
+}
+
+/// The document with what no shape would accept, at its root and in its properties.
+fn with_members(document: &mut Value, more: Value) -> Value {
+    document["properties"]["securityProfile"] = more.clone();
+    if let (Some(members), Value::Object(more)) = (document.as_object_mut(), more) {
+        members.extend(more);
+    }
+    document.clone()
+}
+
 const TYPES_WITH_TABLES: [ResourceType; 6] = [
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
@@ -412,6 +440,29 @@ proptest! {
         let _ = shape.project(merged.clone());
         let _ = shape.merge_patch(&stored, incoming);
         let _ = shape.check_required(&merged);
+    }
+
+    #[test]
+    fn text_is_shown_as_its_document_is(
+        mut seed: u64, other in any_json(), version in any_version(), at in 0_usize..6, hides: bool, has_state: bool,
+    ) {
+        let newest = Shape::of(TYPES_WITH_TABLES[at], NEWER_THAN_ALL);
+        let shape = Shape::of(TYPES_WITH_TABLES[at], version);
+        let mut stored = newest.accept(body_of(newest.root, newest.view, &mut seed)).unwrap();
+        for document in [stored.clone(), with_members(&mut stored, without_fractions(other))] {
+            let text = document.to_string();
+            let parts = DocumentParts {
+                head: &[("name", "a \"name\""), ("id", "/an/id"), ("unheard", "of")],
+                stored: &text,
+                states: if has_state { &[("provisioningState", "Updating"), ("diskState", "Reserved")] } else { &[] },
+                hidden: if hides { &["properties", "securityProfile", "uefiSettings"] } else { &[] },
+                etag: "\"e\"",
+            };
+            let mut shown = b"before".to_vec();
+            shape.project_text(&parts, &mut shown).unwrap();
+            let shown: Value = serde_json::from_slice(shown.strip_prefix(b"before").unwrap()).unwrap();
+            prop_assert_eq!(shown, shape.project(parts.to_document().unwrap()));
+        }
     }
 
     #[test]

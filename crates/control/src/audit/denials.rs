@@ -85,7 +85,7 @@ impl Denials {
             return;
         }
         let kind = Kind {
-            caller: denial.caller.as_ref().map(|caller| (caller.tenant, caller.principal, caller.name())),
+            caller: denial.caller.as_ref().map(|caller| (caller.tenant, caller.principal, caller.client())),
             address: denial.address,
             action: denial.action.clone(),
             code: denial.code.clone(),
@@ -121,8 +121,10 @@ impl Denials {
 }
 
 fn row(denial: Denial, at_ms: i64, occurrences: u64) -> AuditRow {
-    let (tenant, principal, caller) =
-        denial.caller.as_ref().map_or_else(Default::default, |caller| (caller.tenant, caller.principal, caller.name()));
+    let (tenant, principal, caller) = denial
+        .caller
+        .as_ref()
+        .map_or_else(Default::default, |caller| (caller.tenant, caller.principal, caller.client()));
     AuditRow {
         id: Uuid::new_v4(),
         at_ms,
@@ -181,13 +183,9 @@ impl Control {
 mod tests {
     use super::*;
 
-    fn denial(caller: Option<Uuid>, address: [u8; 4]) -> Denial {
-        let caller = caller.map(|principal| Caller {
-            tenant: Uuid::from_u128(1),
-            principal,
-            app_id: Uuid::from_u128(2),
-            administrator: false,
-        });
+    fn denial(caller_of: Option<Uuid>, address: [u8; 4]) -> Denial {
+        let caller = |principal| Caller::application(Uuid::from_u128(1), principal, Uuid::from_u128(2), false);
+        let caller = caller_of.map(caller);
         Denial {
             caller,
             address: Some(address.into()),

@@ -47,7 +47,7 @@ pub(crate) async fn record(
         at_ms: now_ms,
         tenant: ctx.caller.tenant,
         principal: ctx.caller.principal,
-        caller: ctx.caller.name(),
+        caller: ctx.caller.client(),
         action: action.to_owned(),
         subscription: subscription_of(resource),
         resource: resource.to_owned(),

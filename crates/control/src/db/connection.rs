@@ -1,11 +1,15 @@
 //! A transaction on either database, and the two kinds that others see.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use futures::TryStreamExt;
 use sqlx::{Postgres, Transaction};
 
 use super::{Error, Result, row::Columns, sqlite::SqliteTransaction, statement::Statement, time::Time};
+use crate::authz::AccessCache;
 
 /// What table functions take: either kind of transaction derefs to it.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub(crate) struct Connection {
     pub(super) time: Time,
     /// The transaction's present, once it was asked for.
     pub(super) present_ms: Option<i64>,
+    access: Arc<AccessCache>,
 }
 
 #[derive(Debug)]
@@ -25,12 +30,17 @@ enum Begun {
 }
 
 impl Connection {
-    pub(super) fn sqlite(transaction: SqliteTransaction, time: Time) -> Self {
-        Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None }
+    pub(super) fn sqlite(transaction: SqliteTransaction, time: Time, access: Arc<AccessCache>) -> Self {
+        Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None, access }
     }
 
-    pub(super) fn postgres(transaction: Transaction<'static, Postgres>, time: Time) -> Self {
-        Self { transaction: Begun::Postgres(transaction), lost_race: false, time, present_ms: None }
+    pub(super) fn postgres(transaction: Transaction<'static, Postgres>, time: Time, access: Arc<AccessCache>) -> Self {
+        Self { transaction: Begun::Postgres(transaction), lost_race: false, time, present_ms: None, access }
+    }
+
+    /// What was compiled of who may do what, in this and earlier transactions.
+    pub(crate) fn access(&self) -> &Arc<AccessCache> {
+        &self.access
     }
 
     pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {

@@ -30,7 +30,8 @@ const REGIONS_WITH: &str = "SELECT i.region FROM disk_images i WHERE i.tenant = 
      UNION SELECT r.region FROM replicas r JOIN disk_images i ON i.resource = r.version \
        WHERE i.tenant = $1 AND i.manifest = $2 ORDER BY 1";
 
-const COMPLETE_ROOTS: &str = "SELECT manifest FROM disk_images WHERE region = $1 AND tenant = $2 \
+const COMPLETE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region = $1 AND i.tenant = $2 \
+     AND NOT EXISTS (SELECT 1 FROM foreign_sources f WHERE f.resource = i.resource) \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
        WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
 
@@ -101,7 +102,8 @@ pub(crate) async fn regions_with(tx: &mut Connection, tenant: Uuid, manifest: Ma
     row::all(tx, query(REGIONS_WITH).bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
-/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas.
+/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas. What
+/// is still being copied from another tenant is not promised yet.
 pub(crate) async fn complete_roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
     manifests(tx, COMPLETE_ROOTS, region, tenant).await
 }

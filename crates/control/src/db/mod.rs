@@ -5,19 +5,29 @@
 //! a race. Every read sees one snapshot. One SQL text serves both. Statements are constants, listed in `STATEMENTS`, so that
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
+pub(crate) mod access_revision;
+pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod audit_seal;
+pub(crate) mod authorization_code;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
 pub(crate) mod copy;
+pub(crate) mod credential;
 mod database;
+pub(crate) mod device_code;
+pub(crate) mod directory_object;
+pub(crate) mod directory_role;
 pub(crate) mod disk;
 pub(crate) mod disk_image;
 pub(crate) mod error;
+pub(crate) mod foreign_source;
 pub(crate) mod grant;
+pub(crate) mod group;
 pub(crate) mod image_version;
 mod in_place;
+pub(crate) mod invitation;
 pub(crate) mod operation;
 pub(crate) mod pin;
 pub(crate) mod process;
@@ -27,14 +37,20 @@ pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resource_group;
 pub(crate) mod restored;
+pub(crate) mod role_assignment;
+pub(crate) mod role_definition;
 mod row;
 mod schema;
 pub(crate) mod scrub;
 pub(crate) mod service_principal;
+pub(crate) mod session;
 pub(crate) mod setting;
+pub(crate) mod sharing;
 pub(crate) mod subscription;
+pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
 pub(crate) mod upload;
+pub(crate) mod user;
 pub(crate) mod wrapped_key;
 
 mod sole_use;
@@ -61,7 +77,7 @@ pub(crate) use self::{
     transact::transact,
 };
 use self::{in_place::done, sqlite::SqliteConnections};
-use crate::{Clock, SystemClock};
+use crate::{Clock, SystemClock, authz::AccessCache};
 
 /// Connections to PostgreSQL that a process has at most; each is a process there.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -79,6 +95,8 @@ const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 pub(crate) struct Db {
     pools: Pools,
     time: Time,
+    /// What was compiled of who may do what, for all transactions.
+    access: Arc<AccessCache>,
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +139,7 @@ impl Db {
     async fn open_prepared(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let is_the_databases = database.is_shared() && clock.is_the_machines();
         let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
-        let db = Self { pools: Self::connect(database).await?, time };
+        let db = Self { pools: Self::connect(database).await?, time, access: Arc::default() };
         if is_the_databases {
             db.read().await?.now_ms().await?;
         }
@@ -141,22 +159,23 @@ impl Db {
     /// Begins a transaction that may write; dropping it rolls it back. On SQLite there is one at a time. What decides
     /// uses [`transact!`], which does it again when PostgreSQL demands it.
     pub(crate) async fn write(&self) -> Result<WriteTx> {
-        let time = self.time.clone();
+        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(WriteTx(match &self.pools {
-            Pools::Sqlite(file) => Connection::sqlite(file.write().await?, time),
+            Pools::Sqlite(file) => Connection::sqlite(file.write().await?, time, access),
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time)
+                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time, access)
             }
         }))
     }
 
     /// Begins a transaction that reads one snapshot.
     pub(crate) async fn read(&self) -> Result<ReadTx> {
-        let time = self.time.clone();
+        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(ReadTx(match &self.pools {
-            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time),
+            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time, access),
             Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?, time)
+                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                Connection::postgres(begun, time, access)
             }
         }))
     }
@@ -241,14 +260,24 @@ pub(crate) mod tests {
         let (_directory, db) = fresh().await;
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
+            access_revision::STATEMENTS,
+            application::STATEMENTS,
             audit::STATEMENTS,
             audit_seal::STATEMENTS,
+            authorization_code::STATEMENTS,
             chore::STATEMENTS,
             condemned_pack::STATEMENTS,
+            credential::STATEMENTS,
+            device_code::STATEMENTS,
+            directory_object::STATEMENTS,
+            directory_role::STATEMENTS,
             disk::STATEMENTS,
             disk_image::STATEMENTS,
+            foreign_source::STATEMENTS,
             grant::STATEMENTS,
+            group::STATEMENTS,
             image_version::STATEMENTS,
+            invitation::STATEMENTS,
             operation::STATEMENTS,
             pin::STATEMENTS,
             process::STATEMENTS,
@@ -258,12 +287,18 @@ pub(crate) mod tests {
             resource::STATEMENTS,
             resource_group::STATEMENTS,
             restored::STATEMENTS,
+            role_assignment::STATEMENTS,
+            role_definition::STATEMENTS,
             scrub::STATEMENTS,
             service_principal::STATEMENTS,
+            session::STATEMENTS,
             setting::STATEMENTS,
+            sharing::STATEMENTS,
             subscription::STATEMENTS,
+            subscription_alias::STATEMENTS,
             tenant::STATEMENTS,
             upload::STATEMENTS,
+            user::STATEMENTS,
             wrapped_key::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {

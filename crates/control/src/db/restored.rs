@@ -14,7 +14,7 @@ const END_GRANTS: &str = "DELETE FROM grants";
 const END_UPLOADS: &str = "UPDATE disks SET state = 'ReadyToUpload' WHERE state = 'ActiveUpload'";
 const END_DOWNLOADS: &str = "UPDATE disks SET state = 'Unattached' WHERE state = 'ActiveSAS'";
 const DISCARD_KEYS: &str = "DELETE FROM wrapped_keys";
-const DISCARD_SECRETS: &str = "DELETE FROM client_secrets";
+const DISCARD_SECRETS: &str = "DELETE FROM credentials WHERE kind = 'Secret'";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =

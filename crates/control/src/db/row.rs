@@ -112,7 +112,8 @@ impl Columns {
     }
 }
 
-fn parse<T: FromStr>(name: &str, text: &str) -> Result<T> {
+/// Text in a type's own spelling; `name` is the column's.
+pub(super) fn parse<T: FromStr>(name: &str, text: &str) -> Result<T> {
     text.parse().map_err(|_| Error::Corrupt(format!("{name} is '{text}'")))
 }
 

@@ -74,8 +74,8 @@ async fn updates_are_fenced() {
     let other = ResourceRow { uid: Uuid::new_v4(), ..gallery.clone() };
     assert!(!resource::update(&mut tx, &other, 2).await.unwrap());
     assert!(!resource::set_state(&mut tx, &other.key, other.uid, ProvisioningState::Failed).await.unwrap());
-    assert!(!resource::delete_with_everything(&mut tx, &other.key, other.uid, 0).await.unwrap());
-    assert!(resource::delete_with_everything(&mut tx, &gallery.key, gallery.uid, 0).await.unwrap());
+    assert!(!resource::delete_with_everything(&mut tx, &other, 0).await.unwrap());
+    assert!(resource::delete_with_everything(&mut tx, &gallery, 0).await.unwrap());
 }
 
 #[tokio::test]

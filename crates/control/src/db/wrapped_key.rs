@@ -10,10 +10,11 @@ use super::{
 
 const INSERT: &str =
     "INSERT INTO wrapped_keys (id, purpose, wrapped, created_ms, retired_ms) VALUES ($1, $2, $3, $4, NULL)";
+const RETIRE: &str = "UPDATE wrapped_keys SET retired_ms = $2 WHERE id = $1 AND retired_ms IS NULL";
 const LIST_LIVE: &str = "SELECT * FROM wrapped_keys WHERE retired_ms IS NULL ORDER BY created_ms DESC, id";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST_LIVE];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, RETIRE, LIST_LIVE];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,4 +48,9 @@ pub(crate) async fn insert(tx: &mut Connection, key: &WrappedKeyRow) -> Result<(
 /// The keys in use, the newest first.
 pub(crate) async fn list_live(tx: &mut Connection) -> Result<Vec<WrappedKeyRow>> {
     row::all(tx, query(LIST_LIVE)).await
+}
+
+/// Takes a key out of use. Whether it was in use.
+pub(crate) async fn retire(tx: &mut Connection, id: Uuid, now_ms: i64) -> Result<bool> {
+    Ok(row::run(tx, query(RETIRE).bind(id.to_string()).bind(now_ms)).await? == 1)
 }

@@ -10,6 +10,8 @@ pub(crate) const OPTION: &str = "properties.creationData.createOption";
 pub(crate) const SOURCE_ID: &str = "properties.creationData.sourceResourceId";
 pub(crate) const UPLOAD_BYTES: &str = "properties.creationData.uploadSizeBytes";
 pub(crate) const IMAGE_ID: &str = "properties.creationData.galleryImageReference.id";
+pub(crate) const SHARED_IMAGE_ID: &str = "properties.creationData.galleryImageReference.sharedGalleryImageId";
+pub(crate) const COMMUNITY_IMAGE_ID: &str = "properties.creationData.galleryImageReference.communityGalleryImageId";
 pub(crate) const IMAGE_LUN: &str = "properties.creationData.galleryImageReference.lun";
 
 /// Sizes of an upload, footer included: 20 MiB to 32 TiB. The specification's bounds of `uploadSizeBytes`.
@@ -36,6 +38,8 @@ pub(crate) enum Creation {
     FromImage {
         /// The reference as it was written.
         reference: String,
+        /// The property that held it.
+        property: &'static str,
         /// Which data disk; the OS disk when absent.
         lun: Option<i64>,
     },
@@ -98,12 +102,14 @@ fn upload(document: &Value) -> Result<Creation, ArmError> {
 }
 
 fn from_image(document: &Value) -> Result<Creation, ArmError> {
-    let reference = "properties.creationData.galleryImageReference";
-    let shared =
-        ["sharedGalleryImageId", "communityGalleryImageId"].map(|name| text(document, &format!("{reference}.{name}")));
-    let named: Vec<&str> = [text(document, IMAGE_ID)].into_iter().chain(shared).flatten().collect();
+    let named: Vec<(&'static str, &str)> = [IMAGE_ID, SHARED_IMAGE_ID, COMMUNITY_IMAGE_ID]
+        .into_iter()
+        .filter_map(|property| Some((property, text(document, property)?)))
+        .collect();
     match named[..] {
-        [id] => Ok(Creation::FromImage { reference: id.to_owned(), lun: integer(document, IMAGE_LUN) }),
+        [(property, id)] => {
+            Ok(Creation::FromImage { reference: id.to_owned(), property, lun: integer(document, IMAGE_LUN) })
+        }
         [] if text(document, "properties.creationData.imageReference.id").is_some() => {
             let message = "Platform images are not supported by this server: use galleryImageReference.";
             Err(ArmError::invalid_parameter("disk.properties.creationData.imageReference", message))

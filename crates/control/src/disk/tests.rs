@@ -20,6 +20,7 @@ fn source() -> Source {
     Source {
         id: "/source".to_owned(),
         unique_id: Some(Uuid::from_u128(9)),
+        foreign: None,
         facts: SourceFacts {
             os_type: Some("Linux".into()),
             hyper_v_generation: Some("V2".into()),

@@ -1,26 +1,28 @@
 //! The first start: a tenant, a subscription and an administrator; and a new administrator when the old one is lost.
 
-use std::fmt::Write as _;
-
 use secrecy::SecretString;
+use serde_json::json;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::{
-    Control, Error,
+    Control, Error, authz,
     db::{
         self, Connection,
+        application::{self, ApplicationRow},
+        credential,
+        directory_object::{DirectoryObjectRow, ObjectKind},
         service_principal::{self, ServicePrincipalRow},
         setting,
         subscription::{self, SubscriptionRow},
         tenant::{self, TenantRow},
         transact,
     },
-    keys::{KeyError, Keys, random},
+    directory::credential::{NewSecret, secret_row},
+    keys::Keys,
 };
 
-/// Bytes of randomness in a client secret.
-const SECRET_BYTES: usize = 32;
+/// The first tenant's domain, and what others' end with; `internal` is nobody's in public (ICANN, 2024).
+const FIRST_DOMAIN: &str = "galerie.internal";
 
 /// What a client needs to sign in as the first administrator.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ pub struct Bootstrap {
     pub tenant: Uuid,
     /// The subscription.
     pub subscription: Uuid,
-    /// The administrator's client id.
+    /// The administrator's object id.
+    pub principal: Uuid,
+    /// Its client id.
     pub client_id: Uuid,
     /// Its secret; only when it was made just now. It is kept nowhere.
     pub client_secret: Option<SecretString>,
@@ -59,16 +63,16 @@ impl Control {
     }
 
     async fn bootstrap_in(&self, tx: &mut Connection) -> Result<Bootstrap, Error> {
-        if let Some((tenant, subscription, client_id)) = first(tx).await? {
-            return Ok(Bootstrap { tenant, subscription, client_id, client_secret: None });
+        if let Some(first) = first(tx).await? {
+            return Ok(first);
         }
-        let new = add_tenant(tx, self.keys(), "Galerie", self.now_ms()).await?;
+        let new = add_tenant(tx, self.keys(), "Galerie", Some(FIRST_DOMAIN), self.now_ms()).await?;
         setting::put(tx, setting::FIRST_TENANT, &new.tenant.to_string()).await?;
         setting::put(tx, setting::FIRST_SUBSCRIPTION, &new.subscription.to_string()).await?;
         setting::put(tx, setting::ADMINISTRATOR, &new.principal.to_string()).await?;
         setting::put(tx, setting::UNDELIVERED, "yes").await?;
-        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
-        Ok(Bootstrap { tenant, subscription, client_id, client_secret: Some(client_secret) })
+        let NewTenant { tenant, subscription, principal, client_id, client_secret } = new;
+        Ok(Bootstrap { tenant, subscription, principal, client_id, client_secret: Some(client_secret) })
     }
 
     /// What the first start made.
@@ -76,9 +80,7 @@ impl Control {
     /// # Errors
     /// `NotBootstrapped` on a catalogue that was never started.
     pub async fn bootstrapped(&self) -> Result<Bootstrap, Error> {
-        let found = first(&mut *self.db().read().await?).await?;
-        let (tenant, subscription, client_id) = found.ok_or(Error::NotBootstrapped)?;
-        Ok(Bootstrap { tenant, subscription, client_id, client_secret: None })
+        first(&mut *self.db().read().await?).await?.ok_or(Error::NotBootstrapped)
     }
 
     /// An administrator in place of the first one, when that one's secret never was written down: the process that made it
@@ -106,17 +108,32 @@ impl Control {
         transact!(self.db(), |tx| -> Result<(), Error> { Ok(setting::remove(tx, setting::UNDELIVERED).await?) })
     }
 
-    /// Makes a tenant beside the first, with a subscription and an administrator of its own. No route leads here yet; it is
-    /// how tests see that tenants are kept apart.
+    /// Makes a tenant beside the first, with a subscription and an administrator of its own. Who may is the caller's business.
     ///
     /// # Errors
     /// The catalogue's.
     pub async fn add_tenant(&self, display_name: &str) -> Result<NewAdministrator, Error> {
-        let new = transact!(self.db(), |tx| -> Result<NewTenant, Error> {
-            add_tenant(tx, self.keys(), display_name, self.now_ms()).await
-        })?;
-        let NewTenant { tenant, subscription, client_id, client_secret, .. } = new;
+        transact!(self.db(), |tx| -> Result<NewAdministrator, Error> {
+            self.add_tenant_in(tx, display_name, None).await
+        })
+    }
+
+    /// As [`Control::add_tenant`]; without a domain it gets one of its own.
+    pub(crate) async fn add_tenant_in(
+        &self,
+        tx: &mut Connection,
+        display_name: &str,
+        domain: Option<&str>,
+    ) -> Result<NewAdministrator, Error> {
+        let NewTenant { tenant, subscription, client_id, client_secret, .. } =
+            add_tenant(tx, self.keys(), display_name, domain, self.now_ms()).await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
+    }
+
+    /// The tenant of the first start, whose administrator looks after the whole gallery.
+    pub(crate) async fn first_tenant(&self, tx: &mut Connection) -> db::Result<Option<Uuid>> {
+        let found = setting::find(tx, setting::FIRST_TENANT).await?;
+        Ok(found.and_then(|text| text.parse().ok()))
     }
 
     /// Makes a new administrator. The former ones lose their secrets and their rank, so their tokens are worth nothing.
@@ -128,16 +145,20 @@ impl Control {
     }
 
     async fn replace_administrator(&self, tx: &mut Connection) -> Result<NewAdministrator, Error> {
-        let Some((tenant, subscription, _)) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+        let Some(Bootstrap { tenant, subscription, .. }) = first(tx).await? else { return Err(Error::NotBootstrapped) };
+        let former = service_principal::list_administrators(tx, tenant).await?;
         service_principal::demote_administrators(tx, tenant).await?;
         let (principal, client_id, client_secret) = add_administrator(tx, self.keys(), tenant, self.now_ms()).await?;
+        for former in former {
+            authz::forget_principal(tx, former.object.id).await.map_err(Error::Access)?;
+        }
         setting::put(tx, setting::ADMINISTRATOR, &principal.to_string()).await?;
         Ok(NewAdministrator { tenant, subscription, client_id, client_secret })
     }
 }
 
-/// Tenant, subscription and administrator's client id, if there was a first start.
-async fn first(tx: &mut Connection) -> Result<Option<(Uuid, Uuid, Uuid)>, Error> {
+/// What the first start made, if there was one.
+async fn first(tx: &mut Connection) -> Result<Option<Bootstrap>, Error> {
     let mut ids = [Uuid::nil(); 3];
     for (id, name) in ids.iter_mut().zip([setting::FIRST_TENANT, setting::FIRST_SUBSCRIPTION, setting::ADMINISTRATOR]) {
         let Some(text) = setting::find(tx, name).await? else { return Ok(None) };
@@ -146,7 +167,8 @@ async fn first(tx: &mut Connection) -> Result<Option<(Uuid, Uuid, Uuid)>, Error>
     let [tenant, subscription, administrator] = ids;
     let principal = service_principal::find(tx, administrator).await?;
     let principal = principal.ok_or_else(|| db::Error::Corrupt("the administrator is gone".to_owned()))?;
-    Ok(Some((tenant, subscription, principal.app_id)))
+    let client_id = principal.app_id;
+    Ok(Some(Bootstrap { tenant, subscription, principal: administrator, client_id, client_secret: None }))
 }
 
 /// A tenant as it was made.
@@ -158,12 +180,18 @@ struct NewTenant {
     client_secret: SecretString,
 }
 
-async fn add_tenant(tx: &mut Connection, keys: &Keys, display_name: &str, now_ms: i64) -> Result<NewTenant, Error> {
+async fn add_tenant(
+    tx: &mut Connection,
+    keys: &Keys,
+    display_name: &str,
+    domain: Option<&str>,
+    now_ms: i64,
+) -> Result<NewTenant, Error> {
     let (tenant, subscription) = (Uuid::new_v4(), Uuid::new_v4());
     let row = TenantRow {
         id: tenant,
         display_name: display_name.to_owned(),
-        default_domain: format!("{}.galerie.internal", tenant.simple()),
+        default_domain: domain.map_or_else(|| format!("{}.{FIRST_DOMAIN}", tenant.simple()), str::to_owned),
         created_ms: now_ms,
     };
     tenant::insert(tx, &row).await?;
@@ -180,26 +208,27 @@ async fn add_administrator(
     tenant: Uuid,
     now_ms: i64,
 ) -> Result<(Uuid, Uuid, SecretString), Error> {
-    let principal = ServicePrincipalRow {
+    let app_id = Uuid::new_v4();
+    let object = |kind| DirectoryObjectRow {
         id: Uuid::new_v4(),
         tenant,
-        app_id: Uuid::new_v4(),
+        kind,
         display_name: "Galerie administrator".to_owned(),
-        administrator: true,
         created_ms: now_ms,
     };
+    let application = ApplicationRow { object: object(ObjectKind::Application), app_id, document: json!({}) };
+    application::insert(tx, &application).await?;
+    let principal = ServicePrincipalRow {
+        object: object(ObjectKind::ServicePrincipal),
+        app_id,
+        administrator: true,
+        enabled: true,
+        document: json!({}),
+    };
     service_principal::insert(tx, &principal).await?;
-    let secret = new_secret()?;
-    service_principal::insert_secret(tx, principal.id, &keys.secret_hash(&secret), now_ms, None).await?;
-    Ok((principal.id, principal.app_id, SecretString::from(secret.as_str())))
-}
-
-/// Hexadecimal digits only: no shell, URL or option parser stumbles over them.
-fn new_secret() -> Result<Zeroizing<String>, KeyError> {
-    let bytes = random::<SECRET_BYTES>()?;
-    let mut secret = Zeroizing::new(String::with_capacity(SECRET_BYTES * 2));
-    for byte in bytes.iter() {
-        let _ = write!(secret, "{byte:02x}");
-    }
-    Ok(secret)
+    let hash = |secret: &str| keys.secret_hash(secret);
+    let (row, secret) = secret_row(application.object.id, &NewSecret::default(), now_ms, hash)?;
+    credential::insert(tx, &row).await?;
+    authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
+    Ok((principal.object.id, app_id, secret))
 }

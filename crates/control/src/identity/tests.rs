@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Identity, IdentityError, IssuedToken, TokenError, TokenVersion};
+use super::{ClientProof, Identity, IdentityError, IssuedToken, TokenError, TokenShape, TokenVersion};
 use crate::{Bootstrap, Clock, Control, ControlOptions, testing::World};
 
 const AUDIENCE: &str = "https://management.azure.com/";
@@ -30,7 +30,9 @@ async fn ask(
     tenant: &str,
     version: TokenVersion,
 ) -> Result<IssuedToken, IdentityError> {
-    identity.token_for_secret(client, secret, tenant, AUDIENCE, version, ISSUER).await
+    let (audience, issuer, graph) = (AUDIENCE.to_owned(), ISSUER.to_owned(), "https://graph".to_owned());
+    let shape = TokenShape { audience, version, issuer, graph };
+    identity.token_for_client(client, &ClientProof::Secret(secret.clone()), tenant, &shape).await
 }
 
 async fn verify(identity: &Identity, token: &str) -> Result<crate::Caller, TokenError> {
@@ -46,7 +48,7 @@ async fn a_secret_buys_a_token() {
         let issued = ask(identity, &client, &secret, &tenant, version).await.unwrap();
         let caller = verify(identity, &issued.access_token).await.unwrap();
         assert!(caller.administrator);
-        assert_eq!((caller.tenant, caller.app_id), (bootstrap.tenant, bootstrap.client_id));
+        assert_eq!((caller.tenant, caller.app_id), (bootstrap.tenant, Some(bootstrap.client_id)));
         let claims: Value = decode(&issued.access_token);
         assert_eq!((&claims["ver"], &claims["idtyp"], &claims["aud"]), (&ver.into(), &"app".into(), &AUDIENCE.into()));
         assert_eq!((&claims["oid"], &claims["appid"]), (&caller.principal.to_string().into(), &client.clone().into()));

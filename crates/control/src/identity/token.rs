@@ -1,22 +1,70 @@
 //! Tokens: RS256 JWTs with Entra's claims.
 
+use std::sync::Arc;
+
 use galerie_arm::ArmError;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{IdentityError, IssuedToken, TokenVersion};
+use super::IdentityError;
 use crate::{
-    db::{self, service_principal::ServicePrincipalRow},
+    db::{self, Connection, directory_role, group, service_principal::ServicePrincipalRow, user::UserRow},
+    directory::role::DirectoryRole,
     keys::TokenKey,
 };
 
 /// How long a token is good, in seconds: Entra's least lifetime. Clients ask again before it ends.
 pub const TOKEN_LIFETIME_S: u64 = 3600;
 /// How much clocks may differ, in seconds.
-const CLOCK_SKEW_S: u64 = 300;
+pub(super) const CLOCK_SKEW_S: u64 = 300;
 /// Longest token that is looked at, in bytes.
-const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
+pub(super) const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
+/// Groups that a token names; of more it says where they are, as Entra's JWTs do.
+const MOST_GROUPS: usize = 200;
+
+/// The endpoints' versions, whose tokens differ in a few claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenVersion {
+    /// `/oauth2/token`: the application is `appid`.
+    V1,
+    /// `/oauth2/v2.0/token`: the application is `azp`, too.
+    V2,
+}
+
+/// What stands for the tenant in an issuer's name, as in Entra's discovery documents.
+pub const ANY_TENANT: &str = "{tenantid}";
+
+/// What a token is to say beside who it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenShape {
+    /// Becomes `aud`.
+    pub audience: String,
+    /// Which claims there are.
+    pub version: TokenVersion,
+    /// Becomes `iss`, with the tenant in place of [`ANY_TENANT`].
+    pub issuer: String,
+    /// Where Graph is: the source of groups that are too many for a token.
+    pub graph: String,
+}
+
+impl TokenShape {
+    fn issuer(&self, tenant: Uuid) -> String {
+        self.issuer.replace(ANY_TENANT, &tenant.to_string())
+    }
+}
+
+/// A token for a client.
+#[derive(Debug, Clone)]
+pub struct IssuedToken {
+    /// The signed token.
+    pub access_token: String,
+    /// For how long it is good, in seconds.
+    pub expires_in_s: u64,
+    /// When it was issued, in seconds since 1970.
+    pub issued_at_s: u64,
+}
 
 /// Why a token is refused.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +82,12 @@ pub enum TokenError {
     /// It was issued in another tenant's name.
     #[error("the token is from the issuer '{0}'")]
     Issuer(String),
-    /// Its principal is gone.
+    /// Its principal is gone, or may not sign in.
     #[error("the token's principal does not exist")]
     UnknownPrincipal,
+    /// The user's sessions were ended since: another password, or by an administrator.
+    #[error("the token was revoked")]
+    Revoked,
     /// Our fault; the log has the rest.
     #[error("the catalogue failed")]
     Catalogue(#[from] db::Error),
@@ -50,75 +101,214 @@ impl From<TokenError> for ArmError {
             TokenError::Audience(audience) => Self::invalid_token_audience(&audience),
             TokenError::Issuer(issuer) => Self::invalid_token(&format!("It is from the issuer '{issuer}'.")),
             TokenError::UnknownPrincipal => Self::invalid_token("Its principal does not exist."),
+            TokenError::Revoked => Self::invalid_token("It was revoked; sign in again."),
             TokenError::Catalogue(error) => error.into(),
         }
     }
 }
 
-/// What a token says. Times in seconds since 1970.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a token says and is read back. Times in seconds since 1970.
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Claims {
-    pub(super) aud: String,
-    pub(super) iss: String,
-    pub(super) iat: u64,
-    pub(super) nbf: u64,
-    pub(super) exp: u64,
-    /// The application. Entra has it in version 1 only; several clients read it from either.
+    aud: String,
+    iss: String,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
     pub(super) appid: Uuid,
-    /// How the application proved itself: 1 for a secret. Version 1's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) appidacr: Option<String>,
-    /// Version 2's application.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) azp: Option<Uuid>,
-    /// Version 2's name of `appidacr`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) azpacr: Option<String>,
-    pub(super) idtyp: String,
+    idtyp: String,
     pub(super) oid: Uuid,
-    pub(super) sub: Uuid,
     pub(super) tid: Uuid,
-    pub(super) uti: String,
-    pub(super) ver: String,
 }
 
-/// Signs a token for a principal.
-pub(super) fn issue(
+impl Claims {
+    /// Whether it stands for a user.
+    pub(super) fn is_users(&self) -> bool {
+        self.idtyp == "user"
+    }
+
+    /// Whether it was issued in this second or later.
+    pub(super) fn is_issued_since(&self, ms: i64) -> bool {
+        self.iat >= seconds(ms)
+    }
+}
+
+/// The claims that all tokens have.
+#[derive(Serialize)]
+struct Common<'a> {
+    aud: &'a str,
+    iss: &'a str,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+    /// The application. Entra has it in version 1 only; several clients read it from either.
+    appid: Uuid,
+    /// How the application proved itself: 0 not at all, 1 by a secret, 2 by a certificate. Version 1's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appidacr: Option<&'a str>,
+    /// Version 2's application, and its name of `appidacr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    azp: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    azpacr: Option<&'a str>,
+    idtyp: &'a str,
+    oid: Uuid,
+    sub: Uuid,
+    tid: Uuid,
+    uti: String,
+    ver: &'a str,
+    /// Roles in the directory, by the ids of their templates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wids: Vec<Uuid>,
+    #[serde(flatten)]
+    of_user: Option<OfUser<'a>>,
+}
+
+/// What a user's token says beside.
+#[derive(Serialize)]
+struct OfUser<'a> {
+    upn: &'a str,
+    unique_name: &'a str,
+    name: &'a str,
+    scp: &'a str,
+    amr: [&'a str; 1],
+    acr: &'a str,
+    sid: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<Uuid>>,
+    /// Where the groups are when they are too many (OpenID Connect Core, section 5.6.2).
+    #[serde(rename = "_claim_names", skip_serializing_if = "Option::is_none")]
+    claim_names: Option<Value>,
+    #[serde(rename = "_claim_sources", skip_serializing_if = "Option::is_none")]
+    claim_sources: Option<Value>,
+}
+
+/// Signs a token for an application; `proof` is how it proved itself (1 or 2).
+pub(super) async fn for_application(
+    tx: &mut Connection,
     key: &TokenKey,
     principal: &ServicePrincipalRow,
-    audience: &str,
-    version: TokenVersion,
-    issuer: &str,
+    proof: &str,
+    shape: &TokenShape,
     now_ms: i64,
 ) -> Result<IssuedToken, IdentityError> {
+    let wids = wids(tx, principal.object.tenant, principal.object.id).await?;
+    let (tenant, id) = (principal.object.tenant, principal.object.id);
+    sign(key, Subject { tenant, id, app_id: principal.app_id, proof, idtyp: "app", wids, of_user: None }, shape, now_ms)
+}
+
+/// Signs a token for a user who signed in through an application.
+pub(super) async fn for_user(
+    tx: &mut Connection,
+    key: &TokenKey,
+    user: &UserRow,
+    (app_id, session, proof): (Uuid, Uuid, &str),
+    shape: &TokenShape,
+    now_ms: i64,
+) -> Result<IssuedToken, IdentityError> {
+    let (tenant, id) = (user.object.tenant, user.object.id);
+    let groups = group::memberships(tx, id).await?;
+    let is_overage = groups.len() > MOST_GROUPS;
+    let source = || json!({ "src1": { "endpoint": format!("{}/v1.0/users/{id}/getMemberObjects", shape.graph) } });
+    let of_user = OfUser {
+        upn: &user.name,
+        unique_name: &user.name,
+        name: &user.object.display_name,
+        scp: "user_impersonation",
+        amr: ["pwd"],
+        acr: "1",
+        sid: session,
+        claim_names: is_overage.then(|| json!({ "groups": "src1" })),
+        claim_sources: is_overage.then(source),
+        groups: (!is_overage).then_some(groups),
+    };
+    let wids = wids(tx, tenant, id).await?;
+    sign(key, Subject { tenant, id, app_id, proof, idtyp: "user", wids, of_user: Some(of_user) }, shape, now_ms)
+}
+
+struct Subject<'a> {
+    tenant: Uuid,
+    id: Uuid,
+    app_id: Uuid,
+    proof: &'a str,
+    idtyp: &'a str,
+    wids: Vec<Uuid>,
+    of_user: Option<OfUser<'a>>,
+}
+
+fn sign(key: &TokenKey, subject: Subject<'_>, shape: &TokenShape, now_ms: i64) -> Result<IssuedToken, IdentityError> {
     let issued_at_s = seconds(now_ms);
-    let (v1, v2) = (version == TokenVersion::V1, version == TokenVersion::V2);
-    let claims = Claims {
-        aud: audience.to_owned(),
-        iss: issuer.to_owned(),
+    let (v1, v2) = (shape.version == TokenVersion::V1, shape.version == TokenVersion::V2);
+    let Subject { tenant, id, app_id, proof, idtyp, wids, of_user } = subject;
+    let claims = Common {
+        aud: &shape.audience,
+        iss: &shape.issuer(tenant),
         iat: issued_at_s,
         nbf: issued_at_s,
         exp: issued_at_s + TOKEN_LIFETIME_S,
-        appid: principal.app_id,
-        appidacr: v1.then(|| "1".to_owned()),
-        azp: v2.then_some(principal.app_id),
-        azpacr: v2.then(|| "1".to_owned()),
-        idtyp: "app".to_owned(),
-        oid: principal.id,
-        sub: principal.id,
-        tid: principal.tenant,
+        appid: app_id,
+        appidacr: v1.then_some(proof),
+        azp: v2.then_some(app_id),
+        azpacr: v2.then_some(proof),
+        idtyp,
+        oid: id,
+        sub: id,
+        tid: tenant,
         uti: Uuid::new_v4().simple().to_string(),
-        ver: if v1 { "1.0" } else { "2.0" }.to_owned(),
+        ver: if v1 { "1.0" } else { "2.0" },
+        wids,
+        of_user,
     };
+    let access_token = encode(key, &claims)?;
+    Ok(IssuedToken { access_token, expires_in_s: TOKEN_LIFETIME_S, issued_at_s })
+}
+
+/// Signs an id token (OpenID Connect Core, section 2) for a client.
+pub(super) fn id_token(
+    key: &TokenKey,
+    user: &UserRow,
+    app_id: Uuid,
+    nonce: Option<&str>,
+    shape: &TokenShape,
+    now_ms: i64,
+) -> Result<String, IdentityError> {
+    let now_s = seconds(now_ms);
+    let mut claims = json!({
+        "aud": app_id,
+        "iss": shape.issuer(user.object.tenant),
+        "iat": now_s,
+        "nbf": now_s,
+        "exp": now_s + TOKEN_LIFETIME_S,
+        "name": user.object.display_name,
+        "oid": user.object.id,
+        "sub": user.object.id,
+        "tid": user.object.tenant,
+        "preferred_username": user.name,
+        "upn": user.name,
+        "ver": if shape.version == TokenVersion::V1 { "1.0" } else { "2.0" },
+    });
+    if let Some(nonce) = nonce {
+        claims["nonce"] = nonce.into();
+    }
+    encode(key, &claims)
+}
+
+fn encode(key: &TokenKey, claims: &impl Serialize) -> Result<String, IdentityError> {
     let mut header = Header::new(Algorithm::RS256);
     header.kid = Some(key.kid().to_owned());
-    let access_token = jsonwebtoken::encode(&header, &claims, key.signer()).map_err(|_| IdentityError::Signing)?;
-    Ok(IssuedToken { access_token, expires_in_s: TOKEN_LIFETIME_S, issued_at_s })
+    jsonwebtoken::encode(&header, claims, key.signer()).map_err(|_| IdentityError::Signing)
+}
+
+/// The directory roles of a principal.
+async fn wids(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> Result<Vec<Uuid>, IdentityError> {
+    let held = directory_role::of(tx, tenant, principal).await?;
+    let template = |role: &String| role.parse::<DirectoryRole>().ok().map(DirectoryRole::template_id);
+    Ok(held.iter().filter_map(template).collect())
 }
 
 /// Checks signature, time, audience and issuer, in that order.
 pub(super) fn check(
-    keys: &[TokenKey],
+    keys: &[Arc<TokenKey>],
     token: &str,
     audiences: &[String],
     issuers: &[String],
@@ -149,6 +339,6 @@ pub(super) fn check(
     Ok(claims)
 }
 
-fn seconds(ms: i64) -> u64 {
+pub(super) fn seconds(ms: i64) -> u64 {
     u64::try_from(ms / 1000).unwrap_or(0)
 }

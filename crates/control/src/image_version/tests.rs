@@ -38,6 +38,7 @@ fn source(luns: &[i64]) -> Source {
     Source {
         id: IMAGE_ID.to_owned(),
         unique_id: None,
+        foreign: None,
         facts: SourceFacts::default(),
         disks: luns.iter().map(disk).collect(),
     }

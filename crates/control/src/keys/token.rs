@@ -15,6 +15,7 @@ use super::KeyError;
 /// A token-signing key.
 pub(crate) struct TokenKey {
     kid: String,
+    created_ms: i64,
     signer: EncodingKey,
     verifier: DecodingKey,
     jwk: Value,
@@ -22,12 +23,12 @@ pub(crate) struct TokenKey {
 
 impl TokenKey {
     /// From an unwrapped PKCS #8 document.
-    pub(super) fn new(id: Uuid, pkcs8: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn new(id: Uuid, created_ms: i64, pkcs8: &[u8]) -> Result<Self, KeyError> {
         let kid = id.simple().to_string();
-        Self::try_new(kid, pkcs8).map_err(|_| KeyError::Generation("token"))
+        Self::try_new(kid, created_ms, pkcs8).map_err(|_| KeyError::Generation("token"))
     }
 
-    fn try_new(kid: String, pkcs8: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
+    fn try_new(kid: String, created_ms: i64, pkcs8: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
         let signer = EncodingKey::from_rsa_pem(pem(pkcs8).as_bytes())?;
         let public = Jwk::from_encoding_key(&signer, Algorithm::RS256)?;
         let verifier = DecodingKey::from_jwk(&public)?;
@@ -36,12 +37,17 @@ impl TokenKey {
         for (name, value) in [("use", "sig"), ("alg", "RS256"), ("kid", &kid), ("x5t", &kid)] {
             jwk[name] = Value::from(value);
         }
-        Ok(Self { kid, signer, verifier, jwk })
+        Ok(Self { kid, created_ms, signer, verifier, jwk })
     }
 
     /// Names the key in a token's header.
     pub(crate) fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// When it was made, ms since 1970.
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
     }
 
     pub(crate) fn signer(&self) -> &EncodingKey {

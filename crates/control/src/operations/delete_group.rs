@@ -42,10 +42,10 @@ async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceT
         if !operation::holds(tx, claimed.lease()).await? {
             return Err(Failure::Stopped);
         }
-        let batch = resource::list_in_group(tx, &claimed.resource, Some(kind), None, BATCH).await?;
+        let batch = resource::first_in_group(tx, &claimed.resource, kind, BATCH).await?;
         for row in &batch {
             quota::release(tx, row).await?;
-            resource::delete_with_everything(tx, &row.key, row.uid, now_ms).await?;
+            resource::delete_with_everything(tx, row, now_ms).await?;
         }
         Ok(!batch.is_empty())
     })?;
@@ -59,6 +59,7 @@ async fn finish(control: &Control, claimed: &OperationRow) -> Result<(), Failure
         if !operation::finish(tx, claimed.lease(), None, control.now_ms()).await? {
             return Err(Failure::Stopped);
         }
+        db::role_assignment::delete_at_or_below(tx, claimed.tenant, &claimed.resource).await?;
         resource_group::delete(tx, &claimed.resource, claimed.resource_uid).await?;
         Ok(())
     })

@@ -81,7 +81,8 @@ pub(super) async fn record(
     })
 }
 
-async fn record_in(
+/// As [`record`], in a transaction.
+pub(super) async fn record_in(
     tx: &mut Connection,
     claimed: &OperationRow,
     pinned: &Pinned,

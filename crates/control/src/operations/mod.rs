@@ -10,6 +10,7 @@
 //! An operation is a row; a worker is replaceable. Steps look first, then act, then record, and each is safe to run
 //! twice. Every write that a worker makes names its lease; a stale holder is refused.
 
+mod copy_image;
 mod create_empty_disk;
 mod delete_group;
 mod failure;
@@ -61,6 +62,8 @@ pub(crate) enum OperationKind {
     ImportUpload,
     /// A disk of zeros is written.
     CreateEmptyDisk,
+    /// A disk's image is copied from another tenant's image version.
+    CopyImage,
     /// A group's resources are deleted, children first, then the group.
     DeleteGroup,
     /// Finished by the transaction that accepted it.
@@ -68,8 +71,14 @@ pub(crate) enum OperationKind {
 }
 
 impl OperationKind {
-    const ALL: [Self; 5] =
-        [Self::ReplicateVersion, Self::ImportUpload, Self::CreateEmptyDisk, Self::DeleteGroup, Self::Immediate];
+    const ALL: [Self; 6] = [
+        Self::ReplicateVersion,
+        Self::ImportUpload,
+        Self::CreateEmptyDisk,
+        Self::CopyImage,
+        Self::DeleteGroup,
+        Self::Immediate,
+    ];
 
     /// As the table spells it.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -77,6 +86,7 @@ impl OperationKind {
             Self::ReplicateVersion => "ReplicateVersion",
             Self::ImportUpload => "ImportUpload",
             Self::CreateEmptyDisk => "CreateEmptyDisk",
+            Self::CopyImage => "CopyImage",
             Self::DeleteGroup => "DeleteGroup",
             Self::Immediate => "Immediate",
         }
@@ -107,6 +117,8 @@ pub(crate) enum Answer {
     Resource,
     /// 200 and nothing.
     Empty,
+    /// 200 and the operation's input: what was asked for.
+    Input,
     /// 204.
     Deleted,
     /// The SAS of this grant, for its initiator.

@@ -8,7 +8,8 @@
 //! A `Completed` replica of which something turns out to be damaged becomes `Replicating` again (`healing`).
 //!
 //! The worker of the target region pins in both regions, pulls what is missing, and records. A replica whose row is
-//! deleted meanwhile stops its copy within a beat and leaves nothing but chunks for the collector.
+//! deleted meanwhile stops its copy within a beat and leaves nothing but chunks for the collector. A version made from another
+//! tenant's is copied into its home region, too, from that tenant's domain there.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -34,11 +35,12 @@ use super::{
 use crate::{
     Control, db,
     db::{
-        Connection, disk_image, operation,
+        Connection, disk_image, foreign_source, operation,
         replica::{self, ReplicaRow},
         resource, transact,
     },
     reconcile::attempted,
+    sharing::foreign,
 };
 
 /// Claims a region's replicas and copies them, until the process stops.
@@ -111,6 +113,8 @@ async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePe
 /// What is to be copied, and from where.
 struct Copy {
     tenant: Uuid,
+    /// Whose domain it is pulled from: another tenant's while a version that is made from one of theirs is not here yet.
+    source_tenant: Uuid,
     manifests: Vec<ManifestId>,
     source: Arc<dyn Region>,
     target: Arc<dyn Region>,
@@ -122,12 +126,13 @@ async fn copy(
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let Copy { tenant, manifests, source, target } = look(control, claimed).await?;
-    let from = control.pin(source.name(), tenant, &manifests, "replicate-from").await?;
+    let Copy { tenant, source_tenant, manifests, source, target } = look(control, claimed).await?;
+    let from = control.pin(source.name(), source_tenant, &manifests, "replicate-from").await?;
     // It names no manifest: what a pin names is whole, and here it comes last.
     let into = control.pin(target.name(), tenant, &[], "replicate-into").await?;
+    check_foreign(control, claimed).await?;
     let condemned = control.condemned(target.name(), tenant).await?;
-    let blobs = source.blobs(tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
+    let blobs = source.blobs(source_tenant).await.map_err(|error| Failure::in_region(source.name(), error))?;
     let mut total_bytes = 0;
     for manifest in manifests {
         let part = Arc::new(CopyProgress::default());
@@ -141,9 +146,13 @@ async fn copy(
     }
     let now_ms = control.now_ms();
     transact!(control.db(), |tx| -> Result<(), Failure> {
+        check_foreign_in(tx, claimed).await?;
         let pinned = from.check(tx).await? && into.check(tx).await?;
         if !pinned || !replica::complete(tx, claimed.lease(), total_bytes, now_ms).await? {
             return Err(Failure::Stopped);
+        }
+        if resource::find(tx, &claimed.version).await?.is_some_and(|version| version.location == claimed.region) {
+            foreign_source::delete(tx, &claimed.version).await?;
         }
         Ok(settle_version(tx, &claimed.version, now_ms).await?)
     })?;
@@ -156,15 +165,30 @@ async fn look(control: &Control, claimed: &ReplicaRow) -> Result<Copy, Failure> 
     let mut tx = control.db().read().await?;
     let version = resource::find(&mut tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
     let images = disk_image::list_for(&mut tx, &claimed.version).await?;
+    let target = control.region(&claimed.region).ok_or_else(|| Failure::region_absent(&claimed.region))?;
+    let manifests = images.into_iter().map(|image| image.manifest).collect();
+    if let Some(foreign) = foreign_source::find(&mut tx, &claimed.version).await? {
+        let source = control.region(&version.location).ok_or_else(|| Failure::region_absent(&version.location))?;
+        return Ok(Copy { tenant: version.tenant, source_tenant: foreign.tenant, manifests, source, target });
+    }
     let replicas = replica::list_for_version(&mut tx, &claimed.version).await?;
     let names = source_regions(&version.location, claimed, &replicas);
     let served: Vec<_> = names.iter().filter_map(|name| control.region(name)).collect();
     let turn = usize::try_from(claimed.attempts.saturating_sub(1)).unwrap_or(0);
     let source = served.get(turn % served.len().max(1)).cloned();
     let source = source.ok_or_else(|| Failure::region_absent(&version.location))?;
-    let target = control.region(&claimed.region).ok_or_else(|| Failure::region_absent(&claimed.region))?;
-    let manifests = images.into_iter().map(|image| image.manifest).collect();
-    Ok(Copy { tenant: version.tenant, manifests, source, target })
+    Ok(Copy { tenant: version.tenant, source_tenant: version.tenant, manifests, source, target })
+}
+
+/// Checks, now that it is pinned, that what is copied from another tenant may still be.
+async fn check_foreign(control: &Control, claimed: &ReplicaRow) -> Result<(), Failure> {
+    check_foreign_in(&mut *control.db().read().await?, claimed).await
+}
+
+async fn check_foreign_in(tx: &mut Connection, claimed: &ReplicaRow) -> Result<(), Failure> {
+    let Some(source) = foreign_source::find(tx, &claimed.version).await? else { return Ok(()) };
+    let version = resource::find(tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
+    Ok(foreign::check(tx, &version, &source).await?)
 }
 
 /// The regions that hold the version, its home first, without the one that wants it. At home, too, it may be damaged.

@@ -1,6 +1,7 @@
 //! How an operation is, and what came of it.
 
 use galerie_arm::{ArmError, OperationStatus, ResourceId, SubscriptionId, operation::OperationDocument};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Answer, OperationKind};
@@ -34,6 +35,8 @@ pub enum OperationResult {
     Resource(Box<Resource>),
     /// It succeeded and gives nothing back.
     Empty,
+    /// It succeeded and gives back what was asked for.
+    Asked(Value),
     /// What it was to delete is gone.
     Deleted,
     /// Access, to be signed; only for who asked for it.
@@ -46,7 +49,8 @@ impl Control {
     /// How an operation is.
     ///
     /// # Errors
-    /// 404 when it is not there, was forgotten, or is another subscription's.
+    /// 404 when it is not there, was forgotten, or is another subscription's; `AuthorizationFailed` for who neither began it
+    /// nor may read the subscription's operations.
     pub async fn operation_status(
         &self,
         ctx: &RequestContext,
@@ -96,6 +100,7 @@ impl Control {
                 OperationResult::Failed(row.error.unwrap_or_else(|| ArmError::internal(&row.id.to_string())))
             }
             (OperationStatus::Succeeded, Answer::Empty) => OperationResult::Empty,
+            (OperationStatus::Succeeded, Answer::Input) => OperationResult::Asked(row.input),
             (OperationStatus::Succeeded, Answer::Deleted) => OperationResult::Deleted,
             (OperationStatus::Succeeded, Answer::Grant(grant)) => {
                 if row.initiator != ctx.caller.principal {
@@ -114,19 +119,22 @@ impl Control {
     }
 }
 
-/// The operation, if the caller may see it.
+/// The operation, if the caller began it or may read its subscription's. To anybody else it makes no difference whether there
+/// is one.
 async fn find(
     tx: &mut Connection,
     ctx: &RequestContext,
     subscription: Uuid,
     id: Uuid,
 ) -> Result<OperationRow, ArmError> {
+    let found = operation::find(tx, id).await?;
+    let found = found.filter(|row| row.subscription == subscription && row.tenant == ctx.caller.tenant);
+    if let Some(own) = found.as_ref().filter(|row| row.initiator == ctx.caller.principal) {
+        return Ok(own.clone());
+    }
     let scope = ResourceId::of_subscription(SubscriptionId::new(subscription));
     authz::authorize(tx, &ctx.caller, "Microsoft.Compute/locations/capsOperations/read", &scope).await?;
-    let found = operation::find(tx, id).await?;
-    found
-        .filter(|row| row.subscription == subscription && row.tenant == ctx.caller.tenant)
-        .ok_or_else(|| ArmError::operation_not_found(&id.to_string()))
+    found.ok_or_else(|| ArmError::operation_not_found(&id.to_string()))
 }
 
 async fn replicas_percent(tx: &mut Connection, version: &str) -> Result<u8, ArmError> {

@@ -514,7 +514,7 @@ async fn operations_are_shown_to_those_who_may_see_them() {
     assert_eq!(see(world.ctx(), subscription, Uuid::new_v4()).await.unwrap_err().status, 404);
     assert_eq!(see(world.ctx(), Uuid::new_v4(), id).await.unwrap_err().code, "SubscriptionNotFound");
     let mut nobody = world.ctx();
-    nobody.caller.administrator = false;
+    nobody.caller.principal = Uuid::new_v4();
     let refused = see(nobody.clone(), subscription, id).await.unwrap_err();
     let absent = see(nobody.clone(), subscription, Uuid::new_v4()).await.unwrap_err();
     assert_eq!(refused.code, "AuthorizationFailed");

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    MOST_ATTEMPTS, OperationKind, backoff_ms, create_empty_disk, delete_group,
+    MOST_ATTEMPTS, OperationKind, backoff_ms, copy_image, create_empty_disk, delete_group,
     failure::Failure,
     import_upload,
     lease::{self, LEASE_MS},
@@ -112,6 +112,7 @@ async fn step(
     match claimed.kind {
         OperationKind::ImportUpload => import_upload::run(control, claimed, progress, cancel).await,
         OperationKind::CreateEmptyDisk => create_empty_disk::run(control, claimed).await,
+        OperationKind::CopyImage => copy_image::run(control, claimed, progress, cancel).await,
         OperationKind::DeleteGroup => delete_group::run(control, claimed).await,
         // Never due; whoever finds one here finds it finished by nobody.
         OperationKind::ReplicateVersion | OperationKind::Immediate => Err(Failure::Final(ArmError::internal(""))),
@@ -147,6 +148,7 @@ async fn undo(tx: &mut db::Connection, failed: &OperationRow) -> db::Result<()> 
     match failed.kind {
         OperationKind::ImportUpload => import_upload::undo(tx, failed).await,
         OperationKind::CreateEmptyDisk => create_empty_disk::undo(tx, failed).await,
+        OperationKind::CopyImage => copy_image::undo(tx, failed).await,
         OperationKind::DeleteGroup => delete_group::undo(tx, failed).await,
         OperationKind::ReplicateVersion | OperationKind::Immediate => Ok(()),
     }

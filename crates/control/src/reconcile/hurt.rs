@@ -22,6 +22,8 @@ use crate::{
     reconcile::scrub::{Scrub, of},
 };
 
+/// How long what reads meet is gathered before images are walked: damage seldom comes alone.
+const GATHER: Duration = Duration::from_millis(500);
 /// The least rest between two walks of a region.
 const LEAST_REST: Duration = Duration::from_secs(5);
 /// A walk rests this many times as long as it took: what is hurt and cannot be healed is met again and again.
@@ -46,6 +48,10 @@ pub(super) async fn keep_true(control: Control, region: String) {
         tokio::select! {
             () = control.stopping().cancelled() => return,
             () = plane.damage().noted() => {}
+        }
+        tokio::select! {
+            () = control.stopping().cancelled() => return,
+            () = tokio::time::sleep(GATHER) => {}
         }
         let began = Instant::now();
         let looked = attempted("hurt", look_into_notes(&control, &*plane)).await;

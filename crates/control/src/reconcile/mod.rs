@@ -13,6 +13,7 @@ mod pins;
 pub(crate) mod quotas;
 mod replicas;
 pub(crate) mod scrub;
+mod sign_ins;
 mod space;
 mod staging;
 mod waits;
@@ -57,6 +58,18 @@ pub(crate) fn start(control: &Control) {
         },
         Reconciler { name: "waits", every: seconds(15), patient: false, run: |control| Box::pin(waits::run(control)) },
         Reconciler { name: "grants", every: seconds(5), patient: false, run: |control| Box::pin(grants::run(control)) },
+        Reconciler {
+            name: "sign-ins",
+            every: seconds(300),
+            patient: true,
+            run: |control| Box::pin(sign_ins::run(control)),
+        },
+        Reconciler {
+            name: "token-keys",
+            every: seconds(30),
+            patient: false,
+            run: |control| Box::pin(sign_ins::tend_keys(control)),
+        },
         Reconciler { name: "pins", every: seconds(30), patient: false, run: |control| Box::pin(pins::run(control)) },
         Reconciler { name: "space", every: seconds(15), patient: false, run: |control| Box::pin(space::run(control)) },
         Reconciler {

@@ -50,7 +50,7 @@ async fn mend_charges(control: &Control, subscription: Uuid) -> Result<(), ArmEr
         let mut wrong = Vec::new();
         {
             let mut tx = control.db().read().await?;
-            let page = resource::list_in_subscription(&mut tx, subscription, None, after.as_deref(), BATCH).await?;
+            let page = resource::rows_in_subscription(&mut tx, subscription, after.as_deref(), BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             for row in page {

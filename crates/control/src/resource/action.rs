@@ -15,6 +15,8 @@ pub(crate) enum Verb {
     BeginGetAccess,
     /// POST endGetAccess.
     EndGetAccess,
+    /// POST share: with whom a gallery is shared.
+    Share,
 }
 
 /// The action of a verb on a type.
@@ -27,6 +29,7 @@ pub(crate) const fn action(resource_type: ResourceType, verb: Verb) -> &'static 
                 Verb::Delete => concat!($base, "/delete"),
                 Verb::BeginGetAccess => concat!($base, "/beginGetAccess/action"),
                 Verb::EndGetAccess => concat!($base, "/endGetAccess/action"),
+                Verb::Share => concat!($base, "/share/action"),
             }
         };
     }

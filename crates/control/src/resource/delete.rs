@@ -14,6 +14,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     quota,
     request::{Accepted, RequestContext},
+    sharing::state::SharingState,
 };
 
 /// Nested resources that a refusal names.
@@ -46,7 +47,7 @@ impl Control {
         let Some(row) = row else { return Ok(None) };
         check_deletable(tx, &row, self.now_ms()).await?;
         quota::release(tx, &row).await?;
-        db::resource::delete_with_everything(tx, &row.key, row.uid, self.now_ms()).await?;
+        db::resource::delete_with_everything(tx, &row, self.now_ms()).await?;
         let new = NewOperation {
             kind: OperationKind::Immediate,
             action: action(resource_type, Verb::Delete),
@@ -72,6 +73,7 @@ async fn check_deletable(tx: &mut Connection, row: &ResourceRow, now_ms: i64) ->
         return Err(ArmError::cannot_delete_resource(&nested?));
     }
     match row.resource_type {
+        ResourceType::Gallery => SharingState::of(&row.document).check_deletable(&row.name),
         ResourceType::ImageVersion => image_version::check_delete(&row.name, &row.document, now_ms),
         ResourceType::Disk | ResourceType::Snapshot => {
             let state = db::disk::find(tx, &row.key).await?.map(|disk| disk.state);

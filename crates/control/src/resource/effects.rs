@@ -39,6 +39,7 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
                 db::disk_image::insert(tx, &held).await?;
             }
         }
+        Effect::AwaitCopy(source) => db::foreign_source::put(tx, &row.key, source).await?,
         Effect::Version { numbers, exclude_from_latest, published_ms } => {
             let version = ImageVersionRow {
                 key: row.key.clone(),

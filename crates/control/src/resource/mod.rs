@@ -9,6 +9,7 @@ pub(crate) mod delete;
 pub(crate) mod document;
 pub(crate) mod effects;
 mod expand;
+pub(crate) mod page;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod read;

@@ -8,6 +8,8 @@ use galerie_store::ManifestId;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::db::foreign_source::ForeignSource;
+
 /// The `lun` of an OS disk, and of a disk's or snapshot's only content.
 pub(crate) const OS_LUN: i64 = -1;
 
@@ -100,6 +102,11 @@ pub(crate) enum Work {
     Nothing,
     /// Replicas are to be copied.
     Replicate,
+    /// A disk's image is to be copied from another tenant's version.
+    CopyImage {
+        /// Its bytes, the same in both tenants' domains.
+        manifest: ManifestId,
+    },
     /// A disk of zeros is to be written.
     CreateEmptyDisk {
         /// What the guest will see.
@@ -112,6 +119,8 @@ pub(crate) enum Work {
 pub(crate) enum Effect {
     /// The resource keeps these images alive.
     HoldImages(Vec<HeldImage>),
+    /// The resource's images are to be copied from another tenant's version.
+    AwaitCopy(ForeignSource),
     /// An image version's row: its number in its definition.
     Version {
         /// Major, minor, patch.

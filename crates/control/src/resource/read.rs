@@ -1,19 +1,17 @@
 //! Reading resources: one, and pages of many. Authorization is asked in the transaction that reads.
+//!
+//! A list in a subscription or a group shows what its reader may read of it, and is never refused; a list below a resource
+//! needs the right over that resource.
 
-use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken};
+use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken, schema::Shape};
 
-use super::{Expand, Verb, action, place, render, tracked_type};
+use super::{Expand, TRACKED, Verb, action, page, page::PAGE_ITEMS, place, render, tracked_type};
 use crate::{
-    authz,
+    authz::{self, Visible},
     control::Control,
-    db::{self, Connection, resource::ResourceRow},
+    db::{self, Connection, resource::ListedRow},
     request::{ListScope, Page, RequestContext, Resource},
 };
-
-/// Resources on a page of a list.
-const PAGE_ITEMS: u32 = 100;
-/// What a list of all types needs.
-const LIST_ALL: &str = "Microsoft.Resources/subscriptions/resources/read";
 
 impl Control {
     /// One resource.
@@ -43,75 +41,123 @@ impl Control {
     ) -> Result<Page, ArmError> {
         let after = continuation.map(SkipToken::decode).transpose()?.map(|token| token.last_key);
         let mut tx = self.db().read().await?;
-        let (listed, wanted) = authorize_list(&mut tx, context, scope).await?;
-        let mut rows = rows_of(&mut tx, scope, after.as_deref()).await?;
-        let has_more = rows.len() > PAGE_ITEMS as usize;
-        rows.truncate(PAGE_ITEMS as usize);
-        let last_key = rows.last().map(|row| row.key.clone());
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            items.push(match wanted {
-                Some(_) => {
-                    let shown =
-                        render::resource(&mut tx, self.locations(), row, context.api_version, Expand::default());
-                    shown.await?
-                }
-                None => render::generic(&row),
-            });
-        }
-        tracing::trace!(scope = %listed, items = items.len(), "listed");
-        let continuation = last_key.filter(|_| has_more).map(|last_key| SkipToken { last_key }.encode());
-        Ok(Page { items, continuation })
+        let (mut rows, ends_at) = match scope {
+            ListScope::Children { parent, resource_type } => {
+                (children(&mut tx, context, parent, *resource_type, after.as_deref()).await?, None)
+            }
+            ListScope::Group { group, resource_type } => {
+                visible_in(&mut tx, context, group, *resource_type, after.as_deref()).await?
+            }
+            ListScope::Subscription { subscription, resource_type } => {
+                let subscription = ResourceId::of_subscription(SubscriptionId::new(*subscription));
+                visible_in(&mut tx, context, &subscription, *resource_type, after.as_deref()).await?
+            }
+        };
+        let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
+        let shape = scope.listed_type().map(|resource_type| Shape::of(resource_type, context.api_version));
+        let items = rows.iter().map(|row| match shape {
+            Some(shape) => render::listed(row, shape),
+            None => render::generic(row),
+        });
+        let items = items.collect::<db::Result<Vec<_>>>()?;
+        tracing::trace!(?scope, items = items.len(), "listed");
+        Ok(Page { items, continuation: last_key.map(|last_key| SkipToken { last_key }.encode()) })
     }
 }
 
-/// Asks for the right to list, and whether what is listed in is there. Answers the scope, for the log, and the type.
-async fn authorize_list(
+/// Children of a resource: a page and one more, to know whether another follows.
+async fn children(
     tx: &mut Connection,
     context: &RequestContext,
-    scope: &ListScope,
-) -> Result<(String, Option<ResourceType>), ArmError> {
-    match scope {
-        ListScope::Children { parent, resource_type } => {
-            authz::authorize(tx, &context.caller, action(*resource_type, Verb::Read), parent).await?;
-            place::find(tx, parent).await?;
-            if db::resource::find(tx, parent.key()).await?.is_none() {
-                let names: Vec<&str> = parent.chain().map(|(_, name)| name).collect();
-                return Err(ArmError::parent_resource_not_found(&names.join("/")));
-            }
-            Ok((parent.to_string(), Some(*resource_type)))
-        }
-        ListScope::Group { group, resource_type } => {
-            authz::authorize(tx, &context.caller, list_action(*resource_type), group).await?;
-            if db::resource_group::find(tx, group.key()).await?.is_none() {
-                return Err(group.not_found());
-            }
-            Ok((group.to_string(), *resource_type))
-        }
-        ListScope::Subscription { subscription, resource_type } => {
-            let id = ResourceId::of_subscription(SubscriptionId::new(*subscription));
-            authz::authorize(tx, &context.caller, list_action(*resource_type), &id).await?;
-            Ok((id.to_string(), *resource_type))
-        }
+    parent: &ResourceId,
+    resource_type: ResourceType,
+    after: Option<&str>,
+) -> Result<Vec<ListedRow>, ArmError> {
+    authz::authorize(tx, &context.caller, action(resource_type, Verb::Read), parent).await?;
+    place::find(tx, parent).await?;
+    if db::resource::find(tx, parent.key()).await?.is_none() {
+        let names: Vec<&str> = parent.chain().map(|(_, name)| name).collect();
+        return Err(ArmError::parent_resource_not_found(&names.join("/")));
     }
+    Ok(db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?)
 }
 
-fn list_action(resource_type: Option<ResourceType>) -> &'static str {
-    resource_type.map_or(LIST_ALL, |resource_type| action(resource_type, Verb::Read))
+/// What the caller sees of a subscription or a group, of one type or of all: a page and one more, and the key up to which
+/// everything was read, when it was not everything.
+async fn visible_in(
+    tx: &mut Connection,
+    context: &RequestContext,
+    within: &ResourceId,
+    resource_type: Option<ResourceType>,
+    after: Option<&str>,
+) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
+    let types = resource_type.map_or(TRACKED.to_vec(), |only| vec![only]);
+    let mut visible = Vec::with_capacity(types.len());
+    for listed in types {
+        let read = action(listed, Verb::Read);
+        visible.push((listed, authz::visible_resources(tx, &context.caller, read, within, listed).await?));
+    }
+    let is_all = |(_, visible): &(ResourceType, Visible)| *visible == Visible::All;
+    // Whether there is such a group is told only to who may see all of something in it.
+    if within.group().is_some()
+        && visible.iter().any(is_all)
+        && db::resource_group::find(tx, within.key()).await?.is_none()
+    {
+        return Err(within.not_found());
+    }
+    if visible.iter().all(is_all) {
+        return Ok((all_in(tx, within, resource_type, after).await?, None));
+    }
+    let (mut rows, mut ends_at) = (Vec::new(), None::<String>);
+    for (listed, visible) in &visible {
+        let (more, ends_here) = typed(tx, within, *listed, visible, after).await?;
+        rows.extend(more);
+        ends_at = match (ends_at, ends_here) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    rows.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    Ok((rows, ends_at))
 }
 
-/// One more than a page, to know whether another follows.
-async fn rows_of(tx: &mut Connection, scope: &ListScope, after: Option<&str>) -> Result<Vec<ResourceRow>, ArmError> {
+/// Everything in a subscription or a group.
+async fn all_in(
+    tx: &mut Connection,
+    within: &ResourceId,
+    resource_type: Option<ResourceType>,
+    after: Option<&str>,
+) -> Result<Vec<ListedRow>, ArmError> {
     let limit = PAGE_ITEMS + 1;
-    Ok(match scope {
-        ListScope::Children { parent, resource_type } => {
-            db::resource::list_children(tx, parent.key(), *resource_type, after, limit).await?
+    Ok(match (within.group(), within.subscription()) {
+        (None, Some(subscription)) => {
+            db::resource::list_in_subscription(tx, subscription.as_uuid(), resource_type, after, limit).await?
         }
-        ListScope::Group { group, resource_type } => {
-            db::resource::list_in_group(tx, group.key(), *resource_type, after, limit).await?
-        }
-        ListScope::Subscription { subscription, resource_type } => {
-            db::resource::list_in_subscription(tx, *subscription, *resource_type, after, limit).await?
-        }
+        _ => db::resource::list_in_group(tx, within.key(), resource_type, after, limit).await?,
     })
+}
+
+/// What is visible of one type.
+async fn typed(
+    tx: &mut Connection,
+    within: &ResourceId,
+    resource_type: ResourceType,
+    visible: &Visible,
+    after: Option<&str>,
+) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
+    let ranges = match visible {
+        Visible::All => return Ok((all_in(tx, within, Some(resource_type), after).await?, None)),
+        Visible::Ranges(ranges) => ranges,
+    };
+    let Some(subscription) = within.subscription() else { return Ok((Vec::new(), None)) };
+    let (ranges, ends_at) = page::ranges(ranges, after);
+    let mut rows = Vec::new();
+    for range in ranges {
+        let left = (PAGE_ITEMS + 1).saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        if left == 0 {
+            return Ok((rows, None));
+        }
+        rows.extend(db::resource::list_in_range(tx, subscription.as_uuid(), resource_type, range, after, left).await?);
+    }
+    Ok((rows, ends_at.map(str::to_owned)))
 }

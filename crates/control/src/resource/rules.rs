@@ -1,6 +1,6 @@
 //! Picks the rules of a type and gathers the state they need, in the accepting transaction.
 
-use galerie_arm::{ArmError, Location, ResourceType};
+use galerie_arm::{ArmError, Location, ProvisioningState, ResourceType};
 
 use super::plan::{Plan, Write};
 use crate::{
@@ -67,15 +67,22 @@ async fn surroundings(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>)
     Ok(Surroundings { definition, sources: Vec::new(), replicas })
 }
 
-/// What a new disk's or snapshot's `creationData` names.
+/// What a new disk's or snapshot's `creationData` names; also that of a disk whose image could not be copied.
 async fn created_from(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>) -> Result<Option<Source>, ArmError> {
-    if write.existing.is_some() {
-        return Ok(None);
+    if let Some(existing) = write.existing {
+        let never_came = existing.state == ProvisioningState::Failed
+            && db::foreign_source::find(tx, write.id.key()).await?.is_some();
+        if !never_came {
+            return Ok(None);
+        }
     }
     let parameter = write.resource_type.body_parameter();
     match creation_data::wanted(&write.document, parameter)? {
         Creation::Empty { .. } | Creation::Upload { .. } => Ok(None),
-        Creation::FromImage { reference, lun } => asker.find_image(tx, &reference, lun).await.map(Some),
+        Creation::FromImage { reference, property, lun } => {
+            let target = write.target(property);
+            asker.find_image(tx, &reference, property, &target, lun).await.map(Some)
+        }
         Creation::Copy { id } => {
             let target = write.target(creation_data::SOURCE_ID);
             let wanted = Wanted { id, target, fit: Fit::OneDisk, lun: OS_LUN };

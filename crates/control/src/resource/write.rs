@@ -114,7 +114,7 @@ impl Target<'_> {
             locations: control.locations(),
             now_ms,
         };
-        let asker = Asker { context: self.context, making: self.resource_type, location: &location };
+        let asker = Asker { context: self.context, target: self.id, making: self.resource_type, location: &location };
         let uid = write.uid;
         let plan = rules::plan(tx, &asker, write).await?;
         self.shape.check_required(&plan.document)?;
@@ -187,7 +187,9 @@ impl Target<'_> {
             control.check_catalogue_space().await?;
         }
         let is_upload = |effect: &Effect| matches!(effect, Effect::Disk { upload_bytes: Some(_), .. });
-        if matches!(plan.work, Work::CreateEmptyDisk { .. }) || plan.effects.iter().any(is_upload) {
+        if matches!(plan.work, Work::CreateEmptyDisk { .. } | Work::CopyImage { .. })
+            || plan.effects.iter().any(is_upload)
+        {
             control.check_region_space(location.as_str()).await?;
         }
         Ok(())
@@ -259,6 +261,10 @@ impl Target<'_> {
         let (kind, region, input) = match &plan.work {
             Work::Nothing => (OperationKind::Immediate, None, Value::Null),
             Work::Replicate => (OperationKind::ReplicateVersion, None, Value::Null),
+            Work::CopyImage { manifest } => {
+                let input = serde_json::json!({ "manifest": manifest.to_string() });
+                (OperationKind::CopyImage, Some(row.location.clone()), input)
+            }
             Work::CreateEmptyDisk { virtual_size_bytes } => {
                 let input = serde_json::json!({ "virtualSizeBytes": virtual_size_bytes });
                 (OperationKind::CreateEmptyDisk, Some(row.location.clone()), input)

@@ -1,10 +1,10 @@
 //! Galleries and definitions: uniqueness, order of deletion, lists, preconditions, authorization.
 
 use galerie_arm::{ETag, ResourceType, etag::Precondition};
-use galerie_control::{Expand, ListScope};
+use galerie_control::{DocumentText, Expand, ListScope};
 use serde_json::json;
 
-use crate::support::{GROUP, Gallery, definition_body};
+use crate::support::{GROUP, Gallery, definition_body, version_body};
 
 #[tokio::test]
 async fn created_once_and_then_updated() {
@@ -161,8 +161,12 @@ async fn lists_have_pages() {
     assert_eq!(first.items.len(), 100);
     let rest = gallery.control.list(&gallery.context(), &scope, first.continuation.as_deref()).await.unwrap();
     assert_eq!((rest.items.len(), &rest.continuation), (30, &None));
-    let names: Vec<String> =
-        first.items.iter().chain(&rest.items).map(|item| item.document["name"].as_str().unwrap().to_owned()).collect();
+    let names: Vec<String> = first
+        .items
+        .iter()
+        .chain(&rest.items)
+        .map(|item| item.to_value()["name"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(names, (0..130).map(|number| format!("d{number:03}")).collect::<Vec<_>>());
     assert_eq!(
         gallery.control.list(&gallery.context(), &scope, Some("junk!")).await.unwrap_err().code,
@@ -171,11 +175,57 @@ async fn lists_have_pages() {
 
     let everything = ListScope::Group { group: gallery.id(&format!("/resourceGroups/{GROUP}")), resource_type: None };
     let page = gallery.control.list(&gallery.context(), &everything, None).await.unwrap();
-    assert!(page.items.iter().all(|item| item.document.get("properties").is_none()));
+    assert!(page.items.iter().all(|item| item.to_value().get("properties").is_none()));
     let galleries =
         ListScope::Subscription { subscription: gallery.subscription(), resource_type: Some(ResourceType::Gallery) };
     assert_eq!(gallery.control.list(&gallery.context(), &galleries, None).await.unwrap().items.len(), 1);
     let missing =
         ListScope::Children { parent: gallery.compute("galleries/none"), resource_type: ResourceType::ImageDefinition };
     assert_eq!(gallery.control.list(&gallery.context(), &missing, None).await.unwrap_err().status, 404);
+}
+
+/// Lists are put together from text, a GET from a tree.
+#[tokio::test]
+async fn a_list_shows_what_a_get_shows() {
+    let gallery = Gallery::start().await;
+    let copy_of = |path: &str| {
+        json!({ "location": "eastus", "properties": {
+            "creationData": { "createOption": "Copy", "sourceResourceId": gallery.compute(path).as_str() } } })
+    };
+    gallery
+        .make(
+            "disks/d",
+            json!({ "location": "eastus", "tags": { "a \"b\"": "\u{1f}c\n" },
+        "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } }),
+        )
+        .await;
+    gallery.make("snapshots/s", copy_of("disks/d")).await;
+    gallery.make("images/m", json!({ "location": "eastus", "properties": { "storageProfile": { "osDisk": {
+        "osType": "Linux", "osState": "Generalized", "managedDisk": { "id": gallery.compute("disks/d").as_str() } } } } })).await;
+    gallery.define("g", "web").await;
+    let mut version = version_body(&gallery.compute("disks/d"), &["eastus", "westus"]);
+    version["properties"]["securityProfile"] =
+        json!({ "uefiSettings": { "signatureTemplateNames": ["NoSignatureTemplate"] } });
+    gallery.make("galleries/g/images/web/versions/1.0.0", version).await;
+    let children = |parent: &str, resource_type| ListScope::Children { parent: gallery.compute(parent), resource_type };
+    let in_group = |resource_type| ListScope::Group {
+        group: gallery.id(&format!("/resourceGroups/{GROUP}")),
+        resource_type: Some(resource_type),
+    };
+    for (path, scope) in [
+        ("disks/d", in_group(ResourceType::Disk)),
+        ("snapshots/s", in_group(ResourceType::Snapshot)),
+        ("images/m", in_group(ResourceType::ManagedImage)),
+        ("galleries/g", in_group(ResourceType::Gallery)),
+        ("galleries/g/images/web", children("galleries/g", ResourceType::ImageDefinition)),
+        ("galleries/g/images/web/versions/1.0.0", children("galleries/g/images/web", ResourceType::ImageVersion)),
+    ] {
+        for api_version in ["2018-06-01", "2019-12-01", "2024-03-03", "2099-01-01"] {
+            let context = gallery.context_of(api_version);
+            let listed = gallery.control.list(&context, &scope, None).await.unwrap();
+            let got = gallery.control.get(&context, &gallery.compute(path), &Expand::default()).await.unwrap();
+            let listed: Vec<_> = listed.items.iter().map(DocumentText::to_value).collect();
+            assert_eq!(listed, [got.document], "{path} in {api_version}");
+        }
+    }
 }

@@ -68,8 +68,7 @@ impl Gallery {
         let clock = Arc::new(MovedClock::default());
         let control = open(directory.path(), clock.clone()).await;
         let made = control.bootstrap().await.expect("a first start");
-        let caller =
-            Caller { tenant: made.tenant, principal: Uuid::from_u128(77), app_id: made.client_id, administrator: true };
+        let caller = Caller::application(made.tenant, made.principal, made.client_id, true);
         let gallery = Self { control, clock, caller, subscription: made.subscription, directory };
         for name in [GROUP, "other"] {
             let id = gallery.id(&format!("/resourceGroups/{name}"));
@@ -106,6 +105,7 @@ impl Gallery {
             caller: self.caller.clone(),
             api_version: api_version.parse().expect("an api-version"),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         }

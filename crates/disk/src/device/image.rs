@@ -60,8 +60,9 @@ impl BlockDevice for ImageDevice {
 
     fn stream(&self, range_bytes: Range<u64>) -> BoxStream<'static, Result<Part>> {
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
-        // One batch more than cores, so that none waits while a finished batch is handed on.
-        self.reader.stream(range_bytes, cores + 1).map_err(from_store).boxed()
+        // Two batches for each core and one that is handed on: they end in any order and leave in one, and no core should
+        // wait for the slowest.
+        self.reader.stream(range_bytes, 2 * cores + 1).map_err(from_store).boxed()
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     options::{InfoRequest, Malformed, MetaContextRequest},
     protocol::*,
     server::{Export, Exports},
-    transmission,
+    thread, transmission,
 };
 use crate::{Error, Result};
 
@@ -38,7 +41,19 @@ pub(super) struct Session {
     pub(super) base_allocation: bool,
 }
 
-/// Serves one client from handshake to disconnect. Returns when the client leaves, breaks the protocol, or `cancel`
+/// Serves one client on a Unix socket, from handshake to disconnect, as [`serve_connection`] does, on a thread of the
+/// connection's own. Dropped, it hangs up.
+///
+/// # Errors
+/// As [`serve_connection`]; `Io` when there is no thread to be had.
+pub async fn serve_socket(mut stream: UnixStream, exports: &Exports, cancel: &CancellationToken) -> Result<()> {
+    match agree(&mut stream, exports, cancel).await? {
+        Some(session) => thread::run(stream.into_std().map_err(gone)?, session, cancel).await,
+        None => Ok(()),
+    }
+}
+
+/// Serves one client on any stream, from handshake to disconnect. Returns when the client leaves, breaks the protocol, or `cancel`
 /// fires and the requests under way are answered.
 ///
 /// # Errors
@@ -48,14 +63,24 @@ pub async fn serve_connection<S>(mut stream: S, exports: &Exports, cancel: &Canc
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let shake = tokio::time::timeout(HANDSHAKE_TIMEOUT, Handshake::new(&mut stream, exports).run());
-    let session = tokio::select! {
-        () = cancel.cancelled() => return Ok(()),
-        result = shake => result.map_err(|_| Error::Invalid("the NBD client's handshake took too long".into()))??,
-    };
-    match session {
+    match agree(&mut stream, exports, cancel).await? {
         Some(session) => transmission::run(stream, session, cancel).await,
         None => Ok(()),
+    }
+}
+
+/// The handshake. `None` when there is nothing to serve: the client left in good order, or `cancel` fired.
+///
+/// # Errors
+/// As [`serve_connection`].
+async fn agree<S>(stream: &mut S, exports: &Exports, cancel: &CancellationToken) -> Result<Option<Session>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let shake = tokio::time::timeout(HANDSHAKE_TIMEOUT, Handshake::new(stream, exports).run());
+    tokio::select! {
+        () = cancel.cancelled() => Ok(None),
+        result = shake => result.map_err(|_| Error::Invalid("the NBD client's handshake took too long".into()))?,
     }
 }
 

@@ -9,20 +9,23 @@
 //!                                        +-----------------------------------------------------------------+
 //! ```
 //!
-//! One task per connection decodes requests out of a buffer, answers cached reads at once, and sends all replies that are
-//! ready with one vectored write of the cache's own memory. A read that is not cached runs in the same task when it comes
-//! alone, and in a task of its own beside others. What a client can make us hold is bounded by `MAX_IN_FLIGHT_*` per
+//! One thread per connection decodes requests out of a buffer, answers cached reads at once, and sends all replies that are
+//! ready with one vectored write of the cache's own memory. A read that is not cached runs in the same thread when it
+//! comes alone or last, and in a task of its own before others. What a client can make us hold is bounded by `MAX_IN_FLIGHT_*` per
 //! connection.
 //!
 //! It does not do TLS, TCP or writes: guests write to an overlay that QEMU keeps.
 
 mod handshake;
 mod options;
+mod patience;
 mod protocol;
 mod reply;
 mod request;
 mod server;
+mod socket;
+mod thread;
 mod transmission;
 
-pub use handshake::serve_connection;
+pub use handshake::{serve_connection, serve_socket};
 pub use server::{Export, Exports, Listener};

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::handshake::serve_connection;
+use super::handshake::serve_socket;
 use crate::{BlockDevice, Error, Result};
 
 /// Connections to one socket; further clients wait in the listen queue. A guest has one to a few, a copy tool up to 16.
@@ -182,7 +182,7 @@ async fn connection(stream: UnixStream, exports: &Exports, cancel: &Cancellation
     }
     let open = metrics::gauge!("galerie_nbd_connections");
     open.increment(1);
-    let result = serve_connection(stream, exports, cancel).await;
+    let result = serve_socket(stream, exports, cancel).await;
     open.decrement(1);
     if let Err(error) = result {
         tracing::info!(error = &error as &dyn std::error::Error, "NBD connection ended");

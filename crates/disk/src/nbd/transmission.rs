@@ -1,11 +1,12 @@
-//! The transmission phase: requests in, replies out, in one task.
+//! The transmission phase: requests in, replies out, in one place. On a Unix socket that is a thread of the connection's own
+//! ([`super::thread`]), on any other stream a task.
 
 use std::{
     collections::VecDeque,
     future::Future,
     io::{self, IoSlice},
     ops::Range,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -18,7 +19,10 @@ use futures::{
 use galerie_store::{Extent, Part};
 use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::AbortOnDropHandle,
+};
 
 use super::{
     handshake::{Session, broken, gone},
@@ -33,6 +37,8 @@ const MAX_IN_FLIGHT_REQUESTS: usize = 256;
 /// Bytes asked for and not yet sent at which no further request is taken, per connection. The last one taken may be of
 /// the largest size, so the true bound is this and `MAX_READ_BYTES` together.
 const MAX_IN_FLIGHT_BYTES: u64 = 16 << 20;
+/// The longest request that is done in place while others are under way: their replies wait for it.
+const IN_PLACE_MAX_BYTES: u64 = 64 * 1024;
 /// How much of the disk one status answer looks at; longer requests get a shorter answer, which the protocol allows.
 const MAX_STATUS_BYTES: u64 = 1 << 31;
 /// Data of a refused write is read away up to this length; a longer one ends the connection.
@@ -47,22 +53,44 @@ pub(super) async fn run<S>(stream: S, session: Session, cancel: &CancellationTok
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut connection = Connection::new(stream, session);
-    let mut cancelled = pin!(cancel.cancelled());
-    std::future::poll_fn(|context| {
+    let mut transmission = Transmission::new(stream, session, cancel.clone());
+    std::future::poll_fn(|context| transmission.poll(context)).await
+}
+
+/// A connection that serves until its client leaves or it is cancelled.
+pub(super) struct Transmission<S> {
+    connection: Connection<S>,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transmission<S> {
+    pub(super) fn new(stream: S, session: Session, cancel: CancellationToken) -> Self {
+        Self { connection: Connection::new(stream, session), cancelled: Box::pin(cancel.cancelled_owned()) }
+    }
+
+    /// Does what can be done; ready when the connection has ended.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
-            if !connection.closing && cancelled.as_mut().poll(context).is_ready() {
-                connection.closing = true;
+            if !self.connection.closing && self.cancelled.as_mut().poll(context).is_ready() {
+                self.connection.closing = true;
             }
-            match connection.turn(context) {
+            match self.connection.turn(context) {
                 Ok(Turn::Progress) => {}
-                Ok(Turn::Idle) if connection.is_finished() => return Poll::Ready(Ok(())),
+                Ok(Turn::Idle) if self.connection.is_finished() => return Poll::Ready(Ok(())),
                 Ok(Turn::Idle) => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-    })
-    .await
+    }
+
+    /// Whether every request has its reply, and the next move is the client's.
+    pub(super) fn waits_for_client(&self) -> bool {
+        !self.connection.closing && self.connection.pending.is_empty() && self.connection.output.is_empty()
+    }
+
+    pub(super) fn stream(&mut self) -> &mut S {
+        &mut self.connection.stream
+    }
 }
 
 /// What a request came to, ready to be written as a reply.
@@ -184,18 +212,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Answers from memory where that is possible. Otherwise a request that comes alone is polled once in place, and
-    /// queued only if it has to wait: handing it over would cost it two wake-ups. With others under way each is a task of
-    /// its own, so that all cores fetch, decompress and verify.
+    /// Answers from memory where that is possible. Otherwise the last of the requests that were received together is done in
+    /// place, and queued only if it has to wait: handing it over would cost it two wake-ups, and what the others come to
+    /// meanwhile leaves with it. Before it, each is a task of its own, so that all cores fetch, decompress and verify.
     fn start_work(&mut self, request: Request, context: &mut Context<'_>) {
         let device = &self.session.export.device;
         let mut parts = Vec::new();
         if request.kind == CMD_READ && device.read_cached(request.range_bytes(), &mut parts) {
             return self.enqueue(Finished { request, answer: Answer::Read(parts) });
         }
-        let is_alone = self.pending.is_empty() && self.input.is_empty();
+        let is_short = self.pending.is_empty() || request.length_bytes <= IN_PLACE_MAX_BYTES;
         let mut work = work(Arc::clone(device), request);
-        if !is_alone {
+        if !is_short || !self.input.is_empty() {
             work = on_a_task(work, request);
         }
         match work.as_mut().poll(context) {

@@ -1,7 +1,9 @@
-//! `galerie admin`: a new administrator, while no server runs; and which processes serve the catalogue.
+//! `galerie admin`: a new administrator or one-time link, while no server runs; new token keys, and which processes serve the
+//! catalogue.
 
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{client::Client, server};
 
-/// Make a new administrator, or list the server's processes
+/// Make a new administrator, link or token key, or list the server's processes
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
@@ -25,6 +27,16 @@ enum AdminCommand {
     ///
     /// Writes DIR/admin.json anew. Use it when the secret was lost or seen by others.
     Reset(ResetArgs),
+    /// Make a new one-time link, by which a person becomes an administrator; an earlier one is good no more
+    ///
+    /// Whoever opens the link, once and within 7 days, chooses a user name and a password, administers the directory and owns
+    /// everything in it. While the server runs, `galerie tenant link` does the same.
+    Link(ResetArgs),
+    /// Make a new key that signs tokens; it takes over within an hour, and nobody is signed out
+    ///
+    /// The server does so by itself every 90 days. Do it when a key may have been seen by others: tokens that it signed are
+    /// refused within three hours, when it is retired.
+    RotateKeys(RotateArgs),
     /// List the processes that serve the catalogue, as the server sees them
     Processes(ProcessesArgs),
 }
@@ -33,6 +45,12 @@ enum AdminCommand {
 struct ProcessesArgs {
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct RotateArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -50,6 +68,8 @@ struct ResetArgs {
 pub(crate) async fn run(args: AdminArgs) -> Result<()> {
     match args.command {
         AdminCommand::Reset(args) => reset(args).await,
+        AdminCommand::Link(args) => link(args).await,
+        AdminCommand::RotateKeys(args) => rotate_keys(args).await,
         AdminCommand::Processes(args) => processes(args).await,
     }
 }
@@ -77,4 +97,16 @@ async fn reset(ResetArgs { data_dir, config }: ResetArgs) -> Result<()> {
     let config = server::read_config(config.as_deref())?;
     let path = server::reset_administrator(&data_dir, &config).await?;
     output::line(&format!("A new administrator is in {}; the former ones can do nothing any more.", path.display()))
+}
+
+async fn link(ResetArgs { data_dir, config }: ResetArgs) -> Result<()> {
+    let config = server::read_config(config.as_deref())?;
+    let link = server::reset_link(&data_dir, &config).await?;
+    output::line(&format!("Start the server, then open this link once, within 7 days:\n\n  {}", link.expose_secret()))
+}
+
+async fn rotate_keys(args: RotateArgs) -> Result<()> {
+    let client = Client::new(args.connection.profile()?)?;
+    client.call("/galerie/keys/rotate", &[]).await?;
+    output::line("A new key will sign tokens within an hour; the former one is retired when its last token has ended.")
 }

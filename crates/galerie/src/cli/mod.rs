@@ -7,9 +7,11 @@ mod completions;
 mod connect;
 mod connection;
 mod definition;
+mod directory;
 mod document;
 mod failure;
 mod gallery;
+mod group;
 mod image_file;
 mod interruption;
 mod nbd;
@@ -21,8 +23,12 @@ mod pull;
 mod quota;
 mod restore;
 mod serve;
+mod sp;
 mod store;
+mod subscription;
+mod tenant;
 mod upload;
+mod user;
 mod version;
 mod version_content;
 
@@ -72,6 +78,11 @@ enum Command {
     Audit(audit::AuditArgs),
     Store(store::StoreArgs),
     Quota(quota::QuotaArgs),
+    User(user::UserArgs),
+    Group(group::GroupCommandArgs),
+    Sp(sp::SpArgs),
+    Tenant(tenant::TenantArgs),
+    Subscription(subscription::SubscriptionArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Completions(completions::CompletionsArgs),
@@ -117,6 +128,11 @@ fn run_command(command: Command) -> Result<()> {
             Command::Audit(args) => audit::run(args).await,
             Command::Store(args) => store::run(args).await,
             Command::Quota(args) => quota::run(args).await,
+            Command::User(args) => user::run(args).await,
+            Command::Group(args) => group::run(args).await,
+            Command::Sp(args) => sp::run(args).await,
+            Command::Tenant(args) => tenant::run(args).await,
+            Command::Subscription(args) => subscription::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Restore(args) => restore::run(args).await,
             Command::Completions(args) => completions::run(&args),

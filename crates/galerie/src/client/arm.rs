@@ -73,7 +73,8 @@ impl Client {
             if let Some(Value::Array(mut value)) = page.get_mut("value").map(Value::take) {
                 items.append(&mut value);
             }
-            next = match page.get("nextLink").and_then(Value::as_str).filter(|link| !link.is_empty()) {
+            let link = page.get("nextLink").or_else(|| page.get("@odata.nextLink"));
+            next = match link.and_then(Value::as_str).filter(|link| !link.is_empty()) {
                 Some(link) => Some(parse(link, "list")?),
                 None => None,
             };
@@ -87,6 +88,14 @@ impl Client {
     /// `Refused`.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Accepted> {
         self.write(Method::PUT, path, Some(body), Repeat::Safe).await
+    }
+
+    /// Changes some of a resource's properties.
+    ///
+    /// # Errors
+    /// `Refused`.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Accepted> {
+        self.write(Method::PATCH, path, Some(body), Repeat::Safe).await
     }
 
     /// Calls an action of a resource.

@@ -38,8 +38,8 @@ impl Token {
         (Instant::now() < self.good_until).then_some(&self.secret)
     }
 
-    /// Asks for a token (client credentials, v2).
-    pub(super) async fn request(http: &reqwest::Client, profile: &Profile) -> Result<Self> {
+    /// Asks for a token for a resource (client credentials, v2).
+    pub(super) async fn request(http: &reqwest::Client, profile: &Profile, audience: &str) -> Result<Self> {
         let endpoint = profile.endpoint_text();
         let mut url = profile.endpoint.clone();
         url.set_path(&format!("/{}/oauth2/v2.0/token", profile.tenant_id));
@@ -47,7 +47,7 @@ impl Token {
             ("grant_type", "client_credentials"),
             ("client_id", &profile.client_id.to_string()),
             ("client_secret", profile.client_secret.expose_secret()),
-            ("scope", &format!("{endpoint}/.default")),
+            ("scope", &format!("{audience}/.default")),
         ]);
         let asked = Instant::now();
         let request = http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form);

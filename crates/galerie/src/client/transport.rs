@@ -33,6 +33,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 pub(crate) struct Client {
     profile: Profile,
     http: reqwest::Client,
+    /// What its tokens are for.
+    audience: String,
     token: Mutex<Option<Token>>,
 }
 
@@ -70,13 +72,24 @@ impl Client {
         Self::with_read_timeout(profile, PATIENT_READ_TIMEOUT)
     }
 
+    /// A client of the server's directory, whose tokens are for Graph.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub(crate) fn of_directory(profile: Profile) -> Result<Self> {
+        let mut client = Self::new(profile)?;
+        client.audience = format!("{}/msgraph", client.profile.endpoint_text());
+        Ok(client)
+    }
+
     fn with_read_timeout(profile: Profile, read_timeout: Duration) -> Result<Self> {
         let mut builder = http_builder(profile.ca_file.as_deref())?.read_timeout(read_timeout);
         if profile.is_loopback() {
             builder = builder.no_proxy();
         }
         let http = build(builder)?;
-        Ok(Self { profile, http, token: Mutex::default() })
+        let audience = profile.endpoint_text().to_owned();
+        Ok(Self { profile, http, audience, token: Mutex::default() })
     }
 
     pub(crate) fn profile(&self) -> &Profile {
@@ -129,7 +142,7 @@ impl Client {
         if let Some(secret) = held.as_ref().and_then(Token::secret) {
             return Ok(secret.expose_secret().to_owned());
         }
-        let token = Token::request(&self.http, &self.profile).await?;
+        let token = Token::request(&self.http, &self.profile, &self.audience).await?;
         let secret = token.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
         *held = Some(token);
         Ok(secret)

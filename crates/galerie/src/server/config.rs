@@ -85,6 +85,22 @@ pub(crate) struct Config {
     pub(crate) audit_keep_days: u32,
     /// For how long the server says that it is not ready before it stops taking connections.
     pub(crate) drain_delay_s: u64,
+    pub(crate) sign_in: SignInConfig,
+}
+
+/// How users sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SignInConfig {
+    /// Whether a device code is enough to begin with. Who is talked into typing a stranger's code is signed in for the
+    /// stranger; where nobody needs it, it is better off.
+    pub(crate) device_code: bool,
+}
+
+impl Default for SignInConfig {
+    fn default() -> Self {
+        Self { device_code: true }
+    }
 }
 
 /// One region.
@@ -188,6 +204,7 @@ impl Default for Config {
             scrub_period_h: 7 * 24,
             audit_keep_days: 365,
             drain_delay_s: 0,
+            sign_in: SignInConfig::default(),
         }
     }
 }

@@ -108,12 +108,12 @@ impl Gallery {
     /// `Control`, when the gallery was never started.
     pub(crate) async fn owner(&self) -> Result<RequestContext, Error> {
         let known = self.control.bootstrapped().await?;
-        let caller =
-            Caller { tenant: known.tenant, principal: Uuid::nil(), app_id: known.client_id, administrator: true };
+        let caller = Caller::application(known.tenant, known.principal, known.client_id, true);
         Ok(RequestContext {
             caller,
             api_version: ApiVersion::stable(2024, 3, 3),
             preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
             correlation_id: Uuid::new_v4(),
             client_address: None,
         })

@@ -32,8 +32,8 @@ use std::{
 
 use axum_server::Handle;
 use galerie_api::{ApiOptions, Forward};
-use galerie_control::{Bootstrap, Control, NewAdministrator, ProcessOptions};
-use secrecy::ExposeSecret;
+use galerie_control::{Bootstrap, Control, NewAdministrator, OneTimeLink, ProcessOptions};
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -104,8 +104,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         None => ServerTls::of_process(&config, names, &directory.tls(), &gallery.control).await?,
     };
     let admin_file = update_admin_file(&gallery, &directory, &endpoint, tls.ca_file()).await?;
+    let link = gallery.control.first_link().await?;
+    let link = link.map(|link| setup_url(&endpoint, &link));
     let welcome = Welcome {
         endpoint: &endpoint,
+        link: link.as_ref().map(|link| link.expose_secret()),
         data_dir: &options.data_dir,
         regions: gallery.region_names(),
         admin_file: admin_file.as_deref(),
@@ -118,6 +121,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         listen: address,
         trusted_proxies: config.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        device_code: config.sign_in.device_code,
         forward: is_shared
             .then(|| -> Arc<dyn Forward> { Arc::new(Peers::new(config.clone(), gallery.control.clone())) }),
     };
@@ -227,7 +231,7 @@ async fn update_admin_file(
 /// The administrator whose file is still to be made: the first one; or another in its place when a start was killed after it
 /// had made the first one, and before it had written the secret down.
 async fn new_administrator(control: &Control, path: &Path) -> Result<Option<NewAdministrator>, Error> {
-    let Bootstrap { tenant, subscription, client_id, client_secret } = control.bootstrap().await?;
+    let Bootstrap { tenant, subscription, client_id, client_secret, .. } = control.bootstrap().await?;
     match client_secret {
         Some(client_secret) => Ok(Some(NewAdministrator { tenant, subscription, client_id, client_secret })),
         None if !path.exists() => Ok(control.undelivered_administrator().await?),
@@ -275,6 +279,33 @@ async fn write_new_administrator(
     let file = AdminFile::new(endpoint, ca_file, reset.tenant, reset.subscription, reset.client_id, secret);
     file.replace(&directory.admin_file())?;
     Ok(control.administrator_is_delivered().await?)
+}
+
+/// Where a one-time link leads.
+fn setup_url(endpoint: &str, link: &OneTimeLink) -> SecretString {
+    SecretString::from(format!("{endpoint}/setup?code={}", link.code.expose_secret()))
+}
+
+/// Makes a new one-time link for the first tenant, in a data directory that no server uses.
+///
+/// # Errors
+/// As [`reset_administrator`].
+pub(crate) async fn reset_link(data_dir: &Path, config: &Config) -> Result<SecretString, Error> {
+    if config.database.is_none() && !data_dir.join("catalogue.db").exists() {
+        return Err(Error::Config(format!("{} is not the data directory of a server", data_dir.display())));
+    }
+    let directory = DataDirectory::lock(data_dir)?;
+    let endpoint = AdminFile::read(&directory.admin_file())
+        .map_or_else(|_| "https://localhost:8443".to_owned(), |file| file.endpoint);
+    let gallery = Gallery::open(config, &directory).await?;
+    gallery.control.take_over().await?;
+    let made = async {
+        let tenant = gallery.control.bootstrapped().await?.tenant;
+        gallery.control.reset_link(tenant).await
+    };
+    let made = made.await;
+    gallery.control.shutdown().await;
+    Ok(setup_url(&endpoint, &made?))
 }
 
 /// Prints where to go next, once connections are taken.

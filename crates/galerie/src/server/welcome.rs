@@ -17,6 +17,8 @@ pub(super) struct Welcome<'a> {
     pub(super) admin_file: Option<&'a Path>,
     pub(super) ca_file: Option<&'a Path>,
     pub(super) metrics: Option<SocketAddr>,
+    /// The one-time link for the first user, when it was made just now.
+    pub(super) link: Option<&'a str>,
 }
 
 impl Welcome<'_> {
@@ -32,6 +34,13 @@ impl Welcome<'_> {
         ];
         for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
             let _ = writeln!(text, "  {name:<14} {fact}");
+        }
+        if let Some(link) = self.link {
+            let _ = write!(
+                text,
+                "\nTo sign in as a person, open this link once, within 7 days, and choose a user name and a password:\n\n  \
+                 {link}\n"
+            );
         }
         // Commands find the default directory by themselves.
         let data_dir = match self.data_dir == Path::new(DEFAULT_DATA_DIR) {

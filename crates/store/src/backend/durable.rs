@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
+use super::direct;
 use crate::{Error, Result};
 
 /// The folder, under the root, of files that are still being written.
@@ -97,6 +98,10 @@ fn create_staged(temporary: &Path) -> Result<(PathBuf, File)> {
 }
 
 fn write_parts(file: &mut File, parts: &[Bytes]) -> io::Result<()> {
+    let size_bytes: usize = parts.iter().map(Bytes::len).sum();
+    if size_bytes >= direct::WORTHWHILE_BYTES && direct::write_parts(file, parts)? {
+        return Ok(());
+    }
     /// `IOV_MAX` is 1024 on Linux.
     const SLICES_PER_CALL: usize = 1024;
     for batch in parts.chunks(SLICES_PER_CALL) {

@@ -6,6 +6,7 @@
 //!
 //! A backend knows nothing about packs or hashes; integrity is checked above it.
 
+mod direct;
 mod durable;
 pub mod faulty;
 mod key;

@@ -1,5 +1,4 @@
-//! Marking: which stored blobs live images need. One bit for each blob of each pack, and one more for each whose list was
-//! walked.
+//! Marking: which stored blobs live images need. One bit for each blob of each pack, and a little for each list that was walked.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -28,7 +27,7 @@ pub(super) struct Marks {
     live: Bits,
     /// Manifests and segments that were walked. Being alive does not say so: ids ignore kinds, and a guest may hold the
     /// bytes of another image's segment as a chunk of its own. No bytes are both a manifest and a segment.
-    walked: Bits,
+    walked: Walked,
     /// Sound packs for whose sake a condemned pack's copy of a blob was not marked.
     relied: HashSet<PackId>,
     missing_blobs: u64,
@@ -70,6 +69,47 @@ impl Bits {
 
     fn memory_bytes(&self) -> u64 {
         (self.0.len() * 8) as u64
+    }
+}
+
+/// Some of the stored blobs, by their bits' numbers: one by one while they are few, as lists are among what they list; as a bit
+/// for each blob once that takes less.
+enum Walked {
+    Few { numbers: HashSet<u64>, blobs: u64 },
+    Many(Bits),
+}
+
+/// What a number in a set takes: itself, the set's own byte, and room to grow.
+const NUMBER_BYTES: u64 = 16;
+
+impl Walked {
+    fn none(blobs: u64) -> Self {
+        Self::Few { numbers: HashSet::new(), blobs }
+    }
+
+    /// Whether it was not among them before.
+    fn add(&mut self, number: u64) -> bool {
+        match self {
+            Self::Few { numbers, blobs } => {
+                let is_new = numbers.insert(number);
+                if numbers.len() as u64 * NUMBER_BYTES > *blobs / 8 {
+                    let mut bits = Bits::none(*blobs);
+                    for number in numbers.iter() {
+                        bits.set(*number);
+                    }
+                    *self = Self::Many(bits);
+                }
+                is_new
+            }
+            Self::Many(bits) => bits.set(number),
+        }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        match self {
+            Self::Few { numbers, .. } => numbers.len() as u64 * NUMBER_BYTES,
+            Self::Many(bits) => bits.memory_bytes(),
+        }
     }
 }
 
@@ -121,7 +161,7 @@ impl Marks {
             marked.insert(pack.pack, fresh);
             first_bit += u64::from(pack.blobs);
         }
-        let (live, walked) = (Bits::none(first_bit), Bits::none(first_bit));
+        let (live, walked) = (Bits::none(first_bit), Walked::none(first_bit));
         Self { packs: marked, live, walked, relied: HashSet::new(), missing_blobs: 0, lost_lists: 0, elapsed_ms: 0 }
     }
 
@@ -202,7 +242,7 @@ impl Marks {
     /// Marks a manifest or a segment; whether it is still to be walked.
     fn enter(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<bool> {
         let bit = self.mark(domain, id, condemned)?;
-        Ok(bit.is_none_or(|bit| self.walked.set(bit)))
+        Ok(bit.is_none_or(|bit| self.walked.add(bit)))
     }
 
     /// Marks a blob; the bit that stands for it, if a pack has it that was there when the marks were begun. Packs written
@@ -302,5 +342,24 @@ fn if_there<T>(found: Result<T>) -> Result<Option<T>> {
         Ok(found) => Ok(Some(found)),
         Err(Error::NotFound(_) | Error::Corrupt(_)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// From none to all of them, across the change of form; never more than a bit for each blob and one word.
+        #[test]
+        fn each_is_new_once(numbers in prop::collection::vec(0_u64..2000, 0..1500)) {
+            let (mut walked, mut seen) = (Walked::none(2000), HashSet::new());
+            for number in numbers {
+                prop_assert_eq!(walked.add(number), seen.insert(number));
+                prop_assert!(walked.memory_bytes() <= 2000 / 8 + 8);
+            }
+        }
     }
 }

@@ -1,0 +1,204 @@
+//! Who has which role where.
+
+use uuid::Uuid;
+
+use super::{
+    Connection, Result, access_revision,
+    directory_object::ObjectKind,
+    row::{self, Columns, Row},
+    statement::query,
+};
+
+const FIND: &str = "SELECT * FROM role_assignments WHERE tenant = $1 AND id = $2";
+const FIND_SAME: &str =
+    "SELECT * FROM role_assignments WHERE scope_key = $1 AND tenant = $2 AND principal = $3 AND role = $4";
+const LIST_FOR_PRINCIPAL: &str =
+    "SELECT * FROM role_assignments WHERE tenant = $1 AND principal = $2 ORDER BY scope_key, id";
+const LIST_AT: &str = "SELECT * FROM role_assignments WHERE scope_key = $1 AND tenant = $2 ORDER BY id";
+// '0' is what follows '/': a range of the index.
+const LIST_BELOW: &str = "SELECT * FROM role_assignments WHERE scope_key >= $1 AND scope_key < $2 AND tenant = $3 \
+     AND (scope_key > $4 OR (scope_key = $4 AND id > $5)) ORDER BY scope_key, id LIMIT $6";
+const LIST_OF_ROLE: &str = "SELECT * FROM role_assignments WHERE tenant = $1 AND role = $2 ORDER BY id";
+const COUNT: &str = "SELECT COUNT(*) FROM role_assignments WHERE tenant = $1";
+const COUNT_DIRECT: &str = "SELECT COUNT(*) FROM role_assignments WHERE scope_key = '' AND tenant = $1 AND role = $2 \
+     AND principal_type <> 'Group'";
+const INSERT: &str = "INSERT INTO role_assignments (tenant, id, scope, scope_key, role, principal, principal_type, \
+     description, created_ms, updated_ms, created_by, updated_by) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+const DESCRIBE: &str = "UPDATE role_assignments SET description = $3, updated_ms = $4, updated_by = $5 \
+     WHERE tenant = $1 AND id = $2";
+const DELETE: &str = "DELETE FROM role_assignments WHERE tenant = $1 AND id = $2";
+const DELETE_FOR_PRINCIPAL: &str = "DELETE FROM role_assignments WHERE tenant = $1 AND principal = $2";
+const COUNT_AT_OR_BELOW: &str = "SELECT COUNT(*) FROM role_assignments \
+     WHERE scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)";
+const DELETE_AT_OR_BELOW: &str =
+    "DELETE FROM role_assignments WHERE scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    FIND_SAME,
+    LIST_FOR_PRINCIPAL,
+    LIST_AT,
+    LIST_BELOW,
+    LIST_OF_ROLE,
+    COUNT,
+    COUNT_DIRECT,
+    INSERT,
+    DESCRIBE,
+    DELETE,
+    DELETE_FOR_PRINCIPAL,
+    COUNT_AT_OR_BELOW,
+    DELETE_AT_OR_BELOW,
+];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoleAssignmentRow {
+    pub(crate) tenant: Uuid,
+    /// The name in URLs.
+    pub(crate) id: Uuid,
+    /// In the spelling of creation; `/` is the tenant's root.
+    pub(crate) scope: String,
+    /// Folded; empty is the tenant's root.
+    pub(crate) scope_key: String,
+    pub(crate) role: Uuid,
+    pub(crate) principal: Uuid,
+    pub(crate) principal_type: ObjectKind,
+    pub(crate) description: Option<String>,
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+    pub(crate) created_by: Uuid,
+    pub(crate) updated_by: Uuid,
+}
+
+impl Row for RoleAssignmentRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            tenant: columns.id("tenant")?,
+            id: columns.id("id")?,
+            scope: columns.text("scope")?,
+            scope_key: columns.text("scope_key")?,
+            role: columns.id("role")?,
+            principal: columns.id("principal")?,
+            principal_type: columns.parsed("principal_type")?,
+            description: columns.optional_text("description")?,
+            created_ms: columns.integer("created_ms")?,
+            updated_ms: columns.integer("updated_ms")?,
+            created_by: columns.id("created_by")?,
+            updated_by: columns.id("updated_by")?,
+        })
+    }
+}
+
+/// An assignment by its name.
+pub(crate) async fn find(tx: &mut Connection, tenant: Uuid, id: Uuid) -> Result<Option<RoleAssignmentRow>> {
+    row::one(tx, query(FIND).bind(tenant.to_string()).bind(id.to_string())).await
+}
+
+/// The assignment of the same role to the same principal at the same scope.
+pub(crate) async fn find_same(tx: &mut Connection, other: &RoleAssignmentRow) -> Result<Option<RoleAssignmentRow>> {
+    let statement = query(FIND_SAME).bind(&other.scope_key).bind(other.tenant.to_string());
+    row::one(tx, statement.bind(other.principal.to_string()).bind(other.role.to_string())).await
+}
+
+/// A principal's own assignments, by scope; the tenant's limit bounds them.
+pub(crate) async fn list_for_principal(
+    tx: &mut Connection,
+    tenant: Uuid,
+    principal: Uuid,
+) -> Result<Vec<RoleAssignmentRow>> {
+    row::all(tx, query(LIST_FOR_PRINCIPAL).bind(tenant.to_string()).bind(principal.to_string())).await
+}
+
+/// The assignments at a scope; the tenant's limit bounds them.
+pub(crate) async fn list_at(tx: &mut Connection, tenant: Uuid, scope_key: &str) -> Result<Vec<RoleAssignmentRow>> {
+    row::all(tx, query(LIST_AT).bind(scope_key).bind(tenant.to_string())).await
+}
+
+/// Assignments below a scope, by scope and name, after the given ones.
+pub(crate) async fn list_below(
+    tx: &mut Connection,
+    tenant: Uuid,
+    scope_key: &str,
+    after: (&str, Uuid),
+    limit: u32,
+) -> Result<Vec<RoleAssignmentRow>> {
+    let (first, end) = below(scope_key);
+    let statement = query(LIST_BELOW).bind(first).bind(end).bind(tenant.to_string());
+    row::all(tx, statement.bind(after.0).bind(after.1.to_string()).bind(i64::from(limit))).await
+}
+
+/// Who has a role, anywhere.
+pub(crate) async fn list_of_role(tx: &mut Connection, tenant: Uuid, role: Uuid) -> Result<Vec<RoleAssignmentRow>> {
+    row::all(tx, query(LIST_OF_ROLE).bind(tenant.to_string()).bind(role.to_string())).await
+}
+
+/// How many assignments a tenant has.
+pub(crate) async fn count(tx: &mut Connection, tenant: Uuid) -> Result<i64> {
+    Ok(row::one(tx, query(COUNT).bind(tenant.to_string())).await?.unwrap_or(0))
+}
+
+/// How many users and service principals have a role at the tenant's root.
+pub(crate) async fn count_direct_at_root(tx: &mut Connection, tenant: Uuid, role: Uuid) -> Result<i64> {
+    Ok(row::one(tx, query(COUNT_DIRECT).bind(tenant.to_string()).bind(role.to_string())).await?.unwrap_or(0))
+}
+
+/// Adds an assignment.
+pub(crate) async fn insert(tx: &mut Connection, assignment: &RoleAssignmentRow) -> Result<()> {
+    let statement = query(INSERT)
+        .bind(assignment.tenant.to_string())
+        .bind(assignment.id.to_string())
+        .bind(&assignment.scope)
+        .bind(&assignment.scope_key)
+        .bind(assignment.role.to_string())
+        .bind(assignment.principal.to_string())
+        .bind(assignment.principal_type.as_str())
+        .bind(&assignment.description)
+        .bind(assignment.created_ms)
+        .bind(assignment.updated_ms)
+        .bind(assignment.created_by.to_string())
+        .bind(assignment.updated_by.to_string());
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Writes what may change of an assignment: its description.
+pub(crate) async fn describe(tx: &mut Connection, assignment: &RoleAssignmentRow) -> Result<()> {
+    let statement = query(DESCRIBE)
+        .bind(assignment.tenant.to_string())
+        .bind(assignment.id.to_string())
+        .bind(&assignment.description)
+        .bind(assignment.updated_ms)
+        .bind(assignment.updated_by.to_string());
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Removes an assignment.
+pub(crate) async fn delete(tx: &mut Connection, tenant: Uuid, id: Uuid) -> Result<()> {
+    row::run(tx, query(DELETE).bind(tenant.to_string()).bind(id.to_string())).await?;
+    Ok(())
+}
+
+/// Removes a principal's assignments.
+pub(crate) async fn delete_for_principal(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> Result<()> {
+    row::run(tx, query(DELETE_FOR_PRINCIPAL).bind(tenant.to_string()).bind(principal.to_string())).await?;
+    Ok(())
+}
+
+/// Removes the assignments at a place that is being deleted and below it, so that what is made under its name later starts
+/// with none. `tenant` is the place's.
+pub(crate) async fn delete_at_or_below(tx: &mut Connection, tenant: Uuid, scope_key: &str) -> Result<()> {
+    let (first, end) = below(scope_key);
+    let count = query(COUNT_AT_OR_BELOW).bind(scope_key).bind(&first).bind(&end);
+    if row::one::<i64>(tx, count).await?.unwrap_or(0) > 0 {
+        access_revision::advance(tx, tenant).await?;
+        row::run(tx, query(DELETE_AT_OR_BELOW).bind(scope_key).bind(first).bind(end)).await?;
+    }
+    Ok(())
+}
+
+fn below(scope_key: &str) -> (String, String) {
+    (format!("{scope_key}/"), format!("{scope_key}0"))
+}

@@ -1,0 +1,155 @@
+//! Users, and how they may sign in.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Connection, Result,
+    directory_object::{self, DirectoryObjectRow, ObjectKind},
+    row::{self, Columns, Row, json},
+    statement::query,
+};
+
+const FIND: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_change, u.sessions_valid_ms, u.issuer, u.subject, \
+     u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.id = $1";
+const FIND_BY_NAME: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_change, u.sessions_valid_ms, u.issuer, \
+     u.subject, u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.name_key = $1";
+const FIND_BY_SUBJECT: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_change, u.sessions_valid_ms, u.issuer, \
+     u.subject, u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.issuer = $1 AND u.subject = $2";
+const INSERT: &str = "INSERT INTO users (id, name, name_key, enabled, password_hash, must_change, sessions_valid_ms, issuer, \
+     subject, failures, failed_ms, document) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10)";
+const UPDATE: &str = "UPDATE users SET name = $2, name_key = $3, enabled = $4, password_hash = $5, must_change = $6, \
+     sessions_valid_ms = $7, document = $8 WHERE id = $1";
+const DELETE: &str = "DELETE FROM users WHERE id = $1";
+const FAILURES: &str = "SELECT failures, failed_ms FROM users WHERE id = $1";
+const ADD_FAILURE: &str = "UPDATE users SET failures = failures + 1, failed_ms = $2 WHERE id = $1";
+const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] =
+    &[FIND, FIND_BY_NAME, FIND_BY_SUBJECT, INSERT, UPDATE, DELETE, FAILURES, ADD_FAILURE, CLEAR_FAILURES];
+
+/// A row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UserRow {
+    pub(crate) object: DirectoryObjectRow,
+    /// The user principal name, as written.
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
+    /// argon2id, in PHC's form.
+    pub(crate) password_hash: Option<String>,
+    pub(crate) must_change: bool,
+    /// Tokens that were issued before are worth nothing.
+    pub(crate) sessions_valid_ms: i64,
+    /// An external issuer, and what it calls the user.
+    pub(crate) external: Option<(String, String)>,
+    /// What Graph shows beside these.
+    pub(crate) document: Value,
+}
+
+impl Row for UserRow {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            object: DirectoryObjectRow::read(columns)?,
+            name: columns.text("name")?,
+            enabled: columns.flag("enabled")?,
+            password_hash: columns.optional_text("password_hash")?,
+            must_change: columns.flag("must_change")?,
+            sessions_valid_ms: columns.integer("sessions_valid_ms")?,
+            external: columns.optional_text("issuer")?.zip(columns.optional_text("subject")?),
+            document: columns.json("document")?,
+        })
+    }
+}
+
+/// Wrong passwords since the last right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failures {
+    pub(crate) count: u32,
+    /// When the last one was.
+    pub(crate) last_ms: i64,
+}
+
+impl Row for Failures {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self { count: columns.unsigned("failures")?, last_ms: columns.integer("failed_ms")? })
+    }
+}
+
+/// A user principal name as it is compared.
+pub(crate) fn name_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// A user by its object id.
+pub(crate) async fn find(tx: &mut Connection, id: Uuid) -> Result<Option<UserRow>> {
+    row::one(tx, query(FIND).bind(id.to_string())).await
+}
+
+/// A user by its name, in any spelling.
+pub(crate) async fn find_by_name(tx: &mut Connection, name: &str) -> Result<Option<UserRow>> {
+    row::one(tx, query(FIND_BY_NAME).bind(name_key(name))).await
+}
+
+/// A user by what an external issuer calls it.
+pub(crate) async fn find_by_subject(tx: &mut Connection, issuer: &str, subject: &str) -> Result<Option<UserRow>> {
+    row::one(tx, query(FIND_BY_SUBJECT).bind(issuer).bind(subject)).await
+}
+
+/// Adds a user.
+pub(crate) async fn insert(tx: &mut Connection, user: &UserRow) -> Result<()> {
+    debug_assert_eq!(user.object.kind, ObjectKind::User);
+    directory_object::insert(tx, &user.object).await?;
+    let (issuer, subject) = user.external.clone().unzip();
+    let statement = query(INSERT)
+        .bind(user.object.id.to_string())
+        .bind(&user.name)
+        .bind(name_key(&user.name))
+        .bind(i64::from(user.enabled))
+        .bind(&user.password_hash)
+        .bind(i64::from(user.must_change))
+        .bind(user.sessions_valid_ms)
+        .bind(issuer)
+        .bind(subject)
+        .bind(json(&user.document));
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Writes what can change of a user.
+pub(crate) async fn update(tx: &mut Connection, user: &UserRow) -> Result<()> {
+    directory_object::rename(tx, user.object.id, &user.object.display_name).await?;
+    let statement = query(UPDATE)
+        .bind(user.object.id.to_string())
+        .bind(&user.name)
+        .bind(name_key(&user.name))
+        .bind(i64::from(user.enabled))
+        .bind(&user.password_hash)
+        .bind(i64::from(user.must_change))
+        .bind(user.sessions_valid_ms)
+        .bind(json(&user.document));
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Removes a user's row.
+pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
+    row::run(tx, query(DELETE).bind(id.to_string())).await?;
+    Ok(())
+}
+
+/// Wrong passwords of a user since the last right one.
+pub(crate) async fn failures(tx: &mut Connection, id: Uuid) -> Result<Option<Failures>> {
+    row::one(tx, query(FAILURES).bind(id.to_string())).await
+}
+
+/// Counts a wrong password.
+pub(crate) async fn add_failure(tx: &mut Connection, id: Uuid, now_ms: i64) -> Result<()> {
+    row::run(tx, query(ADD_FAILURE).bind(id.to_string()).bind(now_ms)).await?;
+    Ok(())
+}
+
+/// Forgets the wrong passwords. Whether there were any.
+pub(crate) async fn clear_failures(tx: &mut Connection, id: Uuid) -> Result<bool> {
+    Ok(row::run(tx, query(CLEAR_FAILURES).bind(id.to_string())).await? == 1)
+}

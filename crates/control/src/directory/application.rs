@@ -1,0 +1,311 @@
+//! Applications: what a tenant registers, and under which URIs it is sent back to.
+
+use galerie_arm::ArmError;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Document, access, check_document,
+    credential::{self, Credential, NewCertificate},
+    display_name, error, merge, new_object, properties, removal,
+    role::DirectoryRole,
+    service_principal,
+};
+use crate::{
+    Control, audit,
+    db::{
+        Connection,
+        application::{self, ApplicationRow},
+        directory_object::{self, ObjectKind},
+        directory_role, service_principal as principals, transact,
+    },
+    request::{Caller, RequestContext},
+};
+
+/// URIs of one application, of each kind.
+const MOST_URIS: usize = 256;
+/// Bytes of a URI.
+const LONGEST_URI_BYTES: usize = 2048;
+/// Where redirect URIs are: `document[part]["redirectUris"]`.
+const REDIRECT_PARTS: [&str; 3] = ["web", "spa", "publicClient"];
+
+/// An application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Application {
+    /// The object id.
+    pub id: Uuid,
+    /// The tenant that registered it.
+    pub tenant: Uuid,
+    /// The client id.
+    pub app_id: Uuid,
+    /// What people call it.
+    pub display_name: String,
+    /// When it was made, ms since 1970.
+    pub created_ms: i64,
+    /// Redirect URIs and the like.
+    pub document: Document,
+    /// How it proves itself.
+    pub credentials: Vec<Credential>,
+}
+
+impl Application {
+    /// The URIs that it is also known by.
+    pub fn identifier_uris(&self) -> impl Iterator<Item = &str> {
+        self.document.get("identifierUris").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+/// An application of any tenant.
+pub(super) async fn read(tx: &mut Connection, id: Uuid) -> Result<Option<Application>, ArmError> {
+    match application::find(tx, id).await? {
+        Some(row) => Ok(Some(whole(tx, row).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn whole(tx: &mut Connection, row: ApplicationRow) -> Result<Application, ArmError> {
+    let credentials = credential::list(tx, row.object.id).await?;
+    let document = properties(&row.document);
+    let ApplicationRow { object, app_id, .. } = row;
+    Ok(Application {
+        id: object.id,
+        tenant: object.tenant,
+        app_id,
+        display_name: object.display_name,
+        created_ms: object.created_ms,
+        document,
+        credentials,
+    })
+}
+
+pub(super) async fn find(tx: &mut Connection, caller: &Caller, id: Uuid) -> Result<ApplicationRow, ArmError> {
+    let found = application::find(tx, id).await?.filter(|found| found.object.tenant == caller.tenant);
+    found.ok_or_else(|| error::not_found(&id.to_string()))
+}
+
+impl Control {
+    /// Registers an application, which its maker owns.
+    ///
+    /// # Errors
+    /// `Authorization_RequestDenied`; `Request_BadRequest` with the rule that is broken.
+    pub async fn application_create(
+        &self,
+        ctx: &RequestContext,
+        display_name: &str,
+        document: Document,
+        certificates: &[NewCertificate],
+    ) -> Result<Application, ArmError> {
+        transact!(self.db(), |tx| -> Result<Application, ArmError> {
+            access::require(tx, &ctx.caller, DirectoryRole::ApplicationAdministrator).await?;
+            check(&document)?;
+            let object = new_object(tx, ctx.caller.tenant, ObjectKind::Application, display_name).await?;
+            let row = ApplicationRow { object, app_id: Uuid::new_v4(), document: document.clone().into() };
+            application::insert(tx, &row).await?;
+            put_uris(tx, &row, &document).await?;
+            credential::replace_certificates(tx, row.object.id, certificates).await?;
+            if directory_object::find(tx, ctx.caller.principal).await?.is_some() {
+                directory_role::add_owner(tx, row.object.id, ctx.caller.principal).await?;
+            }
+            record(tx, ctx, "microsoft.directory/applications/create", row.object.id).await?;
+            whole(tx, row).await
+        })
+    }
+
+    /// An application by its object id.
+    ///
+    /// # Errors
+    /// `Request_ResourceNotFound`.
+    pub async fn application(&self, caller: &Caller, id: Uuid) -> Result<Application, ArmError> {
+        let mut tx = self.db().read().await?;
+        let row = find(&mut tx, caller, id).await?;
+        whole(&mut tx, row).await
+    }
+
+    /// An application of the caller's tenant by its client id.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn application_by_app_id(&self, caller: &Caller, app_id: Uuid) -> Result<Option<Application>, ArmError> {
+        let mut tx = self.db().read().await?;
+        let found = application::find_by_app(&mut tx, app_id).await?;
+        match found.filter(|found| found.object.tenant == caller.tenant) {
+            Some(row) => Ok(Some(whole(&mut tx, row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// An application of the caller's tenant by one of its URIs.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn application_by_uri(&self, caller: &Caller, uri: &str) -> Result<Option<Application>, ArmError> {
+        let mut tx = self.db().read().await?;
+        match application::find_by_uri(&mut tx, caller.tenant, uri).await? {
+            Some(row) => Ok(Some(whole(&mut tx, row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Changes an application. Certificates that are given take the place of those that are there.
+    ///
+    /// # Errors
+    /// `Authorization_RequestDenied`; `Request_ResourceNotFound`; `Request_BadRequest` with the rule that is broken.
+    pub async fn application_update(
+        &self,
+        ctx: &RequestContext,
+        id: Uuid,
+        name: Option<&str>,
+        change: Document,
+        certificates: Option<&[NewCertificate]>,
+    ) -> Result<Application, ArmError> {
+        transact!(self.db(), |tx| -> Result<Application, ArmError> {
+            let role = DirectoryRole::ApplicationAdministrator;
+            access::require_or_owner(tx, &ctx.caller, role, id).await?;
+            let mut row = find(tx, &ctx.caller, id).await?;
+            // Where a code is sent is as good as a secret.
+            access::require_no_greater_power(tx, &ctx.caller, row.app_id).await?;
+            if let Some(name) = name {
+                row.object.display_name = display_name(name)?;
+            }
+            let mut document = properties(&row.document);
+            merge(&mut document, change.clone());
+            check(&document)?;
+            put_uris(tx, &row, &document).await?;
+            row.document = document.into();
+            application::update(tx, &row).await?;
+            if let Some(certificates) = certificates {
+                credential::replace_certificates(tx, id, certificates).await?;
+            }
+            record(tx, ctx, "microsoft.directory/applications/update", id).await?;
+            whole(tx, row).await
+        })
+    }
+
+    /// Deletes an application, and what it is to each tenant.
+    ///
+    /// # Errors
+    /// `Authorization_RequestDenied`, also for the operator's; `Request_ResourceNotFound`.
+    pub async fn application_delete(&self, ctx: &RequestContext, id: Uuid) -> Result<(), ArmError> {
+        transact!(self.db(), |tx| -> Result<(), ArmError> {
+            access::require_or_owner(tx, &ctx.caller, DirectoryRole::ApplicationAdministrator, id).await?;
+            let row = find(tx, &ctx.caller, id).await?;
+            access::require_no_greater_power(tx, &ctx.caller, row.app_id).await?;
+            for principal in principals::list_by_app(tx, row.app_id).await? {
+                if principal.administrator {
+                    return Err(error::denied());
+                }
+                service_principal::remove(tx, &principal).await?;
+            }
+            removal::begin(tx, &row.object).await?;
+            application::delete(tx, id).await?;
+            removal::finish(tx, &row.object).await?;
+            record(tx, ctx, "microsoft.directory/applications/delete", id).await
+        })
+    }
+}
+
+/// Checks what a document says that means something here.
+fn check(document: &Document) -> Result<(), ArmError> {
+    check_document(document)?;
+    for part in REDIRECT_PARTS {
+        let property = format!("{part}.redirectUris");
+        for uri in uris(document.get(part).and_then(|part| part.get("redirectUris")), &property)? {
+            if !is_redirect_uri(&uri) {
+                let rule =
+                    "absolute URIs without a fragment: https, http on localhost, or a scheme of the application's own";
+                return Err(error::invalid_value(&property, rule));
+            }
+        }
+    }
+    uris(document.get("identifierUris"), "identifierUris")?;
+    match document.get("signInAudience").map(Value::as_str) {
+        None | Some(Some("AzureADMyOrg" | "AzureADMultipleOrgs")) => Ok(()),
+        Some(_) => Err(error::invalid_value("signInAudience", "AzureADMyOrg or AzureADMultipleOrgs")),
+    }
+}
+
+/// A list of URIs.
+fn uris(value: Option<&Value>, property: &str) -> Result<Vec<String>, ArmError> {
+    let rule = format!("a list of at most {MOST_URIS} URIs of 1 to {LONGEST_URI_BYTES} bytes");
+    let invalid = || error::invalid_value(property, &rule);
+    let list = match value {
+        None => return Ok(Vec::new()),
+        Some(value) => value.as_array().filter(|list| list.len() <= MOST_URIS).ok_or_else(invalid)?,
+    };
+    let uri = |value: &Value| {
+        let text = value.as_str().filter(|text| (1..=LONGEST_URI_BYTES).contains(&text.len()))?;
+        (!text.chars().any(|c| c.is_control() || c.is_whitespace())).then(|| text.to_owned())
+    };
+    list.iter().map(|value| uri(value).ok_or_else(invalid)).collect()
+}
+
+/// Whether a browser may be sent there with a code. `http` only where nobody can listen in.
+fn is_redirect_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let host = rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', ':']).next()).unwrap_or_default();
+    let fits = match scheme.to_ascii_lowercase().as_str() {
+        "https" => !host.is_empty(),
+        "http" => matches!(host, "localhost" | "127.0.0.1"),
+        "javascript" | "data" | "file" | "blob" | "vbscript" | "about" => false,
+        _ => !rest.is_empty(),
+    };
+    is_scheme && fits && !uri.contains(['#', '*', '"', '<', '>', '\\', '@']) && uri.is_ascii()
+}
+
+/// Gives an application the URIs that its document names.
+async fn put_uris(tx: &mut Connection, row: &ApplicationRow, document: &Document) -> Result<(), ArmError> {
+    let uris = uris(document.get("identifierUris"), "identifierUris")?;
+    for (at, uri) in uris.iter().enumerate() {
+        let holder = application::find_by_uri(tx, row.object.tenant, uri).await?;
+        if holder.is_some_and(|holder| holder.object.id != row.object.id) || uris[..at].contains(uri) {
+            return Err(error::taken("identifierUris"));
+        }
+    }
+    Ok(application::replace_uris(tx, &row.object, &uris).await?)
+}
+
+async fn record(
+    tx: &mut Connection,
+    ctx: &RequestContext,
+    action: &'static str,
+    application: Uuid,
+) -> Result<(), ArmError> {
+    let now_ms = tx.now_ms().await?;
+    audit::record(tx, ctx, now_ms, action, &format!("/applications/{application}"), None).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_redirect_uri;
+
+    #[test]
+    fn redirect_uris() {
+        for uri in [
+            "https://app.example/callback?x=1",
+            "http://localhost",
+            "http://localhost:8400/",
+            "http://127.0.0.1/cb",
+            "msal04b07795-8ddb-461a-bbee-02f9e1bf7b46://auth",
+            "urn:ietf:wg:oauth:2.0:oob",
+        ] {
+            assert!(is_redirect_uri(uri), "{uri}");
+        }
+        for uri in [
+            "",
+            "http://app.example/",
+            "http://localhost.evil.example/",
+            "https:///x",
+            "https://a/#x",
+            "https://*.example/",
+            "https://user@evil/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "/callback",
+            "1x:y",
+        ] {
+            assert!(!is_redirect_uri(uri), "{uri}");
+        }
+    }
+}

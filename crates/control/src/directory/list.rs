@@ -1,0 +1,108 @@
+//! Lists of a directory's objects, in the order of their names.
+
+use galerie_arm::ArmError;
+use uuid::Uuid;
+
+use super::{DirectoryObject, read};
+use crate::{
+    Control,
+    db::{
+        directory_object::{self, ObjectKind, sort_key},
+        directory_role,
+    },
+    request::Caller,
+};
+
+/// Where a list goes on: behind an object, by its name's sort key and its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continuation {
+    /// The sort key of the last object's name.
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+}
+
+impl Continuation {
+    /// Behind an object.
+    #[must_use]
+    pub fn behind(display_name: &str, id: Uuid) -> Self {
+        Self { name: sort_key(display_name), id }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct DirectoryPage {
+    /// The objects.
+    pub objects: Vec<DirectoryObject>,
+    /// Where the next page begins; `None` on the last.
+    pub continuation: Option<Continuation>,
+}
+
+impl Control {
+    /// The objects of one kind in the caller's tenant whose names begin with `prefix`, in any case.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn directory_list(
+        &self,
+        caller: &Caller,
+        kind: ObjectKind,
+        prefix: &str,
+        after: Option<Continuation>,
+        limit: u32,
+    ) -> Result<DirectoryPage, ArmError> {
+        let mut tx = self.db().read().await?;
+        let after = after.map(|after| (after.name, after.id));
+        let prefix = sort_key(prefix);
+        let mut rows =
+            directory_object::list(&mut tx, (caller.tenant, kind), &prefix, after.as_ref(), limit.saturating_add(1))
+                .await?;
+        let has_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| has_more);
+        let continuation = last.map(|last| Continuation::behind(&last.display_name, last.id));
+        let mut objects = Vec::with_capacity(rows.len());
+        for row in &rows {
+            objects.extend(read(&mut tx, row).await?);
+        }
+        Ok(DirectoryPage { objects, continuation })
+    }
+
+    /// Those of the objects with these ids that are in the caller's tenant.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn directory_objects(&self, caller: &Caller, ids: &[Uuid]) -> Result<Vec<DirectoryObject>, ArmError> {
+        let mut tx = self.db().read().await?;
+        let mut objects = Vec::new();
+        for id in ids {
+            let row = directory_object::find(&mut tx, *id).await?.filter(|row| row.tenant == caller.tenant);
+            if let Some(row) = row {
+                objects.extend(read(&mut tx, &row).await?);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// What an object owns, after one, in the order of their ids.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn owned_objects(
+        &self,
+        caller: &Caller,
+        owner: Uuid,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<DirectoryObject>, ArmError> {
+        let mut tx = self.db().read().await?;
+        let mut objects = Vec::new();
+        for row in directory_role::list_owned(&mut tx, owner, after, limit).await? {
+            if row.tenant == caller.tenant {
+                objects.extend(read(&mut tx, &row).await?);
+            }
+        }
+        Ok(objects)
+    }
+}

@@ -1,0 +1,176 @@
+//! Users' passwords, as the sign-in page takes them.
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{
+    ClientApplication, Identity, IdentityError, client, guessing,
+    password::{self, WeakPassword},
+};
+use crate::db::{
+    self, session, tenant, transact,
+    user::{self, UserRow},
+};
+
+/// What a user typed, and from where.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Whose users may sign in; `None`: the user name's domain decides.
+    pub tenant: Option<Uuid>,
+    /// The user principal name; without a domain the tenant's is meant.
+    pub user_name: String,
+    /// The password.
+    pub password: SecretString,
+    /// Another one, from then on.
+    pub new_password: Option<SecretString>,
+    /// Who asks, as far as it is known.
+    pub address: String,
+}
+
+/// A user who typed the right password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedInUser {
+    /// The object id.
+    pub id: Uuid,
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The user principal name.
+    pub name: String,
+}
+
+/// Why a user is not signed in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// There is no such user, or the password is another; which, nobody is told.
+    #[error("the user name or the password is wrong")]
+    Wrong,
+    /// Too many attempts; for how long there is to wait, in seconds.
+    #[error("too many wrong passwords; try again in {0} s")]
+    Slow(u64),
+    /// The user may not sign in.
+    #[error("the user is disabled")]
+    Disabled,
+    /// Another password is to be chosen first.
+    #[error("the password is to be changed")]
+    MustChange,
+    /// The new password cannot be one.
+    #[error(transparent)]
+    Weak(#[from] WeakPassword),
+    /// The application is not known in the user's tenant.
+    #[error("the application is not known in the user's tenant")]
+    UnknownApplication,
+    /// See there.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl From<db::Error> for SignInError {
+    fn from(error: db::Error) -> Self {
+        Self::Identity(error.into())
+    }
+}
+
+impl Identity {
+    /// Checks a user's password, for signing in through an application.
+    ///
+    /// # Errors
+    /// What to tell the user. Whether there is such a user is told to nobody who does not know the password.
+    pub async fn sign_in(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
+        let SignIn { tenant, user_name, password, new_password, address } = asked;
+        let now_ms = self.now_ms();
+        if let Some(until_ms) = self.addresses.paused_until(&address, now_ms) {
+            return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
+        }
+        let found = self.find_user(tenant, &user_name).await?;
+        if let Some(found) = &found {
+            self.begin_attempt(found.object.id, &address).await?;
+        }
+        let hash = found.as_ref().and_then(|found| found.password_hash.clone());
+        let is_right = self.passwords.matches(password, hash).await?;
+        let Some(row) = found.filter(|_| is_right) else {
+            self.addresses.failed(&address, now_ms);
+            metrics::counter!("galerie_sign_in_failures_total").increment(1);
+            tracing::info!(address, "a wrong user name or password");
+            return Err(SignInError::Wrong);
+        };
+        if !row.enabled {
+            return Err(SignInError::Disabled);
+        }
+        let (id, tenant) = (row.object.id, row.object.tenant);
+        if !client::is_known_in(&mut *self.db.read().await?, client, tenant).await? {
+            return Err(SignInError::UnknownApplication);
+        }
+        self.addresses.remember(id, &address, now_ms);
+        match new_password {
+            Some(new) => self.change_password(&row, new).await?,
+            None if row.must_change => {
+                self.end_attempt(id).await?;
+                return Err(SignInError::MustChange);
+            }
+            None => {}
+        }
+        self.end_attempt(id).await?;
+        Ok(SignedInUser { id, tenant, name: row.name })
+    }
+
+    async fn find_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<UserRow>, SignInError> {
+        let mut tx = self.db.read().await?;
+        let mut name = user_name.trim().to_owned();
+        if !name.contains('@')
+            && let Some(wanted) = wanted
+            && let Some(tenant) = tenant::find(&mut tx, wanted).await?
+        {
+            name = format!("{name}@{}", tenant.default_domain);
+        }
+        let found = user::find_by_name(&mut tx, &name).await?;
+        Ok(found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant)))
+    }
+
+    /// Counts an attempt as a wrong one before it is looked at; a right one takes it back.
+    async fn begin_attempt(&self, user: Uuid, address: &str) -> Result<(), SignInError> {
+        let is_known = self.addresses.knows(user, address);
+        transact!(&self.db, |tx| -> Result<(), SignInError> {
+            let now_ms = tx.now_ms().await?;
+            let Some(failures) = user::failures(tx, user).await? else { return Ok(()) };
+            if let Some(until_ms) = guessing::paused_until(failures, now_ms)
+                && !is_known
+            {
+                return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
+            }
+            Ok(user::add_failure(tx, user, now_ms).await?)
+        })
+    }
+
+    async fn end_attempt(&self, user: Uuid) -> Result<(), SignInError> {
+        transact!(&self.db, |tx| -> Result<(), SignInError> {
+            user::clear_failures(tx, user).await?;
+            Ok(())
+        })
+    }
+
+    /// Gives a user who knows the former password another one, which ends all sessions.
+    async fn change_password(&self, known: &UserRow, new: SecretString) -> Result<(), SignInError> {
+        password::check(&new, &known.name)?;
+        if self.passwords.matches(new.clone(), known.password_hash.clone()).await? {
+            return Err(SignInError::Weak(WeakPassword::Same));
+        }
+        let hash = self.passwords.hash(new).await?;
+        transact!(&self.db, |tx| -> Result<(), SignInError> {
+            let found = user::find(tx, known.object.id).await?;
+            // Somebody else may have changed it meanwhile.
+            let Some(mut row) = found.filter(|found| found.password_hash == known.password_hash) else {
+                return Err(SignInError::Wrong);
+            };
+            (row.password_hash, row.must_change) = (Some(hash.clone()), false);
+            row.sessions_valid_ms = tx.now_ms().await?;
+            user::update(tx, &row).await?;
+            Ok(session::delete_of_user(tx, row.object.id).await?)
+        })
+    }
+}
+
+/// Whole seconds to wait.
+fn pause_s(until_ms: i64, now_ms: i64) -> u64 {
+    u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0).div_ceil(1000)
+}

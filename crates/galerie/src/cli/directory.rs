@@ -1,0 +1,97 @@
+//! What `galerie user`, `group` and `sp` share: a client of the directory, and finding objects by what people call them.
+
+use serde_json::Value;
+
+use super::{
+    connection::ConnectionArgs,
+    document::text,
+    failure::{Failure, Result},
+};
+use crate::client::Client;
+
+/// A tenant's directory.
+pub(super) struct Directory(Client);
+
+impl Directory {
+    pub(super) fn open(connection: ConnectionArgs) -> Result<Self> {
+        Ok(Self(Client::of_directory(connection.profile()?)?))
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.0
+    }
+
+    /// All objects of a collection that pass a filter.
+    pub(super) async fn list(&self, collection: &str, filter: Option<&str>) -> Result<Vec<Value>> {
+        let path = path(collection);
+        Ok(match filter {
+            None => self.0.list(&path).await?,
+            Some(filter) => {
+                let page = self.0.get(&path, &[("$filter", filter)]).await?;
+                page.get("value").and_then(Value::as_array).cloned().unwrap_or_default()
+            }
+        })
+    }
+
+    /// Makes an object.
+    pub(super) async fn make(&self, collection: &str, body: &Value) -> Result<Value> {
+        Ok(self.0.post(&path(collection), body).await?.body)
+    }
+
+    /// The id of a user: an object id is one, a name without a domain gets the tenant's.
+    pub(super) async fn user_name(&self, name: &str) -> Result<String> {
+        if name.contains('@') || name.parse::<uuid::Uuid>().is_ok() {
+            return Ok(name.to_owned());
+        }
+        let domains = self.list("domains", None).await?;
+        let domain = domains.first().map(|domain| text(domain, "id")).unwrap_or_default();
+        Ok(format!("{name}@{domain}"))
+    }
+
+    /// The object that an id, a user name, a client id or a display name means.
+    pub(super) async fn find(&self, collection: &str, name: &str) -> Result<Value> {
+        if name.parse::<uuid::Uuid>().is_ok()
+            && let Some(found) = self.0.find(&format!("{}/{name}", path(collection)), &[]).await?
+        {
+            return Ok(found);
+        }
+        let quoted = name.replace('\'', "''");
+        let filter = match collection {
+            "users" => format!("userPrincipalName eq '{}'", self.user_name(name).await?.replace('\'', "''")),
+            "servicePrincipals" if name.parse::<uuid::Uuid>().is_ok() => {
+                format!("servicePrincipalNames/any(c:c eq '{quoted}')")
+            }
+            _ => format!("displayName eq '{quoted}'"),
+        };
+        let mut found = self.list(collection, Some(&filter)).await?;
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(Failure::new(format!("there is no '{name}' among the {collection}"))),
+            count => Err(Failure::new(format!("{count} {collection} are called '{name}'"))
+                .advise("Name the one that you mean by its object id.")),
+        }
+    }
+
+    /// The user, group or service principal that a name means.
+    pub(super) async fn find_member(&self, name: &str) -> Result<Value> {
+        let mut last = Err(Failure::new(format!("there is no '{name}'")));
+        for collection in ["users", "groups", "servicePrincipals"] {
+            last = self.find(collection, name).await;
+            if last.is_ok() {
+                return last;
+            }
+        }
+        last.map_err(|_| Failure::new(format!("there is no user, group or service principal '{name}'")))
+    }
+
+    /// What refers to an object in a body.
+    pub(super) fn reference(&self, object: &Value) -> Value {
+        let url = format!("{}/msgraph/v1.0/directoryObjects/{}", self.0.profile().endpoint_text(), text(object, "id"));
+        serde_json::json!({ "@odata.id": url })
+    }
+}
+
+/// A path in Graph.
+pub(super) fn path(below: &str) -> String {
+    format!("/msgraph/v1.0/{below}")
+}

@@ -1,0 +1,161 @@
+//! `galerie sp`: service principals, which programs sign in as.
+
+use serde_json::{Value, json};
+
+use super::{
+    connection::ConnectionArgs,
+    directory::{Directory, path},
+    document::text,
+    failure::{Failure, Result},
+    output::{self, Format, OutputArgs},
+};
+
+/// Make and look after service principals, which programs sign in as
+///
+/// `az ad sp` does the same and more. A service principal sees nothing until it has a role.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  galerie sp create pipeline                           prints client id and secret, once
+  galerie sp secret pipeline                           another secret, beside those that there are
+  galerie sp secret pipeline --replace                 another one, and the former ones are good no more
+  galerie sp delete pipeline")]
+pub(crate) struct SpArgs {
+    #[command(subcommand)]
+    command: SpCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum SpCommand {
+    /// List service principals
+    List(ListArgs),
+    /// Register an application, its service principal and a secret
+    Create(CreateArgs),
+    /// Make a secret; the only time that it is shown
+    Secret(SecretArgs),
+    /// Delete an application and its service principal, with all role assignments
+    Delete(NameArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct CreateArgs {
+    /// What people call it
+    name: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct SecretArgs {
+    /// Its name, client id or object id
+    name: String,
+    /// Remove the secrets that there are
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct NameArgs {
+    /// Its name, client id or object id
+    name: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(crate) async fn run(args: SpArgs) -> Result<()> {
+    match args.command {
+        SpCommand::List(args) => {
+            let found = Directory::open(args.connection)?.list("servicePrincipals", None).await?;
+            if args.output.output == Format::Json {
+                return output::json(&Value::Array(found));
+            }
+            let row = |found: &Value| vec![text(found, "displayName"), text(found, "appId"), text(found, "id")];
+            output::table(&["NAME", "CLIENT ID", "OBJECT ID"], found.iter().map(row).collect())
+        }
+        SpCommand::Create(args) => create(args).await,
+        SpCommand::Secret(args) => secret(args).await,
+        SpCommand::Delete(args) => delete(args).await,
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<()> {
+    let directory = Directory::open(args.connection)?;
+    let application = directory.make("applications", &json!({ "displayName": args.name })).await?;
+    let app_id = text(&application, "appId");
+    let principal = directory.make("servicePrincipals", &json!({ "appId": app_id })).await?;
+    let made = add_secret(&directory, &text(&application, "id")).await?;
+    show(&directory, &app_id, &text(&principal, "id"), &made, args.output.output)
+}
+
+async fn secret(args: SecretArgs) -> Result<()> {
+    let directory = Directory::open(args.connection)?;
+    let principal = directory.find("servicePrincipals", &args.name).await?;
+    let application = application(&directory, &principal).await?;
+    let id = text(&application, "id");
+    if args.replace {
+        for former in application["passwordCredentials"].as_array().into_iter().flatten() {
+            let body = json!({ "keyId": former["keyId"] });
+            directory.client().post(&path(&format!("applications/{id}/removePassword")), &body).await?;
+        }
+    }
+    let made = add_secret(&directory, &id).await?;
+    show(&directory, &text(&principal, "appId"), &text(&principal, "id"), &made, args.output.output)
+}
+
+async fn delete(args: NameArgs) -> Result<()> {
+    let directory = Directory::open(args.connection)?;
+    let principal = directory.find("servicePrincipals", &args.name).await?;
+    match application(&directory, &principal).await {
+        Ok(application) => {
+            directory.client().delete(&path(&format!("applications/{}", text(&application, "id")))).await?;
+        }
+        // Another tenant's, or gone.
+        Err(_) => {
+            directory.client().delete(&path(&format!("servicePrincipals/{}", text(&principal, "id")))).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn application(directory: &Directory, principal: &Value) -> Result<Value> {
+    let filter = format!("appId eq '{}'", text(principal, "appId"));
+    let found = directory.list("applications", Some(&filter)).await?;
+    found.into_iter().next().ok_or_else(|| Failure::new("its application is another tenant's, which alone can do this"))
+}
+
+async fn add_secret(directory: &Directory, application: &str) -> Result<Value> {
+    let body = json!({ "passwordCredential": { "displayName": "galerie sp" } });
+    directory.make(&format!("applications/{application}/addPassword"), &body).await
+}
+
+fn show(directory: &Directory, app_id: &str, principal: &str, made: &Value, format: Format) -> Result<()> {
+    let tenant = directory.client().profile().tenant_id.to_string();
+    let secret = text(made, "secretText");
+    if format == Format::Json {
+        return output::json(&json!({
+            "appId": app_id,
+            "objectId": principal,
+            "password": secret,
+            "tenant": tenant,
+            "expires": made["endDateTime"]
+        }));
+    }
+    for (name, value) in [("client id", app_id), ("secret", &secret), ("tenant", &tenant), ("object id", principal)] {
+        output::line(&format!("{name:<10} {value}"))?;
+    }
+    output::line(&format!("The secret is not shown again. It is good until {}.", text(made, "endDateTime")))
+}
