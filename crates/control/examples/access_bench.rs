@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use galerie_arm::{ApiVersion, ResourceId, ResourceType, etag::Precondition};
+use galerie_arm::{ApiVersion, ResourceId, ResourceType};
 use galerie_control::{
     Caller, Control, ControlOptions, Database, ListScope, RequestContext, ServedRegion, StoreIdentities,
 };
@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+const VERSION: ApiVersion = ApiVersion::stable(2024, 3, 3);
 const READ: &str = "Microsoft.Compute/galleries/images/versions/read";
 /// How often each thing is asked.
 const CHECKS: u32 = 20_000;
@@ -126,14 +127,8 @@ async fn open(directory: &Path) -> Result<(Control, RequestContext, Uuid)> {
     let control = Control::open(ControlOptions::new(database, directory.join("master.key"), regions)).await?;
     control.start();
     let first = control.bootstrap().await?;
-    let ctx = RequestContext {
-        caller: Caller::application(first.tenant, first.principal, first.client_id, true),
-        api_version: ApiVersion::stable(2024, 3, 3),
-        preconditions: Precondition::default(),
-        auxiliary: Vec::new(),
-        correlation_id: Uuid::new_v4(),
-        client_address: None,
-    };
+    let caller = Caller::application(first.tenant, first.principal, first.client_id, true);
+    let ctx = RequestContext { api_version: VERSION, ..RequestContext::of_the_directory(caller, Uuid::new_v4()) };
     Ok((control, ctx, first.subscription))
 }
 

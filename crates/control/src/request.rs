@@ -73,14 +73,8 @@ impl RequestContext {
     #[must_use]
     pub fn of_the_directory(caller: Caller, correlation_id: Uuid) -> Self {
         let api_version = ApiVersion::stable(2022, 4, 1);
-        Self {
-            caller,
-            api_version,
-            preconditions: Precondition::default(),
-            auxiliary: Vec::new(),
-            correlation_id,
-            client_address: None,
-        }
+        let (preconditions, auxiliary) = (Precondition::default(), Vec::new());
+        Self { caller, api_version, preconditions, auxiliary, correlation_id, client_address: None }
     }
 }
 

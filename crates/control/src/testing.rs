@@ -456,7 +456,8 @@ impl World {
     pub(crate) async fn in_new_tenant(&self) -> Self {
         let new = self.control.add_tenant("Other").await.expect("a tenant");
         let mut tx = self.control.db().read().await.unwrap();
-        let principal = crate::db::service_principal::find_by_app(&mut tx, new.client_id).await.unwrap().unwrap();
+        let principal =
+            crate::db::service_principal::find_by_app(&mut tx, new.tenant, new.client_id).await.unwrap().unwrap();
         drop(tx);
         let (tenant, app_id) = (new.tenant, new.client_id);
         self.seen_by(Caller::application(tenant, principal.object.id, app_id, true), new.subscription)

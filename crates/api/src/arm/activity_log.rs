@@ -28,7 +28,7 @@ pub(super) async fn list(call: Call) -> Answer {
         events.iter_mut().for_each(|event| keep(event, &names));
     }
     let next_link = next.map(|next| call.next_link(&next));
-    Ok(response::list(events, next_link))
+    Ok(response::part_of_list(events, next_link))
 }
 
 fn keep(event: &mut Value, names: &[&str]) {

@@ -5,6 +5,8 @@
 //! answer together; rules are in `galerie_control`.
 
 pub(crate) mod accepted;
+#[cfg(test)]
+mod access_table;
 mod activity_log;
 mod audit;
 pub(crate) mod authentication;

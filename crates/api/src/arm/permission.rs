@@ -16,5 +16,5 @@ pub(super) async fn list(call: Call, scope: Scope) -> Answer {
     let context = call.context()?;
     let permissions = call.state.control.permissions(&context, &scope).await?;
     let shown = role_definition::shown(&Value::from(permissions), context.api_version);
-    Ok(response::list(shown.as_array().cloned().unwrap_or_default(), None))
+    Ok(response::list(shown.as_array().cloned().unwrap_or_default()))
 }

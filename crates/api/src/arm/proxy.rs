@@ -58,7 +58,7 @@ pub(super) async fn answer(call: &Call, asked: Asked) -> Answer {
         Asked::List(list) => {
             let page = control.proxies(&context, &place, &list, call.continuation()).await?;
             let next_link = page.continuation.as_deref().map(|continuation| call.next_link(continuation));
-            Ok(response::list(page.items, next_link))
+            Ok(response::part_of_list(page.items, next_link))
         }
     }
 }

@@ -66,7 +66,16 @@ pub(crate) fn page(page: &Page, next_link: Option<&str>) -> Response {
 
 /// A list that is one page.
 pub(crate) fn list(value: Vec<Value>) -> Response {
-    json(200, &json!({ "value": value }))
+    part_of_list(value, None)
+}
+
+/// A page of a list of what is made for the answer; `next_link` is absolute.
+pub(crate) fn part_of_list(value: Vec<Value>, next_link: Option<String>) -> Response {
+    let mut body = json!({ "value": value });
+    if let Some(next_link) = next_link {
+        body["nextLink"] = next_link.into();
+    }
+    json(200, &body)
 }
 
 /// An error. A 401 still lacks its challenge; see `authentication`.

@@ -18,7 +18,7 @@ pub(super) async fn list(call: Call, scope: Scope) -> Answer {
     let filter = role_filter::of_assignments(call.query.get("$filter"))?;
     let page = call.state.control.role_assignment_list(&context, &scope, &filter, call.continuation()).await?;
     let next_link = page.continuation.as_deref().map(|continuation| call.next_link(continuation));
-    Ok(response::list(page.items, next_link))
+    Ok(response::part_of_list(page.items, next_link))
 }
 
 /// `{scope}/.../roleAssignments/{name}`.

@@ -17,7 +17,7 @@ pub(super) async fn list(call: Call, scope: Scope) -> Answer {
     let context = call.context()?;
     let filter = role_filter::of_definitions(call.query.get("$filter"))?;
     let roles = call.state.control.role_definition_list(&context, &scope, &filter).await?;
-    Ok(response::list(roles, None))
+    Ok(response::list(roles))
 }
 
 /// `{scope}/.../roleDefinitions/{id}`.

@@ -18,7 +18,7 @@ pub(super) async fn list(call: Call) -> Answer {
     call.only(&GET)?;
     call.api_version()?;
     let found = call.state.control.subscription_aliases(&call.caller).await?;
-    Ok(response::list(found.iter().map(document).collect(), None))
+    Ok(response::list(found.iter().map(document).collect()))
 }
 
 /// `GET`, `PUT` and `DELETE .../aliases/{alias}`.

@@ -38,7 +38,7 @@ pub(super) async fn update(call: Call) -> Answer {
 pub(super) async fn list(call: Call) -> Answer {
     call.only(&POST)?;
     let tenants = call.state.control.tenant_list(&call.own_context()).await?;
-    Ok(response::list(tenants.iter().map(document).collect(), None))
+    Ok(response::list(tenants.iter().map(document).collect()))
 }
 
 /// `POST /galerie/tenant/link` (tenant).

@@ -8,7 +8,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use galerie_control::{
-    ClientProof, Identity, IdentityError, IssuedToken, Redemption, TokenShape, TokenVersion, UserTokens,
+    ANY_TENANT, ClientProof, Identity, IdentityError, IssuedToken, Redemption, TokenShape, TokenVersion, UserTokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};

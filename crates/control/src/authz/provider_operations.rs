@@ -112,6 +112,11 @@ const ACTIONS: &[&str] = &[
     "Microsoft.Resources/subscriptions/resourceGroups/write",
     "Microsoft.Resources/subscriptions/resourcegroups/resources/read",
     "Microsoft.Resources/subscriptions/resources/read",
+    "Microsoft.Subscription/aliases/delete",
+    "Microsoft.Subscription/aliases/read",
+    "Microsoft.Subscription/aliases/write",
+    "Microsoft.Subscription/cancel/action",
+    "Microsoft.Subscription/enable/action",
     "Microsoft.Support/supportTickets/read",
     "Microsoft.Support/supportTickets/write",
 ];

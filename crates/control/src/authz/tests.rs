@@ -128,7 +128,7 @@ async fn lists_show_what_may_be_read() {
     let names = async |ctx: &RequestContext, scope: &ListScope| {
         let page = world.control.list(ctx, scope, None).await?;
         assert_eq!(page.continuation, None);
-        let name = |item: &crate::Resource| item.document["name"].as_str().unwrap().to_owned();
+        let name = |item: &crate::DocumentText| item.to_value()["name"].as_str().unwrap().to_owned();
         Ok::<_, ArmError>(page.items.iter().map(name).collect::<Vec<_>>())
     };
     let nobody = newcomer(&world).await;
@@ -176,7 +176,7 @@ async fn pages_of_what_is_seen_in_part_are_complete() {
         let (mut found, mut continuation, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
             let page = world.control.list(&ctx, &scope, continuation.as_deref()).await.unwrap();
-            found.extend(page.items.iter().map(|item| item.document["name"].as_str().unwrap().to_owned()));
+            found.extend(page.items.iter().map(|item| item.to_value()["name"].as_str().unwrap().to_owned()));
             pages += 1;
             continuation = page.continuation;
             if continuation.is_none() {

@@ -30,7 +30,6 @@ pub(crate) struct AuthorizationCodeRow {
     pub(crate) app_id: Uuid,
     /// What it is bound to.
     pub(crate) request: Value,
-    pub(crate) used: bool,
     pub(crate) expires_ms: i64,
 }
 
@@ -43,7 +42,6 @@ impl Row for AuthorizationCodeRow {
             user: columns.id("user_id")?,
             app_id: columns.id("app_id")?,
             request: columns.json("request")?,
-            used: columns.flag("used")?,
             expires_ms: columns.integer("expires_ms")?,
         })
     }

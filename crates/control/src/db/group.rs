@@ -20,7 +20,6 @@ const ADD_MEMBER: &str =
     "INSERT INTO group_members (group_id, member) VALUES ($1, $2) ON CONFLICT (group_id, member) DO NOTHING";
 const REMOVE_MEMBER: &str = "DELETE FROM group_members WHERE group_id = $1 AND member = $2";
 const REMOVE_FROM_ALL: &str = "DELETE FROM group_members WHERE member = $1";
-const COUNT_MEMBERS: &str = "SELECT COUNT(*) FROM group_members WHERE group_id = $1";
 const LIST_MEMBERS: &str = "SELECT o.* FROM group_members m JOIN directory_objects o ON o.id = m.member \
      WHERE m.group_id = $1 AND m.member > $2 ORDER BY m.member LIMIT $3";
 const DIRECT: &str = "SELECT group_id FROM group_members WHERE member = $1 ORDER BY group_id LIMIT $2";
@@ -40,7 +39,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     ADD_MEMBER,
     REMOVE_MEMBER,
     REMOVE_FROM_ALL,
-    COUNT_MEMBERS,
     LIST_MEMBERS,
     DIRECT,
     MEMBERSHIPS,
@@ -105,12 +103,6 @@ pub(crate) async fn remove_from_all(tx: &mut Connection, member: Uuid) -> Result
     access_revision::advance_for(tx, member).await?;
     row::run(tx, query(REMOVE_FROM_ALL).bind(member.to_string())).await?;
     Ok(())
-}
-
-/// How many direct members a group has.
-pub(crate) async fn count_members(tx: &mut Connection, group: Uuid) -> Result<u64> {
-    let count: Option<i64> = row::one(tx, query(COUNT_MEMBERS).bind(group.to_string())).await?;
-    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// The direct members after one, in the order of their ids.

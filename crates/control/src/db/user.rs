@@ -14,8 +14,6 @@ const FIND: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_chang
      u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.id = $1";
 const FIND_BY_NAME: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_change, u.sessions_valid_ms, u.issuer, \
      u.subject, u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.name_key = $1";
-const FIND_BY_SUBJECT: &str = "SELECT o.*, u.name, u.enabled, u.password_hash, u.must_change, u.sessions_valid_ms, u.issuer, \
-     u.subject, u.document FROM users u JOIN directory_objects o ON o.id = u.id WHERE u.issuer = $1 AND u.subject = $2";
 const INSERT: &str = "INSERT INTO users (id, name, name_key, enabled, password_hash, must_change, sessions_valid_ms, issuer, \
      subject, failures, failed_ms, document) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10)";
 const UPDATE: &str = "UPDATE users SET name = $2, name_key = $3, enabled = $4, password_hash = $5, must_change = $6, \
@@ -27,7 +25,7 @@ const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND fa
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_NAME, FIND_BY_SUBJECT, INSERT, UPDATE, DELETE, FAILURES, ADD_FAILURE, CLEAR_FAILURES];
+    &[FIND, FIND_BY_NAME, INSERT, UPDATE, DELETE, FAILURES, ADD_FAILURE, CLEAR_FAILURES];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,11 +87,6 @@ pub(crate) async fn find(tx: &mut Connection, id: Uuid) -> Result<Option<UserRow
 /// A user by its name, in any spelling.
 pub(crate) async fn find_by_name(tx: &mut Connection, name: &str) -> Result<Option<UserRow>> {
     row::one(tx, query(FIND_BY_NAME).bind(name_key(name))).await
-}
-
-/// A user by what an external issuer calls it.
-pub(crate) async fn find_by_subject(tx: &mut Connection, issuer: &str, subject: &str) -> Result<Option<UserRow>> {
-    row::one(tx, query(FIND_BY_SUBJECT).bind(issuer).bind(subject)).await
 }
 
 /// Adds a user.

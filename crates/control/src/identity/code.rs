@@ -82,7 +82,6 @@ impl Identity {
                 user: user.id,
                 app_id: client.app_id,
                 request: json!(request),
-                used: false,
                 expires_ms: tx.now_ms().await?.saturating_add(CODE_LIFETIME_MS),
             };
             Ok(authorization_code::insert(tx, &row).await?)

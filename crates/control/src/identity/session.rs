@@ -6,7 +6,7 @@
 //! with the very same successor.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
@@ -169,17 +169,5 @@ impl Identity {
         }
         let (session, generation) = named.split_at(16);
         Some((Uuid::from_slice(session).ok()?, u64::from_be_bytes(generation.try_into().ok()?)))
-    }
-
-    /// Ends the session of a refresh token: the client signs out. One that is none is fine (RFC 7009, section 2.2).
-    ///
-    /// # Errors
-    /// The catalogue's.
-    pub async fn sign_out(&self, refresh_token: &SecretString) -> Result<(), IdentityError> {
-        let Some((id, _)) = self.read_refresh_token(refresh_token.expose_secret()) else { return Ok(()) };
-        transact!(&self.db, |tx| -> Result<(), IdentityError> {
-            session::delete(tx, id).await?;
-            Ok(())
-        })
     }
 }

@@ -17,8 +17,8 @@
 //! Listings may lag (`docs/design/store.md`, "Where listings lag"): a condemned pack is deleted only if its table was read
 //! or the backend says that it is gone, and only after the packs that keep its live blobs were asked for by name.
 //!
-//! Marks are a bit for each stored blob, and a little for each list. A domain whose whole images cannot all be walked, here or by
-//! what other regions have of them (`lists.rs`), is left alone for as long as there is hope.
+//! Marks are a bit for each stored blob, and a little for each list. A domain whose whole images cannot all be walked, here
+//! or by what other regions have of them (`lists.rs`), is left alone for as long as there is hope.
 
 mod copy_live;
 mod lists;
