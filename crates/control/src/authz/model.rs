@@ -4,7 +4,7 @@
 //! principal for every question. A million random questions must get the same answers from both.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use galerie_arm::{ResourceId, ResourceType};
 use uuid::Uuid;
@@ -62,6 +62,9 @@ const PATTERNS: &[&str] = &[
 ];
 const SUBSCRIPTIONS: [&str; 2] = ["11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"];
 
+/// What there is.
+static PLACES: LazyLock<Vec<ResourceId>> = LazyLock::new(places);
+
 /// A tenant: who is in which group, who has which role where, and what there is.
 struct World {
     /// By group: its members, which may be groups; also of itself, around a circle.
@@ -70,7 +73,7 @@ struct World {
     /// Principal, role, scope.
     assignments: Vec<(Uuid, Arc<Role>, String)>,
     principals: Vec<Uuid>,
-    places: Vec<ResourceId>,
+    places: &'static [ResourceId],
 }
 
 impl World {
@@ -80,13 +83,13 @@ impl World {
         let principals: Vec<Uuid> = users.iter().chain(&groups).copied().collect();
         let members = groups.iter().map(|group| (*group, random.some(&principals, 3))).collect();
         let roles: Vec<Arc<Role>> = ids(1000, 5).into_iter().map(|id| role(id, random)).collect();
-        let places = places();
+        let places = PLACES.as_slice();
         let wide: Vec<String> = places.iter().filter(|place| place.namespace().is_none()).map(key_of).collect();
         // As people assign: often high up.
         let scope = |random: &mut Random| match random.below(10) {
             0 => String::new(),
             1..6 => random.of(&wide).clone(),
-            _ => key_of(random.of(&places)),
+            _ => key_of(random.of(places)),
         };
         let assignments = (0..4 + random.below(20))
             .map(|_| (*random.of(&principals), Arc::clone(random.of(&roles)), scope(random)))
@@ -203,7 +206,7 @@ fn a_million_decisions_are_those_of_the_model() {
         let (grants, identities) = (world.grants(principal), world.identities(principal));
         for _ in 0..500 {
             let action = *random.of(ACTIONS);
-            let place = random.of(&world.places);
+            let place = random.of(world.places);
             let expected = world.permits(&identities, action, place.key());
             let found = grants.permits(action, place.key());
             assert_eq!(found, expected, "case {case}: {action} over {place}, of {:?}", world.assignments);
