@@ -13,8 +13,9 @@ PYTHON = target/venv/sdk/bin/python
 SEED ?=
 KILLS ?= 1000
 SEEDED = $(if $(SEED),--seed $(SEED))
+SEEDS ?= 10000
 
-.PHONY: help run check test test-rust test-clients test-postgres test-torture torture test-collector bench deny
+.PHONY: help run check test test-rust test-clients test-postgres test-torture torture test-collector test-simulation simulate bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ test: ## everything that CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	$(MAKE) --no-print-directory test-rust test-postgres test-clients test-torture
+	$(MAKE) --no-print-directory test-rust test-simulation test-postgres test-clients test-torture
 
 test-rust: ## every Rust test
 	cargo nextest run --workspace
@@ -80,6 +81,14 @@ bench: ## the budgets beside what was reached (BENCH=target/corpus makes the cor
 test-collector: ## imports, copies, deletions, reads and collections at once, killed again and again (LIVES=40 SEED=41)
 	GALERIE_FIRE_LIVES=$(LIVES) GALERIE_FIRE_SEED=$(SEED) cargo nextest run --workspace --no-capture \
 		-E 'package(galerie-control) & test(under_fire)'
+
+test-simulation: ## 500 seeds of processes, regions and clients in virtual time, on all cores
+	cargo build --workspace --bins
+	target/debug/galerie-simulation --seeds 1..500
+
+simulate: ## the same for many more seeds (SEEDS=10000), or for one with all its events when it breaks something (SEED=42)
+	cargo build --workspace --bins
+	target/debug/galerie-simulation $(if $(SEED),--seed $(SEED),--seeds 1..$(SEEDS))
 
 deny: ## licences, duplicate and withdrawn dependencies (installs cargo-deny the first time)
 	@scripts/setup.sh check

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Clock, Error, SystemClock,
+    AwayRegion, Clock, Error, Spawn, SystemClock, TokioSpawn,
     audit::Denials,
     away::{self, RegionSlot},
     db::{
@@ -116,15 +116,18 @@ pub struct ControlOptions {
     pub clock: Arc<dyn Clock>,
     /// How much is done at once.
     pub tuning: WorkerTuning,
+    /// Who runs workers and reconcilers.
+    pub spawn: Arc<dyn Spawn>,
 }
 
 impl ControlOptions {
-    /// With the machine's clock and the usual tuning.
+    /// With the machine's clock, the usual tuning and the caller's runtime.
     #[must_use]
     pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
         let database = database.into();
-        let (clock, tuning) = (Arc::new(SystemClock), WorkerTuning::default());
-        Self { database, master_key_file, regions, away: Vec::new(), elsewhere: Vec::new(), clock, tuning }
+        let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
+        let (away, elsewhere) = (Vec::new(), Vec::new());
+        Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn }
     }
 }
 
@@ -188,6 +191,7 @@ struct Inner {
     woken: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    spawn: Arc<dyn Spawn>,
     catalogue_use: Mutex<Option<CatalogueUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
@@ -212,7 +216,7 @@ impl Control {
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning } = options;
+        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn } = options;
         let db = Db::open_by(&database, clock).await?;
         let (regions, locations) = by_name(regions, away, elsewhere)?;
         let now_ms = db.time().now_ms();
@@ -246,6 +250,7 @@ impl Control {
             woken: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            spawn,
             catalogue_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
@@ -491,7 +496,7 @@ impl Control {
 
     /// Spawns work that [`Control::shutdown`] waits for.
     pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.0.tasks.spawn(work);
+        self.0.spawn.spawn(Box::pin(self.0.tasks.track_future(work)));
     }
 }
 

@@ -46,6 +46,7 @@ mod sharing;
 mod snapshot;
 mod source;
 mod space;
+pub mod spawn;
 mod store_admin;
 mod store_space;
 #[cfg(test)]
@@ -79,3 +80,4 @@ pub use quota::{Limit, QuotaOf};
 pub use request::{Accepted, Caller, DocumentText, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
 pub use sharing::{CommunityPage, ProxyItem, ProxyList, ProxyPage, ProxyPlace};
+pub use spawn::{Spawn, TokioSpawn};

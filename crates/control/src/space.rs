@@ -38,7 +38,7 @@ impl Control {
     /// Whether the catalogue's volume has room for something new.
     pub(crate) async fn check_catalogue_space(&self) -> Result<(), ArmError> {
         let Some(space) = self.catalogue_space().get().cloned() else { return Ok(()) };
-        let admitted = tokio::task::spawn_blocking(move || space.admit(0)).await;
+        let admitted = galerie_store::blocking::run(move || space.admit(0)).await;
         // Whoever cannot ask has not been refused.
         admitted.unwrap_or(Ok(())).map_err(low_in_catalogue)
     }

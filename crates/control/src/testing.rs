@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
-    RequestContext, ServedRegion, StoreIdentities, WorkerTuning, db::subscription::SubscriptionRow,
+    RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning, db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -441,6 +441,7 @@ impl World {
             elsewhere,
             clock: time.clone(),
             tuning,
+            spawn: Arc::new(TokioSpawn),
         })
         .await
         .expect("a catalogue that opens");

@@ -15,7 +15,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let source = galerie_store::Error::Unavailable(format!("blocking work ended: {e}"));
         Error::Store { action: action.to_owned(), source }
     };
-    tokio::task::spawn_blocking(work).await.map_err(ended)?
+    galerie_store::blocking::run(work).await.map_err(ended)?
 }
 
 #[cfg(test)]

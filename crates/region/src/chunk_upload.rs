@@ -130,8 +130,7 @@ impl ChunkUpload for StoreChunkUpload {
         let known = self.intake.known().manifests.get(&manifest).copied();
         let virtual_size_bytes =
             known.ok_or_else(|| Error::NotFound(format!("the manifest {manifest} was not sent in this upload")))?;
-        let sink = self.intake.sink.clone();
-        blocking("finish an upload", move || sink.finish().map_err(store_error("make the upload durable"))).await?;
+        self.intake.sink.finish().await.map_err(store_error("make the upload durable"))?;
         Ok(Imported { manifest, virtual_size_bytes })
     }
 }

@@ -99,11 +99,12 @@ impl LocalRegion {
             None => LocalBackend::open(&options.root).await,
         };
         let backend = backend.map_err(failed)?;
-        Self::open_store(options, Arc::new(backend), place, [space.clone(), space]).await
+        let how = StoreOptions { space: space.clone(), ..StoreOptions::default() };
+        Self::open_on(options, Arc::new(backend), place, how, space).await
     }
 
-    /// Opens a region whose store lies elsewhere: in `backend`, which messages call `place`. `space` is that of the root, where
-    /// uploads are staged.
+    /// Opens a region whose store lies elsewhere: in `backend`, which messages call `place`, to be used as `how` says. `space`
+    /// is that of the root, where uploads are staged.
     ///
     /// # Errors
     /// As [`LocalRegion::open`]; `Store(Unavailable)` when the store cannot be reached.
@@ -111,17 +112,8 @@ impl LocalRegion {
         options: LocalRegionOptions,
         backend: Arc<dyn Backend>,
         place: impl Display + Send,
+        how: StoreOptions,
         space: Watermark,
-    ) -> Result<Self> {
-        Self::open_store(options, backend, place, [Watermark::none(), space]).await
-    }
-
-    /// Opens the store, with what is to stay free where it lies and where uploads are staged.
-    async fn open_store(
-        options: LocalRegionOptions,
-        backend: Arc<dyn Backend>,
-        place: impl Display + Send,
-        [store_space, space]: [Watermark; 2],
     ) -> Result<Self> {
         let failed = store_error(format!("open region {}: store {place}", options.name));
         let identity = Identity {
@@ -130,9 +122,7 @@ impl LocalRegion {
             expected_store_id: options.expected_store_id,
             epoch: options.epoch,
         };
-        let store_options = StoreOptions { space: store_space, ..StoreOptions::default() };
-        let store =
-            RegionStore::open_or_create(backend, identity, &options.index_dir, store_options).await.map_err(failed)?;
+        let store = RegionStore::open_or_create(backend, identity, &options.index_dir, how).await.map_err(failed)?;
         let staging = Staging::open(staging_directory(&options.root))?;
         Ok(Self {
             name: options.name,

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use galerie_region::{Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId, Watermark};
 use galerie_store::{
-    BlobSource, CondemnedPacks, ManifestId,
+    BlobSource, CondemnedPacks, ManifestId, StoreOptions,
     backend::{S3Credentials, S3Options, S3Retries, s3},
 };
 use galerie_testbucket::{BUCKET, Faults, KEY_ID, S3Server, SECRET_KEY};
@@ -41,7 +41,14 @@ async fn bucket_region(server: &S3Server, root: &Path, name: &str) -> Result<Loc
         credentials,
         retries: S3Retries { first_pause: pause, longest_pause: pause * 20, ..S3Retries::default() },
     };
-    LocalRegion::open_on(options(root, name), s3::bounded(bucket).expect("a client"), PLACE, Watermark::none()).await
+    LocalRegion::open_on(
+        options(root, name),
+        s3::bounded(bucket).expect("a client"),
+        PLACE,
+        StoreOptions::default(),
+        Watermark::none(),
+    )
+    .await
 }
 
 /// A fixed VHD of noise and zeros, by the writer of exports.

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use galerie_disk::{
@@ -177,6 +178,7 @@ async fn a_reopened_region_has_what_it_had_and_another_catalogue_is_refused() {
 #[derive(Default)]
 struct Sent(std::sync::Mutex<Vec<StoredBlob>>);
 
+#[async_trait]
 impl BlobSink for Sent {
     fn contains(&self, id: &BlobId) -> galerie_store::Result<bool> {
         Ok(self.0.lock().expect("a lock").iter().any(|blob| blob.id == *id))
@@ -185,7 +187,7 @@ impl BlobSink for Sent {
         self.0.lock().expect("a lock").push(blob);
         Ok(())
     }
-    fn finish(&self) -> galerie_store::Result<()> {
+    async fn finish(&self) -> galerie_store::Result<()> {
         Ok(())
     }
 }

@@ -276,17 +276,16 @@ fn split_by_length(blobs: &[(BlobId, StoredBlob)]) -> impl Iterator<Item = &[(Bl
     })
 }
 
-/// Runs blocking work on the runtime's pool for it.
+/// Does fallible work where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Unavailable(format!("blocking work ended: {error}")))?
+    crate::blocking::run(work).await.map_err(|error| Error::Unavailable(format!("blocking work ended: {error}")))?
 }
 
 /// Something an import puts blobs into: a domain's pack writer, or an upload to a server.
 ///
-/// Called from the import's threads; `put` may block to hold the import back. What a segment lists is put before it, unless
+/// `contains` and `put` are called from the import's threads; `put` may block to hold the import back. What a segment lists is put before it, unless
 /// it is kept already. A manifest is put last, and a sink makes it visible only when everything that was put before it is.
+#[async_trait]
 pub trait BlobSink: Send + Sync {
     /// Whether the blob is already kept (or known to the server) and need not be encoded and put.
     ///
@@ -304,5 +303,5 @@ pub trait BlobSink: Send + Sync {
     ///
     /// # Errors
     /// As [`BlobSink::put`].
-    fn finish(&self) -> Result<()>;
+    async fn finish(&self) -> Result<()>;
 }

@@ -93,7 +93,7 @@ impl Pull<'_> {
         if !self.writer.contains(&self.manifest.0)? {
             self.writer.put_async(blob).await?;
         }
-        self.writer.finish_async().await
+        self.writer.finish().await
     }
 
     async fn fetch_manifest(&self) -> Result<StoredBlob> {
@@ -124,7 +124,7 @@ impl Pull<'_> {
                 }
             }
         }
-        self.writer.finish_async().await?;
+        self.writer.finish().await?;
         self.progress.total_bytes.store(total_bytes, Ordering::Relaxed);
         Ok(())
     }

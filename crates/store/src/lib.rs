@@ -11,6 +11,7 @@
 pub mod backend;
 pub mod backup;
 pub mod blob;
+pub mod blocking;
 pub mod cache;
 pub mod chunking;
 pub mod collect;

@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use async_trait::async_trait;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, SemaphorePermit, oneshot, watch},
@@ -21,6 +22,7 @@ use tokio::{
 use crate::{
     BlobId, BlobSink, CondemnedPacks, Error, Result, StoredBlob,
     blob::blocking,
+    blocking::is_in_place,
     domain::Domain,
     pack::{PACK_MAX_BYTES, PackBuilder, PackId, SealedPack},
     presence::ReliedPacks,
@@ -102,30 +104,6 @@ impl DomainWriter {
             let _ = begun.await;
         }
         Ok(())
-    }
-
-    /// As [`BlobSink::finish`], for async callers.
-    ///
-    /// # Errors
-    /// As [`BlobSink::finish`].
-    pub async fn finish_async(&self) -> Result<()> {
-        let sealed = {
-            let mut filling = self.shared.filling();
-            if filling.failure.is_none() && !filling.pack.is_empty() {
-                self.seal(&mut filling);
-            }
-            filling.sealed
-        };
-        self.shared.wait_turn(sealed).await;
-        let all = self.shared.in_flight.acquire_many(self.in_flight_max).await.map_err(|_| Error::Cancelled)?;
-        drop(all);
-        self.shared.check()?;
-        let confirmed = self.shared.relied.confirm(&self.domain).await;
-        // What was found before is in doubt from then on.
-        if let Err(error) = &confirmed {
-            self.shared.filling().failure.get_or_insert(error.again());
-        }
-        confirmed
     }
 
     /// Takes a blob that comes from outside: it is verified before it is put. For async callers.
@@ -251,7 +229,8 @@ impl Shared {
     }
 }
 
-/// For threads, not for tasks: on a runtime's own thread these calls panic; use the async ones there.
+/// `put` is for threads, not for tasks: on a runtime's own thread it panics; use [`DomainWriter::put_async`] there.
+#[async_trait]
 impl BlobSink for DomainWriter {
     fn contains(&self, id: &BlobId) -> Result<bool> {
         if self.shared.filling().pending.contains(id) {
@@ -263,16 +242,31 @@ impl BlobSink for DomainWriter {
     }
 
     fn put(&self, blob: StoredBlob) -> Result<()> {
-        match self.push(blob)? {
-            Some(begun) => {
-                let _ = self.handle.block_on(begun);
-                Ok(())
-            }
-            None => Ok(()),
+        let begun = self.push(blob)?;
+        // In place there is nobody else who could begin: sealed packs wait in memory until the import is through.
+        if let Some(begun) = begun.filter(|_| !is_in_place()) {
+            let _ = self.handle.block_on(begun);
         }
+        Ok(())
     }
 
-    fn finish(&self) -> Result<()> {
-        self.handle.block_on(self.finish_async())
+    async fn finish(&self) -> Result<()> {
+        let sealed = {
+            let mut filling = self.shared.filling();
+            if filling.failure.is_none() && !filling.pack.is_empty() {
+                self.seal(&mut filling);
+            }
+            filling.sealed
+        };
+        self.shared.wait_turn(sealed).await;
+        let all = self.shared.in_flight.acquire_many(self.in_flight_max).await.map_err(|_| Error::Cancelled)?;
+        drop(all);
+        self.shared.check()?;
+        let confirmed = self.shared.relied.confirm(&self.domain).await;
+        // What was found before is in doubt from then on.
+        if let Err(error) = &confirmed {
+            self.shared.filling().failure.get_or_insert(error.again());
+        }
+        confirmed
     }
 }

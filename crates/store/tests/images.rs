@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::{Arc, atomic::Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use galerie_store::{
@@ -84,6 +85,7 @@ impl galerie_store::GuestBytes for LateFirstSegment {
 #[derive(Default)]
 struct Recording(std::sync::Mutex<Vec<galerie_store::StoredBlob>>);
 
+#[async_trait]
 impl BlobSink for Recording {
     fn contains(&self, id: &galerie_store::BlobId) -> Result<bool, Error> {
         Ok(self.0.lock().unwrap().iter().any(|blob| blob.id == *id))
@@ -94,7 +96,7 @@ impl BlobSink for Recording {
         Ok(())
     }
 
-    fn finish(&self) -> Result<(), Error> {
+    async fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
 }

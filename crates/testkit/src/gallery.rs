@@ -243,8 +243,7 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
     };
     let tuning = WorkerTuning { poll_every: POLL_EVERY, ..WorkerTuning::default() };
     let master_key_file = directory.join("master.key");
-    let control =
-        ControlOptions { database, master_key_file, regions, away: Vec::new(), elsewhere: Vec::new(), clock, tuning };
+    let control = ControlOptions { clock, tuning, ..ControlOptions::new(database, master_key_file, regions) };
     let control = Control::open(control).await.expect("a control plane");
     if options.workers {
         control.start();

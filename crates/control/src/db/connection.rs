@@ -6,9 +6,9 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 
-use super::{Error, Result, row::Columns, statement::Statement, time::Time};
+use super::{Error, Result, row::Columns, sqlite::SqliteTransaction, statement::Statement, time::Time};
 use crate::authz::AccessCache;
 
 /// What table functions take: either kind of transaction derefs to it.
@@ -25,12 +25,12 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 enum Begun {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTransaction),
     Postgres(Transaction<'static, Postgres>),
 }
 
 impl Connection {
-    pub(super) fn sqlite(transaction: Transaction<'static, Sqlite>, time: Time, access: Arc<AccessCache>) -> Self {
+    pub(super) fn sqlite(transaction: SqliteTransaction, time: Time, access: Arc<AccessCache>) -> Self {
         Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None, access }
     }
 
@@ -45,10 +45,7 @@ impl Connection {
 
     pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                let row = statement.for_sqlite().fetch_optional(&mut **tx).await;
-                row.map(|row| row.map(Columns::Sqlite))
-            }
+            Begun::Sqlite(tx) => tx.fetch_optional(statement).await,
             Begun::Postgres(tx) => {
                 let row = statement.for_postgres().fetch_optional(&mut **tx).await;
                 row.map(|row| row.map(Columns::Postgres))
@@ -59,10 +56,7 @@ impl Connection {
 
     pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Columns>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                let rows = statement.for_sqlite().fetch_all(&mut **tx).await;
-                rows.map(|rows| rows.into_iter().map(Columns::Sqlite).collect())
-            }
+            Begun::Sqlite(tx) => tx.fetch_all(statement).await,
             Begun::Postgres(tx) => {
                 let rows = statement.for_postgres().fetch_all(&mut **tx).await;
                 rows.map(|rows| rows.into_iter().map(Columns::Postgres).collect())
@@ -78,12 +72,7 @@ impl Connection {
         mut each: impl FnMut(&Columns) -> Result<()> + Send,
     ) -> Result<()> {
         match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                let mut rows = statement.for_sqlite().fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await? {
-                    each(&Columns::Sqlite(row))?;
-                }
-            }
+            Begun::Sqlite(tx) => tx.for_each(statement, each).await?,
             Begun::Postgres(tx) => {
                 let mut rows = statement.for_postgres().fetch(&mut **tx);
                 while let Some(row) = rows.try_next().await? {
@@ -97,7 +86,7 @@ impl Connection {
     /// How many rows it touched.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = match &mut self.transaction {
-            Begun::Sqlite(tx) => statement.for_sqlite().execute(&mut **tx).await.map(|done| done.rows_affected()),
+            Begun::Sqlite(tx) => tx.execute(statement).await,
             Begun::Postgres(tx) => statement.for_postgres().execute(&mut **tx).await.map(|done| done.rows_affected()),
         };
         self.note(done)
@@ -108,7 +97,7 @@ impl Connection {
     pub(super) async fn prepare(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         use sqlx::{Executor, SqlSafeStr};
         match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
+            Begun::Sqlite(tx) => tx.prepare(text).await,
             Begun::Postgres(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) mod foreign_source;
 pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod image_version;
+mod in_place;
 pub(crate) mod invitation;
 pub(crate) mod operation;
 pub(crate) mod pin;
@@ -53,6 +54,7 @@ pub(crate) mod user;
 pub(crate) mod wrapped_key;
 
 mod sole_use;
+mod sqlite;
 mod statement;
 mod time;
 pub(crate) mod transact;
@@ -60,7 +62,7 @@ pub(crate) mod transact;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgPool, SqliteConnection, SqlitePool,
+    PgPool,
     pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -74,10 +76,9 @@ pub(crate) use self::{
     time::Time,
     transact::transact,
 };
+use self::{in_place::done, sqlite::SqliteConnections};
 use crate::{Clock, SystemClock, authz::AccessCache};
 
-/// SQLite connections that read. Each is a thread with a page cache of 2 MiB.
-const SQLITE_READERS: u32 = 4;
 /// Connections to PostgreSQL that a process has at most; each is a process there.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a statement waits for another process's write to the file before it is an error.
@@ -100,15 +101,8 @@ pub(crate) struct Db {
 
 #[derive(Debug, Clone)]
 enum Pools {
-    /// One connection writes, the others read.
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
-    Postgres {
-        pool: PgPool,
-        options: Box<PgConnectOptions>,
-    },
+    Sqlite(SqliteConnections),
+    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
 }
 
 impl Db {
@@ -123,7 +117,7 @@ impl Db {
     /// As [`Db::open`], with a clock: of a SQLite file it is the catalogue's; see `time`.
     pub(crate) async fn open_by(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         match database {
-            Database::Sqlite(path) => schema::sqlite::prepare(path).await?,
+            Database::Sqlite(path) => done(schema::sqlite::prepare(path)).await?,
             Database::Postgres(options) => schema::postgres::prepare(options).await?,
         }
         Self::open_prepared(database, clock).await
@@ -154,14 +148,7 @@ impl Db {
 
     async fn connect(database: &Database) -> Result<Pools> {
         match database {
-            Database::Sqlite(path) => {
-                let options = sqlite_options(path);
-                let one_place = |pool: PoolOptions<sqlx::Sqlite>| pool.idle_timeout(None).max_lifetime(None);
-                let writer = one_place(pool(1)).after_release(|connection, _| Box::pin(is_whole(connection)));
-                let writer = writer.connect_with(options.clone()).await?;
-                let readers = one_place(pool(SQLITE_READERS)).connect_lazy_with(options.pragma("query_only", "ON"));
-                Ok(Pools::Sqlite { writer, readers })
-            }
+            Database::Sqlite(path) => Ok(Pools::Sqlite(done(SqliteConnections::open(path)).await?)),
             Database::Postgres(options) => {
                 let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
                 Ok(Pools::Postgres { pool, options: options.clone() })
@@ -174,9 +161,7 @@ impl Db {
     pub(crate) async fn write(&self) -> Result<WriteTx> {
         let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(WriteTx(match &self.pools {
-            Pools::Sqlite { writer, .. } => {
-                Connection::sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, time, access)
-            }
+            Pools::Sqlite(file) => Connection::sqlite(file.write().await?, time, access),
             Pools::Postgres { pool, .. } => {
                 Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time, access)
             }
@@ -187,7 +172,7 @@ impl Db {
     pub(crate) async fn read(&self) -> Result<ReadTx> {
         let (time, access) = (self.time.clone(), Arc::clone(&self.access));
         Ok(ReadTx(match &self.pools {
-            Pools::Sqlite { readers, .. } => Connection::sqlite(readers.begin().await?, time, access),
+            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time, access),
             Pools::Postgres { pool, .. } => {
                 let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
                 Connection::postgres(begun, time, access)
@@ -209,7 +194,7 @@ impl Db {
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         match &self.pools {
             Pools::Postgres { pool, .. } => Some(pool),
-            Pools::Sqlite { .. } => None,
+            Pools::Sqlite(_) => None,
         }
     }
 
@@ -223,10 +208,7 @@ impl Db {
     /// Closes every connection; waits for what they do.
     pub(crate) async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
-                readers.close().await;
-                writer.close().await;
-            }
+            Pools::Sqlite(file) => file.close().await,
             Pools::Postgres { pool, .. } => pool.close().await,
         }
     }
@@ -235,15 +217,6 @@ impl Db {
 /// The schema that this program knows, and that every open catalogue has.
 pub(crate) fn schema_version() -> i64 {
     schema::newest(&schema::MIGRATIONS)
-}
-
-/// Whether the connection may be used again. After a full disk or a failed write SQLite rolls back by itself; the ROLLBACK
-/// that follows is an error, the driver goes on counting a transaction that is over, and would refuse to begin another.
-async fn is_whole(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    use sqlx::Connection as _;
-    // Waits for the rollback of a dropped transaction, which is only queued.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
 }
 
 fn pool<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
@@ -348,8 +321,8 @@ pub(crate) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let db = Db::open(&directory.path().join("catalogue.db").into()).await.unwrap();
         // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
-        let Pools::Sqlite { writer, .. } = &db.pools else { unreachable!("a file is SQLite's") };
-        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let Pools::Sqlite(file) = &db.pools else { unreachable!("a file is SQLite's") };
+        sqlx::query("PRAGMA max_page_count = 1").execute(&file.writer).await.unwrap();
         let mut tx = db.write().await.unwrap();
         let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();
         assert!(matches!(error, Error::Full(_)), "{error:?}");

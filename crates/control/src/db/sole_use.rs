@@ -42,7 +42,7 @@ impl Db {
 
     async fn try_lock(&self, statement: &'static str) -> Result<Option<CatalogueUse>> {
         match &self.pools {
-            Pools::Sqlite { .. } => Ok(Some(CatalogueUse { session: None })),
+            Pools::Sqlite(_) => Ok(Some(CatalogueUse { session: None })),
             Pools::Postgres { options, .. } => lock(options, statement).await,
         }
     }

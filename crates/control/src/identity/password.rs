@@ -121,7 +121,7 @@ impl Passwords {
             drop(computes);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| IdentityError::Hashing)
+        galerie_store::blocking::run(work).await.map_err(|_| IdentityError::Hashing)
     }
 }
 

@@ -10,13 +10,14 @@
 //! One process reads a region at a time: a chore, taken again with every writing of the place. That saves work; whoever is
 //! slower finds the row written, and leaves the pass to the other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use galerie_arm::ArmError;
 use galerie_region::Region;
 use galerie_store::{PackId, pack::PACK_MAX_BYTES};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{

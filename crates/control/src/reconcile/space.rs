@@ -19,7 +19,7 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         }
     }
     if let Some(watermark) = control.catalogue_space().get().cloned() {
-        let looked = tokio::task::spawn_blocking(move || watermark.look()).await.ok().flatten();
+        let looked = galerie_store::blocking::run(move || watermark.look()).await.ok().flatten();
         if let Some((space, least_free_bytes)) = looked {
             metrics::gauge!("galerie_catalogue_free_bytes").set(space.free_bytes as f64);
             metrics::gauge!("galerie_catalogue_least_free_bytes").set(least_free_bytes as f64);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use galerie_arm::VersionReference;
 use galerie_control::{BlobAction, BlobError};
 use galerie_store::{
@@ -19,6 +20,7 @@ const ONE: &str = "galleries/g/images/web/versions/1.0.0";
 #[derive(Default)]
 struct Sent(Mutex<Vec<StoredBlob>>);
 
+#[async_trait]
 impl BlobSink for Sent {
     fn contains(&self, id: &BlobId) -> Result<bool> {
         Ok(self.0.lock().unwrap().iter().any(|blob| blob.id == *id))
@@ -27,7 +29,7 @@ impl BlobSink for Sent {
         self.0.lock().unwrap().push(blob);
         Ok(())
     }
-    fn finish(&self) -> Result<()> {
+    async fn finish(&self) -> Result<()> {
         Ok(())
     }
 }

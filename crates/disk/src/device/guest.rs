@@ -26,7 +26,7 @@ impl GuestDevice {
         work: impl FnOnce(&dyn GuestBytes) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let guest = Arc::clone(&self.guest);
-        match tokio::task::spawn_blocking(move || work(&*guest)).await {
+        match galerie_store::blocking::run(move || work(&*guest)).await {
             Ok(result) => result,
             Err(error) => Err(Error::io("read disk on a worker thread", std::io::Error::other(error))),
         }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use galerie_store::{BlobId, BlobKind, BlobSink, ManifestId, StoredBlob, frame};
 use reqwest::Method;
@@ -115,20 +116,19 @@ impl ChunkUpload {
     pub(crate) fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()
     }
+}
 
-    /// Sends what is filled; lists go after the chunks they may name.
-    fn send_filled(&self, filling: &mut Filling, chunks: bool, lists: bool) -> galerie_store::Result<()> {
-        if (chunks || lists) && filling.chunks.blobs > 0 {
-            self.enqueue(Work::Chunks(filling.chunks.take()))?;
+impl Filling {
+    /// What is filled, to be sent in this order: lists go after the chunks they may name.
+    fn take_filled(&mut self, chunks: bool, lists: bool) -> Vec<Work> {
+        let mut filled = Vec::new();
+        if (chunks || lists) && self.chunks.blobs > 0 {
+            filled.push(Work::Chunks(self.chunks.take()));
         }
-        if lists && filling.lists.blobs > 0 {
-            self.enqueue(Work::Lists(filling.lists.take()))?;
+        if lists && self.lists.blobs > 0 {
+            filled.push(Work::Lists(self.lists.take()));
         }
-        Ok(())
-    }
-
-    fn enqueue(&self, work: Work) -> galerie_store::Result<()> {
-        self.queue.blocking_send(work).map_err(|_| ended())
+        filled
     }
 }
 
@@ -148,6 +148,7 @@ impl Batch {
     }
 }
 
+#[async_trait]
 impl BlobSink for ChunkUpload {
     fn contains(&self, id: &BlobId) -> galerie_store::Result<bool> {
         Ok(self.known.contains(id) || lock(&self.filling).sent.contains(&short(id)))
@@ -161,15 +162,21 @@ impl BlobSink for ChunkUpload {
             BlobKind::Segment | BlobKind::Manifest => filling.lists.add(&blob),
         }
         let (chunks, lists) = (filling.chunks.is_full(), filling.lists.is_full());
-        self.send_filled(&mut filling, chunks, lists)
+        // Under the lock: what is taken out first is sent first.
+        filling
+            .take_filled(chunks, lists)
+            .into_iter()
+            .try_for_each(|work| self.queue.blocking_send(work).map_err(|_| ended()))
     }
 
-    fn finish(&self) -> galerie_store::Result<()> {
-        let mut filling = lock(&self.filling);
-        self.send_filled(&mut filling, true, true)?;
+    async fn finish(&self) -> galerie_store::Result<()> {
         let (sender, acknowledged) = oneshot::channel();
-        self.enqueue(Work::Flush(sender))?;
-        acknowledged.blocking_recv().map_err(|_| ended())
+        let mut left = lock(&self.filling).take_filled(true, true);
+        left.push(Work::Flush(sender));
+        for work in left {
+            self.queue.send(work).await.map_err(|_| ended())?;
+        }
+        acknowledged.await.map_err(|_| ended())
     }
 }
 

@@ -11,7 +11,10 @@ use galerie_control::{
     StoreIdentities,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
-use galerie_store::backend::{Backend, s3};
+use galerie_store::{
+    StoreOptions,
+    backend::{Backend, s3},
+};
 use uuid::Uuid;
 
 use super::{
@@ -156,7 +159,9 @@ impl OpenRegion for Opener {
             Error::Region { source, .. } => source,
             error => galerie_region::Error::Invalid(error.to_string()),
         })? {
-            Some(bucket) => LocalRegion::open_on(options, bucket.backend, bucket.place, space).await?,
+            Some(bucket) => {
+                LocalRegion::open_on(options, bucket.backend, bucket.place, StoreOptions::default(), space).await?
+            }
             None => LocalRegion::open_with_space(options, space).await?,
         };
         Ok(Arc::new(opened))

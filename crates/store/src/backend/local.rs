@@ -50,7 +50,7 @@ impl LocalBackend {
     /// `Io` with the path, when it cannot be created, read or written.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        let root = tokio::task::spawn_blocking(move || Root::open(root)).await.map_err(stopped)??;
+        let root = crate::blocking::run(move || Root::open(root)).await.map_err(stopped)??;
         Ok(Self {
             root: Arc::new(root),
             open_files: Cache::new(OPEN_FILES_MAX),
@@ -66,7 +66,7 @@ impl LocalBackend {
     pub async fn open_with(root: impl Into<PathBuf>, key: &Key) -> Result<Self> {
         let root = root.into();
         let object = root.join(key.as_str());
-        match tokio::task::spawn_blocking(move || fs::metadata(object)).await.map_err(stopped)? {
+        match crate::blocking::run(move || fs::metadata(object)).await.map_err(stopped)? {
             Ok(_) => Self::open(root).await,
             Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Err(Error::Unavailable(format!("{} has no {key}; is its volume mounted?", root.display())))
@@ -90,7 +90,7 @@ impl LocalBackend {
             let _permit = permit;
             work()
         };
-        tokio::task::spawn_blocking(run).await.map_err(stopped)?
+        crate::blocking::run(run).await.map_err(stopped)?
     }
 
     async fn file(&self, key: &Key) -> Result<Arc<File>> {

@@ -18,7 +18,7 @@ pub mod s3;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use faulty::{FaultPlan, FaultyBackend};
+pub use faulty::{FaultPlan, FaultyBackend, Link};
 pub use key::Key;
 pub use limited::LimitedBackend;
 pub use local::LocalBackend;

@@ -62,7 +62,7 @@ pub(super) async fn copy_live(
             }
         }
     }
-    writer.finish_async().await?;
+    writer.finish().await?;
     Ok(copied_bytes)
 }
 

@@ -1,11 +1,9 @@
 //! Marking: which stored blobs live images need. One bit for each blob of each pack, and a little for each list that was walked.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Instant,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{

@@ -28,10 +28,10 @@ mod survey;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{BlobSource, CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};

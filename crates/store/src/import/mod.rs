@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     BlobId, BlobKind, BlobSink, Error, GuestBytes, Manifest, ManifestId, Result, SegmentId, StoredBlob,
     blob::blocking,
+    blocking::is_in_place,
     chunking::{SEGMENT_SIZE_BYTES, SegmentCutter, segment_length_bytes},
 };
 use cut::SegmentImport;
@@ -75,10 +76,14 @@ pub async fn import(
     progress: Arc<ImportProgress>,
     cancel: CancellationToken,
 ) -> Result<Imported> {
-    blocking(move || import_blocking(&*source, &*sink, &options, &progress, &cancel)).await
+    let into = Arc::clone(&sink);
+    let imported = blocking(move || import_blocking(&*source, &*into, &options, &progress, &cancel)).await?;
+    sink.finish().await?;
+    Ok(imported)
 }
 
-/// As [`import`], on the calling thread and threads that it starts. Not for a runtime's own threads.
+/// As [`import`], on the calling thread and threads that it starts. Not for a runtime's own threads. Nothing is durable
+/// before the caller finishes the sink.
 ///
 /// # Errors
 /// As [`import`].
@@ -118,12 +123,12 @@ pub fn import_blocking(
         progress.stored_bytes.fetch_add(blob.bytes.len() as u64, Ordering::Relaxed);
         sink.put(blob)?;
     }
-    sink.finish()?;
     Ok(Imported { manifest_id, virtual_size_bytes })
 }
 
 fn threads(options: &ImportOptions) -> usize {
     match options.threads {
+        0 if is_in_place() => 1,
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         threads => threads,
     }

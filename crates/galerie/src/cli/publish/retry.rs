@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use async_trait::async_trait;
 use galerie_disk::OpenImage;
 use galerie_store::{BlobId, BlobSink, ImportOptions, ImportProgress, ManifestId, StoredBlob, import};
 use serde_json::Value;
@@ -75,6 +76,7 @@ async fn manifest_of(image: &OpenImage, args: &PublishArgs, progress: &Arc<Impor
 /// Has every blob already, so that an import only names them.
 struct Everything;
 
+#[async_trait]
 impl BlobSink for Everything {
     fn contains(&self, _: &BlobId) -> galerie_store::Result<bool> {
         Ok(true)
@@ -84,7 +86,7 @@ impl BlobSink for Everything {
         Ok(())
     }
 
-    fn finish(&self) -> galerie_store::Result<()> {
+    async fn finish(&self) -> galerie_store::Result<()> {
         Ok(())
     }
 }

@@ -1,0 +1,28 @@
+//! Work that may block, off the runtime's own threads.
+//!
+//! A deterministic simulation has one thread, whose order of events must not depend on another's speed: it asks once that
+//! blocking work be done in place. Nothing in production does.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::JoinError;
+
+static IN_PLACE: AtomicBool = AtomicBool::new(false);
+
+/// From now on this whole program does blocking work where it is asked for. For simulations.
+pub fn do_in_place() {
+    IN_PLACE.store(true, Ordering::Relaxed);
+}
+
+/// Whether blocking work is done where it is asked for.
+pub fn is_in_place() -> bool {
+    IN_PLACE.load(Ordering::Relaxed)
+}
+
+/// Does `work` where it may block. Dropping the future does not stop what has begun.
+///
+/// # Errors
+/// When the work panics. Done in place, it panics here.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    if is_in_place() { Ok(work()) } else { tokio::task::spawn_blocking(work).await }
+}
