@@ -73,7 +73,7 @@ async fn unknown_paths_types_and_methods() {
             "NotImplemented",
         ),
         (
-            "{s}/providers/Microsoft.Compute/locations/eastus/sharedGalleries?api-version=2023-07-03".to_owned(),
+            "{s}/providers/Microsoft.Compute/locations/eastus/publishers?api-version=2023-07-03".to_owned(),
             501,
             "NotImplemented",
         ),
