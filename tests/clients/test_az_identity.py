@@ -63,6 +63,7 @@ def test_a_service_principal_signs_in_by_its_secret_and_by_its_certificate(az, s
     shell.run(login + made["appId"], "-p", reset["password"])
     key = az(f"ad app credential list --id {made['appId']}")[0]["keyId"]
     az(f"ad app credential delete --id {made['appId']} --key-id {key}")
+    shell.run("account clear")  # az keeps tokens by client id, whatever the secret
     refused = shell.start(login + made["appId"], "-p", made["password"])
     assert refused.wait(timeout=60) != 0 and "AADSTS7000215" in refused.stderr.read()
 

@@ -227,7 +227,7 @@ impl Witness {
         if before != self.of_definition(definition) || before.iter().any(|(_, version)| !version.is_settled()) {
             return;
         }
-        let mut found: Vec<String> = page.items.iter().filter_map(|item| lower(&item.document["id"])).collect();
+        let mut found: Vec<String> = page.items.iter().filter_map(|item| lower(&item.to_value()["id"])).collect();
         let mut expected: Vec<String> =
             before.iter().map(|(path, _)| self.client.world.id(path).as_str().to_lowercase()).collect();
         (found.sort(), expected.sort());

@@ -402,6 +402,11 @@ async fn a_certificate_signs_an_application_in() {
         other => panic!("{expected}: {other:?}"),
     };
     refused(signed(&good("1"), &named(), &key), "used before").await;
+    // Regression: az's times have fractions.
+    let mut fractions = good("1.5");
+    fractions["exp"] = json!(now_s as f64 + 600.25);
+    fractions["iat"] = json!(now_s as f64 + 0.5);
+    ask(signed(&fractions, &named(), &key)).await.unwrap();
     // Its thumbprint by SHA-1, as older clients name it.
     let mut by_sha1 = Header::new(Algorithm::ES256);
     by_sha1.x5t = Some(format!("{}=", URL_SAFE_NO_PAD.encode(crate::directory::credential::sha1(&der))));
