@@ -257,6 +257,15 @@ async fn guessing_is_slowed_and_nobody_is_locked_out() {
     }
     flow.world.clock.advance(61_000);
     guess("elsewhere", PASSWORD).await.unwrap();
+    // A name that nobody has is slowed alike.
+    let nobody = async |address: &str| {
+        let typed = SignIn { address: address.to_owned(), ..flow.typed("nobody@galerie.internal", "x") };
+        identity.sign_in(&flow.client, typed).await
+    };
+    for attempt in 0..5 {
+        assert!(matches!(nobody(&format!("h{attempt}")).await, Err(SignInError::Wrong)), "{attempt}");
+    }
+    assert!(matches!(nobody("h6").await, Err(SignInError::Slow(1..=2))));
     // An address is slowed whatever names it tries.
     for number in 0..30 {
         let typed =
