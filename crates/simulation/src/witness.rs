@@ -230,7 +230,8 @@ impl Witness {
         let mut found: Vec<String> = page.items.iter().filter_map(|item| lower(&item.to_value()["id"])).collect();
         let mut expected: Vec<String> =
             before.iter().map(|(path, _)| self.client.world.id(path).as_str().to_lowercase()).collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         if found != expected {
             self.broken("I6", &format!("the list has {found:?} and should have {expected:?}"));
         }

@@ -233,7 +233,7 @@ fn lists_show_what_the_model_would_let_read() {
         let (grants, identities) = (world.grants(principal), world.identities(principal));
         let (listed, action) = *random.of(&LISTED);
         let lists: Vec<&ResourceId> = world.places.iter().filter(|place| place.namespace().is_none()).collect();
-        let within = key_of(random.of(&lists));
+        let within = random.of(&lists).key().to_owned();
         let of_list = |place: &&ResourceId| {
             place.resource_type() == Some(listed) && place.key().starts_with(&format!("{within}/"))
         };
