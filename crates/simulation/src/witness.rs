@@ -227,10 +227,11 @@ impl Witness {
         if before != self.of_definition(definition) || before.iter().any(|(_, version)| !version.is_settled()) {
             return;
         }
-        let mut found: Vec<String> = page.items.iter().filter_map(|item| lower(&item.document["id"])).collect();
+        let mut found: Vec<String> = page.items.iter().filter_map(|item| lower(&item.to_value()["id"])).collect();
         let mut expected: Vec<String> =
             before.iter().map(|(path, _)| self.client.world.id(path).as_str().to_lowercase()).collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         if found != expected {
             self.broken("I6", &format!("the list has {found:?} and should have {expected:?}"));
         }
