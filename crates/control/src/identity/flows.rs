@@ -500,7 +500,7 @@ async fn keys_change_and_nobody_is_signed_out() {
     let kid = |tokens: &UserTokens| jsonwebtoken::decode_header(&tokens.access.access_token).unwrap().kid.unwrap();
     let keys = || control.identity().jwks()["keys"].as_array().unwrap().len();
     let before = flow.tokens().await;
-    // Keys that were made in the same millisecond have no order.
+    // A key is newer than the one before by a millisecond at least.
     flow.world.clock.advance(1);
     control.rotate_keys(&flow.operator()).await.unwrap();
     assert_eq!(keys(), 2, "published at once");

@@ -55,12 +55,13 @@ impl Control {
     pub async fn rotate_keys(&self, ctx: &RequestContext) -> Result<(), ArmError> {
         transact!(self.db(), |tx| -> Result<(), ArmError> {
             self.require_operator(tx, &ctx.caller, ROTATE).await?;
-            if token_keys(tx).await?.len() >= MOST_KEYS {
+            let rows = token_keys(tx).await?;
+            if rows.len() >= MOST_KEYS {
                 let message = format!("There are {MOST_KEYS} token keys; wait until one is retired, within hours.");
                 return Err(ArmError::new(409, "Conflict", message));
             }
             let now_ms = tx.now_ms().await?;
-            let row = self.keys().new_token_key(now_ms).map_err(crate::Error::from)?;
+            let row = self.keys().new_token_key(after(&rows, now_ms)).map_err(crate::Error::from)?;
             wrapped_key::insert(tx, &row).await?;
             audit::record(tx, ctx, now_ms, ROTATE, "/galerie/keys", None).await
         })?;
@@ -92,7 +93,7 @@ impl Control {
                     tracing::info!(key = %id.simple(), "retired a token key");
                 }
                 if is_due(&rows, now_ms) {
-                    let row = self.keys().new_token_key(now_ms).map_err(crate::Error::from)?;
+                    let row = self.keys().new_token_key(after(&rows, now_ms)).map_err(crate::Error::from)?;
                     wrapped_key::insert(tx, &row).await?;
                     tracing::info!(key = %row.id.simple(), "made a new token key");
                 }
@@ -108,6 +109,11 @@ async fn token_keys(tx: &mut Connection) -> db::Result<Vec<WrappedKeyRow>> {
     let mut rows = wrapped_key::list_live(tx).await?;
     rows.retain(|row| row.purpose == TOKEN);
     Ok(rows)
+}
+
+/// When a new key counts as made: now, and after the newest, whatever the clock says.
+fn after(rows: &[WrappedKeyRow], now_ms: i64) -> i64 {
+    rows.first().map_or(now_ms, |newest| now_ms.max(newest.created_ms.saturating_add(1)))
 }
 
 fn is_due(rows: &[WrappedKeyRow], now_ms: i64) -> bool {
