@@ -63,6 +63,7 @@ def test_a_service_principal_signs_in_by_its_secret_and_by_its_certificate(az, s
     shell.run(login + made["appId"], "-p", reset["password"])
     key = az(f"ad app credential list --id {made['appId']}")[0]["keyId"]
     az(f"ad app credential delete --id {made['appId']} --key-id {key}")
+    shell.run("account clear")  # az keeps tokens by client id, whatever the secret
     refused = shell.start(login + made["appId"], "-p", made["password"])
     assert refused.wait(timeout=60) != 0 and "AADSTS7000215" in refused.stderr.read()
 
@@ -100,17 +101,38 @@ def test_a_user_signs_in_by_a_device_code(server, shell, person):
     assert (me["id"], me["userPrincipalName"]) == (person["id"], USER)
 
 
-def test_a_user_signs_in_in_the_browser(server, shell, person):
+def in_the_browser(user: str, password: str) -> dict:
     browser = f"{sys.executable} {Path(__file__).with_name('browser.py')} %s &"
-    accounts = shell.run(
-        "login --allow-no-subscriptions --tenant", server.admin["tenantId"],
-        BROWSER=browser, DISPLAY=":0", GALERIE_TEST_USER=USER, GALERIE_TEST_PASSWORD=PASSWORD,
-    )  # fmt: skip
+    return {"BROWSER": browser, "DISPLAY": ":0", "GALERIE_TEST_USER": user, "GALERIE_TEST_PASSWORD": password}
+
+
+def test_a_user_signs_in_in_the_browser(shell, person):
+    # Without a tenant: the user's name decides.
+    accounts = shell.run("login --allow-no-subscriptions", **in_the_browser(USER, PASSWORD))
     assert {account["user"]["name"] for account in accounts} == {USER}
     # From the session: a token for Graph, which was not asked for when signing in.
     assert shell.run("ad signed-in-user show")["userPrincipalName"] == USER
     denied = shell.start("ad user create --display-name X --user-principal-name x@galerie.internal --password", "long enough")
     assert denied.wait(timeout=60) != 0 and "Insufficient privileges" in denied.stderr.read()
+
+
+def test_whoever_follows_the_link_owns_the_gallery(server, shell, person):
+    link = re.search(r"(https://\S+/setup\?code=\w+)", server.log)[1]
+    page = Browser(server.ca_file).open(link).press("make", user_name="root", password=PASSWORD, password_again=PASSWORD)
+    assert "root@galerie.internal" in page.page.text
+    [account] = shell.run("login", **in_the_browser("root@galerie.internal", PASSWORD))
+    assert account["id"] == server.admin["subscriptionId"]
+    scope = shell.run("group create -n rootRG -l eastus")["id"]
+    shell.run(f"role assignment create --role Reader --scope {scope} --assignee", USER)
+    [assignment] = shell.run(f"role assignment list --scope {scope}")
+    assert (assignment["principalName"], assignment["principalType"]) == (USER, "User")
+    made = shell.run(f"ad sp create-for-rbac -n reader --role Reader --scopes {scope}")
+    reader = "login --service-principal --tenant " + made["tenant"] + " -u " + made["appId"]
+    shell.run("account clear")
+    shell.run(reader, "-p", made["password"])
+    assert shell.run("group show -n rootRG")["id"] == scope
+    denied = shell.start("group delete -y -n rootRG")
+    assert denied.wait(timeout=60) != 0 and "AuthorizationFailed" in denied.stderr.read()
 
 
 def test_users_groups_and_owners(az, person):

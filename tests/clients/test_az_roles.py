@@ -9,6 +9,8 @@ import uuid
 
 import pytest
 
+from az_cli import Az
+
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 GROUP = "rolesRG"
 
@@ -98,3 +100,22 @@ def test_what_cannot_be_is_refused_by_name(az, server, principal, group):
     assert "could not be found" in absent.message
     owner = az.fails("role assignment delete --scope / --role Owner")
     assert "Cannot delete the last RBAC admin assignment" in owner.message
+
+
+def test_a_role_is_all_that_its_holder_has(az, server, principal, group, gallery, tmp_path_factory):
+    made = az(f"role assignment create {assignee(principal)} --role Reader --scope", gallery["id"])
+    reader = Az(server, tmp_path_factory.mktemp("reader"))
+    try:
+        login = f"login --service-principal --tenant {principal['tenant']} -u {principal['appId']}"
+        assert [one["id"] for one in reader(login, "-p", principal["password"])] == [server.admin["subscriptionId"]]
+        assert [one["name"] for one in reader("sig list")] == ["rolesGallery"]
+        assert reader("group list") == []
+        refused = reader.fails(f"sig create -g {GROUP} -r another -l eastus")
+        assert "AuthorizationFailed" in refused.message and "Microsoft.Compute/galleries/write" in refused.message
+        absent = reader.fails(f"sig show -g {GROUP} -r absent")
+        assert "AuthorizationFailed" in absent.message
+        # The next request of its holder is without it.
+        az("role assignment delete --ids", made["id"])
+        assert "AuthorizationFailed" in reader.fails(f"sig show -g {GROUP} -r rolesGallery").message
+    finally:
+        reader.close()

@@ -1,18 +1,22 @@
 """The Azure CLI, unmodified: galleries that are shared directly and with the community, and what consumers make of them.
 
-The viewer here is the owner's own tenant: a gallery is shared with it, and whoever is signed in sees a published one. What
-another tenant sees and makes is in the tests of the domain (`sharing/tests.rs`) and of the wire.
+The owner is the first administrator; a sibling works in another subscription of its tenant, a stranger in a tenant of its own.
+Each has an az of its own. Deletes come last.
 """
+
+import json
 
 import pytest
 
+import disk_images
 import storage
+from az_cli import Az
 
 GROUP = "mySharingRG"
 SHARED = "mySharedGallery"
 COMMUNITY = "myCommunityGallery"
 DEFINITION = "web"
-STRANGER = "34a4ab42-0d72-47d9-bd1a-aed207386dac"
+SOMEBODY = "34a4ab42-0d72-47d9-bd1a-aed207386dac"
 MISSING = 3
 
 
@@ -32,6 +36,29 @@ def disk(az, vhd_image):
     storage.upload_vhd(sas, vhd_image)
     az(f"disk revoke-access -g {GROUP} -n mySource")
     return az(f"snapshot create -g {GROUP} -n mySourceSnapshot --source mySource")
+
+
+@pytest.fixture(scope="module")
+def sibling(server, tmp_path_factory):
+    """az in another subscription of the owner's tenant."""
+    made = json.loads(server.galerie("subscription", "create", "Staging", "-o", "json").stdout)[0]
+    az = Az(server, tmp_path_factory.mktemp("sibling"))
+    az(f"account set -s {made['subscriptionId']}")
+    az(f"group create -n {GROUP} -l eastus")
+    yield az
+    az.close()
+
+
+@pytest.fixture(scope="module")
+def stranger(server, tmp_path_factory):
+    """az in a tenant of its own."""
+    made = json.loads(server.galerie("tenant", "create", "Research", "-o", "json").stdout)
+    az = Az(server, tmp_path_factory.mktemp("stranger"))
+    az("account clear")
+    az(f"login --service-principal -u {made['clientId']} --tenant {made['tenantId']} -p", made["clientSecret"])
+    az(f"group create -n {GROUP} -l eastus")
+    yield az
+    az.close()
 
 
 def fill(az, gallery: str) -> None:
@@ -86,12 +113,12 @@ def groups_of(az) -> dict[str, list[str]]:
 def test_groups_are_added_and_removed(az, server, shared):
     tenant = server.admin["tenantId"]
     assert shared["sharingProfile"]["permissions"] == "Groups"
-    az(f"{share('add')} --subscription-ids {STRANGER} --tenant-ids {tenant}")
+    az(f"{share('add')} --subscription-ids {SOMEBODY} --tenant-ids {tenant}")
     az(f"{share('wait')} --updated")
-    assert groups_of(az) == {"Subscriptions": [STRANGER], "AADTenants": [tenant]}
-    az(f"{share('remove')} --subscription-ids {STRANGER}")
+    assert groups_of(az) == {"Subscriptions": [SOMEBODY], "AADTenants": [tenant]}
+    az(f"{share('remove')} --subscription-ids {SOMEBODY}")
     assert groups_of(az) == {"AADTenants": [tenant]}
-    assert "is not shared with" in az.fails(f"{share('remove')} --subscription-ids {STRANGER}").message
+    assert "is not shared with" in az.fails(f"{share('remove')} --subscription-ids {SOMEBODY}").message
     assert "is not the GUID" in az.fails(f"{share('add')} --subscription-ids nonsense").message
     own = az.fails(f"{share('add')} --subscription-ids {server.admin['subscriptionId']}")
     assert "owns the gallery" in own.message
@@ -131,6 +158,40 @@ def test_a_disk_from_a_shared_image(az, server, shared, unique_name):
     assert disk["creationData"]["galleryImageReference"]["sharedGalleryImageId"] == reference
 
 
+def download(az, name: str, out):
+    sas = az(f"disk grant-access -g {GROUP} -n {name} --duration-in-seconds 3600 --access-level Read")["accessSAS"]
+    vhd = storage.download(sas, out)
+    az(f"disk revoke-access -g {GROUP} -n {name}")
+    return vhd
+
+
+def test_another_subscription_of_the_tenant(az, sibling, shared, unique_name, raw_image, tmp_path):
+    reference = f"/SharedGalleries/{unique_name}/Images/{DEFINITION}/Versions/1.1.0"
+    create = f"disk create -g {GROUP} -n myDisk -l eastus --gallery-image-reference {reference}"
+    az(share("reset"))
+    assert sibling("sig list-shared -l eastus") == []
+    assert "GalleryImageNotFound" in sibling.fails(create).message
+    account = sibling("account show")["id"]
+    az(f"{share('add')} --subscription-ids {account}")
+    assert names(sibling("sig list-shared -l eastus")) == [unique_name]
+    assert sibling(create)["provisioningState"] == "Succeeded"
+    disk_images.assert_vhd_holds(download(sibling, "myDisk", tmp_path / "sibling.vhd"), raw_image)
+
+
+def test_another_tenant(az, stranger, shared, unique_name, raw_image, tmp_path):
+    reference = f"/SharedGalleries/{unique_name}/Images/{DEFINITION}/Versions/latest"
+    create = f"disk create -g {GROUP} -n myDisk -l eastus --gallery-image-reference {reference}"
+    assert stranger.fails(f"sig show-shared -l eastus --gallery-unique-name {unique_name}").code == MISSING
+    assert "GalleryImageNotFound" in stranger.fails(create).message
+    az(f"{share('add')} --tenant-ids {stranger('account show')['tenantId']}")
+    assert names(stranger("sig list-shared -l eastus --shared-to tenant")) == [unique_name]
+    assert stranger(create)["provisioningState"] == "Succeeded"
+    # Its bytes are its own: they stay when the share is gone.
+    az(share("reset"))
+    disk_images.assert_vhd_holds(download(stranger, "myDisk", tmp_path / "stranger.vhd"), raw_image)
+    assert "GalleryImageNotFound" in stranger.fails(create.replace("myDisk", "myOtherDisk")).message
+
+
 def test_a_reset_takes_everything_away_and_can_be_undone(az, server, shared, unique_name):
     tenant = server.admin["tenantId"]
     az(f"{share('add')} --tenant-ids {tenant}")
@@ -146,7 +207,7 @@ def test_a_community_gallery(az, community, public_name):
     assert (info["communityGalleryEnabled"], public_name.startswith("galerie-")) == (False, True)
     shown = f"-l eastus --public-gallery-name {public_name}"
     assert az.fails(f"sig show-community {shown}").code == MISSING
-    assert az("sig list-community") == []
+    assert public_name not in names(az("sig list-community"))
     az(share("enable-community", COMMUNITY))
     info = az(f"sig show -g {GROUP} -r {COMMUNITY}")["sharingProfile"]["communityGalleryInfo"]
     assert info["communityGalleryEnabled"] is True
@@ -162,21 +223,39 @@ def test_a_community_gallery(az, community, public_name):
     assert version["uniqueId"] == f"/CommunityGalleries/{public_name}/Images/{DEFINITION}/Versions/1.0.0"
 
 
-def test_making_things_from_a_community_image(az, community, public_name):
+def test_a_stranger_finds_and_uses_a_community_image(az, stranger, community, public_name):
+    az(share("enable-community", COMMUNITY))
+    assert public_name in names(stranger("sig list-community"))
+    stranger(f"sig create -g {GROUP} -r myConsumer -l eastus")
+    stranger(
+        f"sig image-definition create -g {GROUP} -r myConsumer -i {DEFINITION} --publisher p --offer {COMMUNITY} --sku s"
+        " --os-type Linux --os-state Generalized"
+    )
+    version = f"-g {GROUP} -r myConsumer -i {DEFINITION} -e 9.9.9"
+    # `image-version create` takes ids only.
+    source = f"/CommunityGalleries/{public_name}/Images/{DEFINITION}/Versions/1.1.0"
+    body = {
+        "location": "eastus",
+        "properties": {
+            "storageProfile": {"source": {"communityGalleryImageId": source}},
+            "publishingProfile": {"targetRegions": [{"name": "eastus"}, {"name": "westus"}]},
+        },
+    }
+    group = stranger(f"group show -n {GROUP}")["id"]
+    path = f"{group}/providers/Microsoft.Compute/galleries/myConsumer/images/{DEFINITION}/versions/9.9.9"
+    stranger(f"rest --method put --url {path}?api-version=2024-03-03 --body", json.dumps(body))
+    stranger(f"sig image-version wait {version} --created --interval 1")
+    assert stranger(f"sig image-version show {version}")["provisioningState"] == "Succeeded"
+    # The same publisher, offer and sku with a higher version, elsewhere: nothing changes for who uses the first one.
+    shown = f"-l eastus --public-gallery-name {public_name} -i {DEFINITION}"
+    assert names(az(f"sig image-version list-community {shown}")) == ["1.1.0"]
+
+
+def test_a_disk_from_a_community_image(az, community, public_name):
     az(share("enable-community", COMMUNITY))
     reference = f"/CommunityGalleries/{public_name}/Images/{DEFINITION}/Versions/latest"
     disk = az(f"disk create -g {GROUP} -n myDiskFromCommunity -l eastus --gallery-image-reference {reference}")
     assert disk["creationData"]["galleryImageReference"]["communityGalleryImageId"] == reference
-    az(f"sig create -g {GROUP} -r myConsumer -l eastus")
-    az(
-        f"sig image-definition create -g {GROUP} -r myConsumer -i {DEFINITION} --publisher q --offer o --sku s"
-        " --os-type Linux --os-state Generalized"
-    )
-    version = az(
-        f"sig image-version create -g {GROUP} -r myConsumer -i {DEFINITION} -e 1.0.0 -l eastus"
-        f" --image-version /CommunityGalleries/{public_name}/Images/{DEFINITION}/Versions/1.0.0"
-    )
-    assert version["provisioningState"] == "Succeeded"
 
 
 def test_a_published_gallery_must_be_reset_before_it_is_deleted(az, community):

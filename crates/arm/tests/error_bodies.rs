@@ -142,7 +142,9 @@ fn bodies_are_golden() {
 fn errors_survive_being_stored() {
     for error in errors() {
         let stored = serde_json::to_string(&error).unwrap();
-        assert_eq!(serde_json::from_str::<ArmError>(&stored).unwrap(), error);
+        // What was denied is for the audit of the request at hand.
+        let kept = ArmError { denied: None, ..error };
+        assert_eq!(serde_json::from_str::<ArmError>(&stored).unwrap(), kept);
     }
 }
 

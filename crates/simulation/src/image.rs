@@ -75,7 +75,7 @@ fn content() -> &'static [Vec<u8>; BLOCKS] {
         std::array::from_fn(|block| {
             let mut random = Random::new(block as u64, 0xB10C);
             let noise = (0..BLOCK_BYTES / 16).flat_map(|_| random.next().to_le_bytes());
-            let pattern = (0..BLOCK_BYTES / 16).flat_map(|at| (block << 32 | at / 8).to_le_bytes());
+            let pattern = (0..BLOCK_BYTES / 16).flat_map(|at| ((block << 32) | (at / 8)).to_le_bytes());
             noise.chain(pattern).collect()
         })
     })

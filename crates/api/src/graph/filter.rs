@@ -95,7 +95,7 @@ impl Clause {
         }
         let equals = |value: &Value| match value {
             Value::String(text) => text.to_lowercase() == self.value.to_lowercase(),
-            Value::Bool(_) | Value::Number(_) | Value::Null => value.to_string() == self.value,
+            Value::Bool(_) | Value::Number(_) | Value::Null => *value.to_string() == *self.value,
             _ => false,
         };
         match self.test {

@@ -156,6 +156,7 @@ async fn lists_are_paged_and_narrowed() {
 #[tokio::test]
 async fn the_activity_log_tells_what_became_of_a_request() {
     let world = sealed().await;
+    world.clock.advance(1);
     world.control.audit_denial(refusal(&world, &world.id("galleries/g").to_string()));
     world.control.write_denials().await.unwrap();
     let log = async |filter: ActivityFilter| {

@@ -18,7 +18,7 @@ pub(crate) mod role_assignment;
 mod role_definition;
 mod scope;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod visible;
 
 use std::sync::Arc;

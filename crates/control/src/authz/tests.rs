@@ -55,7 +55,7 @@ async fn give(world: &World, to: &RequestContext, role: Uuid, scope: &Scope) -> 
 }
 
 /// A newcomer with a role over a scope.
-async fn holder(world: &World, role_name: &str, scope: &Scope) -> RequestContext {
+pub(crate) async fn holder(world: &World, role_name: &str, scope: &Scope) -> RequestContext {
     let ctx = newcomer(world).await;
     give(world, &ctx, role(role_name), scope).await;
     ctx

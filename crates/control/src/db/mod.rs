@@ -330,6 +330,7 @@ pub(crate) mod tests {
         assert_eq!((told.status, told.code.as_ref()), (507, "InsufficientStorage"));
         assert!(told.message.contains("catalogue is full"), "{told}");
         drop(tx);
+        sqlx::query("PRAGMA max_page_count = 1073741823").execute(&file.writer).await.unwrap();
         let mut tx = db.write().await.unwrap();
         setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap();
         tx.commit().await.unwrap();

@@ -31,15 +31,15 @@ const MOST_REMEMBERED: usize = 100_000;
 /// Characters of a `jti`.
 const LONGEST_JTI: usize = 256;
 
-/// What an assertion says. Times in seconds since 1970.
+/// What an assertion says. Times in seconds since 1970, with fractions (RFC 7519, section 2), which az sends.
 #[derive(Debug, Deserialize)]
 struct Claims {
     iss: String,
     sub: String,
     aud: Value,
-    exp: u64,
-    nbf: Option<u64>,
-    iat: Option<u64>,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
     jti: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn check(
     let claims = decoded.map_err(|_| wrong("its signature is not its certificate's, or a claim is missing"))?.claims;
     check_claims(&claims, app_id, audiences, seconds(now_ms)).map_err(wrong)?;
     let jti = claims.jti.filter(|jti| (1..=LONGEST_JTI).contains(&jti.len())).ok_or_else(|| wrong("it has no jti"))?;
-    let ends_s = claims.exp.saturating_add(CLOCK_SKEW_S);
+    let ends_s = whole(claims.exp).saturating_add(CLOCK_SKEW_S);
     match seen.is_new(app_id, &jti, ends_s, seconds(now_ms)) {
         true => Ok(()),
         false => Err(wrong("it was used before (jti)")),
@@ -110,17 +110,22 @@ fn check_claims(claims: &Claims, app_id: Uuid, audiences: &[String], now_s: u64)
     if !is_for_us {
         return Err("aud must be the token endpoint that it is sent to");
     }
-    let begins_s = claims.nbf.or(claims.iat).unwrap_or(now_s);
-    if claims.exp.saturating_add(CLOCK_SKEW_S) <= now_s {
+    let (begins_s, ends_s) = (claims.nbf.or(claims.iat).map_or(now_s, whole), whole(claims.exp));
+    if ends_s.saturating_add(CLOCK_SKEW_S) <= now_s {
         return Err("it has expired");
     }
     if begins_s > now_s.saturating_add(CLOCK_SKEW_S) {
         return Err("it is not good yet");
     }
-    if claims.exp.saturating_sub(begins_s) > LONGEST_LIFETIME_S {
+    if ends_s.saturating_sub(begins_s) > LONGEST_LIFETIME_S {
         return Err("it is good for more than a day");
     }
     Ok(())
+}
+
+/// Whole seconds. What is no time at all is held at the ends of the range.
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
 }
 
 /// The application's certificate that the header names.

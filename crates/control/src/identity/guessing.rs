@@ -42,6 +42,8 @@ struct State {
     windows: HashMap<String, Window>,
     /// Where users signed in from, which others' guesses do not hold up.
     known: HashMap<(Uuid, String), i64>,
+    /// Names that nobody has, folded. They are slowed like users, or the pause would tell which names there are.
+    nobodys: HashMap<String, Failures>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,23 @@ impl Addresses {
             *window = Window { began_ms: now_ms, failures: 0 };
         }
         window.failures += 1;
+    }
+
+    /// Counts an attempt with a name that nobody has; until when it must wait, if it must.
+    pub(super) fn begin_nobodys(&self, name: &str, now_ms: i64) -> Option<i64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.nobodys.len() >= MOST_REMEMBERED && !state.nobodys.contains_key(name) {
+            let oldest = state.nobodys.iter().min_by_key(|(_, failures)| failures.last_ms);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                state.nobodys.remove(&oldest);
+            }
+        }
+        let failures = state.nobodys.entry(name.to_owned()).or_insert(Failures { count: 0, last_ms: now_ms });
+        let until_ms = paused_until(*failures, now_ms);
+        if until_ms.is_none() {
+            *failures = Failures { count: failures.count.saturating_add(1), last_ms: now_ms };
+        }
+        until_ms
     }
 
     /// Whether a user signed in from an address before.
@@ -128,7 +147,11 @@ mod tests {
             addresses.failed(&number.to_string(), 10);
             addresses.remember(Uuid::from_u128(number as u128), "x", 10);
         }
+        for number in 0..MOST_REMEMBERED + 10 {
+            addresses.begin_nobodys(&number.to_string(), 10);
+        }
         let state = addresses.0.lock().unwrap();
-        assert_eq!((state.windows.len(), state.known.len()), (MOST_REMEMBERED, MOST_REMEMBERED));
+        let sizes = [state.windows.len(), state.known.len(), state.nobodys.len()];
+        assert_eq!(sizes, [MOST_REMEMBERED; 3]);
     }
 }

@@ -8,9 +8,12 @@ use super::{
     password::{self, WeakPassword},
 };
 use crate::db::{
-    self, session, tenant, transact,
+    self, session, setting, tenant, transact,
     user::{self, UserRow},
 };
+
+/// Characters of a name that are looked at when nobody has it.
+const LONGEST_NAME_CHARS: usize = 256;
 
 /// What a user typed, and from where.
 #[derive(Debug)]
@@ -83,8 +86,9 @@ impl Identity {
             return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
         }
         let found = self.find_user(tenant, &user_name).await?;
-        if let Some(found) = &found {
-            self.begin_attempt(found.object.id, &address).await?;
+        match &found {
+            Some(found) => self.begin_attempt(found.object.id, &address).await?,
+            None => self.begin_nobodys_attempt(&user_name).await?,
         }
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
         let is_right = self.passwords.matches(password, hash).await?;
@@ -139,6 +143,19 @@ impl Identity {
                 return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
             }
             Ok(user::add_failure(tx, user, now_ms).await?)
+        })
+    }
+
+    /// The same for a name that nobody has, with the same pauses and at the same cost, so that neither tells which names
+    /// there are.
+    async fn begin_nobodys_attempt(&self, user_name: &str) -> Result<(), SignInError> {
+        let name: String = user_name.trim().to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
+        let now_ms = self.now_ms();
+        if let Some(until_ms) = self.addresses.begin_nobodys(&name, now_ms) {
+            return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
+        }
+        transact!(&self.db, |tx| -> Result<(), SignInError> {
+            Ok(setting::put(tx, setting::NOBODYS_SIGN_IN, &now_ms.to_string()).await?)
         })
     }
 

@@ -151,7 +151,8 @@ async fn copy(
         if !pinned || !replica::complete(tx, claimed.lease(), total_bytes, now_ms).await? {
             return Err(Failure::Stopped);
         }
-        if resource::find(tx, &claimed.version).await?.is_some_and(|version| version.location == claimed.region) {
+        // From now on the version is at home what the other regions pull from.
+        if source_tenant != tenant && source.name() == target.name() {
             foreign_source::delete(tx, &claimed.version).await?;
         }
         Ok(settle_version(tx, &claimed.version, now_ms).await?)

@@ -101,8 +101,7 @@ async fn only_the_initiator_is_shown_a_grant() {
         "properties": { "creationData": { "createOption": "Upload", "uploadSizeBytes": 20_972_032 } } });
     world.put("disks/u", upload).await.unwrap();
     let OperationRef { id, subscription, .. } = grant(&world, "disks/u", "Write").await;
-    let mut other = world.ctx();
-    other.caller.principal = Uuid::new_v4();
+    let other = crate::authz::tests::holder(&world, "Owner", &crate::authz::Scope::Root).await;
     for (ctx, shown) in [(world.ctx(), true), (other, false)] {
         let view = world.control.operation_status(&ctx, subscription, id).await.unwrap();
         let result = world.control.operation_result(&ctx, subscription, id).await;

@@ -5,7 +5,7 @@ use galerie_arm::{
 };
 use serde_json::{Value, json};
 
-use super::{proxy::community_metadata, public_name};
+use super::{proxy_document::community_metadata, public_name};
 use crate::{
     control::Control,
     db::sharing::{self, PublishedRow},

@@ -13,6 +13,7 @@ mod community;
 pub(crate) mod foreign;
 pub(crate) mod groups;
 pub(crate) mod proxy;
+mod proxy_document;
 pub(crate) mod public_name;
 pub(crate) mod reach;
 pub(crate) mod state;

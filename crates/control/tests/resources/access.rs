@@ -171,8 +171,7 @@ async fn only_who_asked_gets_the_grant() {
     let body = json!({ "access": "Read", "durationInSeconds": 60 });
     let accepted =
         gallery.control.begin_get_access(&gallery.context(), &gallery.compute("disks/d"), body).await.unwrap();
-    let mut other = gallery.context();
-    other.caller.principal = uuid::Uuid::from_u128(99);
+    let other = gallery.another_owner().await;
     let view =
         gallery.control.operation_status(&other, accepted.operation.subscription, accepted.operation.id).await.unwrap();
     assert!(view.grant.is_none());

@@ -14,7 +14,8 @@ use futures::TryStreamExt;
 use galerie_arm::{ArmError, OperationStatus, ResourceId, etag::Precondition};
 use galerie_control::{
     Accepted, Blob, BlobAction, BlobError, Caller, Clock, Control, ControlOptions, Database, Expand, GrantView,
-    OperationRef, OperationResult, RequestContext, Sas, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
+    OperationRef, OperationResult, RequestContext, Sas, Scope, ServedRegion, StoreIdentities, SystemClock,
+    WorkerTuning,
 };
 use galerie_disk::{
     MemoryDevice,
@@ -22,7 +23,7 @@ use galerie_disk::{
 };
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use galerie_store::{BlobId, ManifestId};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub(crate) const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
@@ -114,6 +115,21 @@ impl Gallery {
     pub(crate) fn stranger(&self) -> RequestContext {
         let caller = Caller { principal: Uuid::from_u128(78), administrator: false, ..self.caller.clone() };
         RequestContext { caller, ..self.context() }
+    }
+
+    /// Somebody else who may do everything.
+    pub(crate) async fn another_owner(&self) -> RequestContext {
+        const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+        let (control, context) = (&self.control, self.context());
+        let application = control.application_create(&context, "Other", Map::new(), &[]).await.expect("an application");
+        let made = control.service_principal_create(&context, application.app_id, true, Map::new()).await;
+        let made = made.expect("a service principal");
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{OWNER}");
+        let body = json!({ "properties": { "roleDefinitionId": role, "principalId": made.id.to_string() } });
+        let name = Uuid::new_v4().to_string();
+        control.role_assignment_put(&context, &Scope::Root, &name, &body).await.expect("an assignment");
+        let caller = Caller::application(self.caller.tenant, made.id, made.app_id, false);
+        RequestContext { caller, ..context }
     }
 
     pub(crate) fn subscription(&self) -> Uuid {
