@@ -197,7 +197,11 @@ impl Witness {
                 2 => control.put(&context, &id, serde_json::json!({ "location": REGIONS[region] })).await.map(drop),
                 3 => {
                     let scope = ListScope::Group { group: group_of(&id), resource_type: None };
-                    control.list(&context, &scope, None).await.map(drop)
+                    match control.list(&context, &scope, None).await {
+                        // What one may not see is not listed.
+                        Ok(page) if page.items.is_empty() => Err(ArmError::new(403, "Empty", "nothing is listed")),
+                        listed => listed.map(drop),
+                    }
                 }
                 _ => open(&control, &context, id.as_str(), region).await.map(drop),
             }
