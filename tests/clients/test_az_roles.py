@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from az_cli import Az
+from galerie_server import Server
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 GROUP = "rolesRG"
@@ -98,8 +99,20 @@ def test_what_cannot_be_is_refused_by_name(az, server, principal, group):
     assert "Conditions on role assignments are not supported" in conditional.message
     absent = az.fails(f"role assignment create --role Reader {assignee(principal)} --scope", f"{group['id']}none")
     assert "could not be found" in absent.message
-    owner = az.fails("role assignment delete --scope / --role Owner")
-    assert "Cannot delete the last RBAC admin assignment" in owner.message
+
+
+def test_the_last_owner_stays(tmp_path):
+    """On a server of its own: where there is another Owner, this one would go."""
+    server = Server(tmp_path / "data").start()
+    (tmp_path / "az").mkdir()
+    az = Az(server, tmp_path / "az")
+    try:
+        owner = az.fails("role assignment delete --scope / --role Owner")
+        assert "Cannot delete the last RBAC admin assignment" in owner.message
+        assert az("group create -n rg -l eastus")["name"] == "rg"
+    finally:
+        az.close()
+        server.stop()
 
 
 def test_a_role_is_all_that_its_holder_has(az, server, principal, group, gallery, tmp_path_factory):
