@@ -73,13 +73,21 @@ async fn main() -> Result<()> {
         let begun = Instant::now();
         control.require(context, READ, &seen).await?;
         let first = begun.elapsed();
-        let each = timed(CHECKS, async || Ok(control.require(context, READ, &seen).await?)).await?;
+        let check = async || {
+            control.require(context, READ, &seen).await?;
+            Ok(())
+        };
+        let each = timed(CHECKS, check).await?;
         println!("check, {name}: {} with its transaction; the first one {}", micros(each), micros(first));
     }
     let scope = ListScope::Subscription { subscription, resource_type: Some(ResourceType::ImageVersion) };
     for (name, context) in [("Owner", &owner), ("many", &many), ("one", &one)] {
         let items = control.list(context, &scope, None).await?.items.len();
-        let each = timed(PAGES, async || Ok(drop(control.list(context, &scope, None).await?))).await?;
+        let page = async || {
+            control.list(context, &scope, None).await?;
+            Ok(())
+        };
+        let each = timed(PAGES, page).await?;
         println!("list of the subscription, {name}: a page of {items} in {}", micros(each));
     }
     control.shutdown().await;
