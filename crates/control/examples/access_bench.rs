@@ -79,7 +79,11 @@ async fn main() -> Result<()> {
     let scope = ListScope::Subscription { subscription, resource_type: Some(ResourceType::ImageVersion) };
     for (name, context) in [("Owner", &owner), ("many", &many), ("one", &one)] {
         let items = control.list(context, &scope, None).await?.items.len();
-        let each = timed(PAGES, async || Ok(drop(control.list(context, &scope, None).await?))).await?;
+        let list = async || {
+            control.list(context, &scope, None).await?;
+            Ok(())
+        };
+        let each = timed(PAGES, list).await?;
         println!("list of the subscription, {name}: a page of {items} in {}", micros(each));
     }
     control.shutdown().await;
