@@ -9,7 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use galerie_store::backend::{Backend, FaultPlan, FaultyBackend, Key, LIST_LIMIT_MAX, Link};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::{
     random::Random,
@@ -56,8 +59,8 @@ impl Faults {
         self.rots.then_some(self.weak)
     }
 
-    /// Lets things go wrong for a while, and ends when the last fault has ended.
-    pub(crate) async fn rage(mut self, time: Duration) {
+    /// Lets things go wrong for a while, then says that the time `is_over`, and ends when the last fault has ended.
+    pub(crate) async fn rage(mut self, time: Duration, is_over: &watch::Sender<bool>) {
         let until = Instant::now() + time;
         let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         while Instant::now() < until {
@@ -74,6 +77,7 @@ impl Faults {
             let fault = self.fault().await;
             under_way.extend(fault);
         }
+        is_over.send_replace(true);
         while under_way.next().await.is_some() {}
         self.world.journal().note("no more faults");
     }

@@ -74,8 +74,7 @@ async fn play(seed: u64, model: Model, journal: Journal, verdict: Verdict) {
     for number in 0..WITNESSES {
         clients.spawn(Witness::new(&world, &model, number).work(is_over.clone()));
     }
-    faults.rage(Duration::from_secs(minutes * 60)).await;
-    end.send_replace(true);
+    faults.rage(Duration::from_secs(minutes * 60), &end).await;
     clients.join_all().await;
     world.journal().note("the clients have gone");
     judge.settle().await;
