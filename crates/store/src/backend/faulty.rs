@@ -46,7 +46,7 @@ pub enum Link {
     Up,
     /// Every call fails at once.
     Refused,
-    /// Calls wait until the way is another, or fail after [`SILENCE_MAX`].
+    /// Calls wait until the way is another, or fail after a while.
     Silent,
 }
 
