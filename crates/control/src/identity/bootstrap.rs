@@ -227,7 +227,9 @@ async fn add_administrator(
     };
     service_principal::insert(tx, &principal).await?;
     let hash = |secret: &str| keys.secret_hash(secret);
-    let (row, secret) = secret_row(application.object.id, &NewSecret::default(), now_ms, hash)?;
+    // Good from the beginning of time: whoever puts the clock back must not lock everybody out.
+    let new = NewSecret { starts_ms: Some(0), ..NewSecret::default() };
+    let (row, secret) = secret_row(application.object.id, &new, now_ms, hash)?;
     credential::insert(tx, &row).await?;
     authz::own(tx, tenant, "/", principal.object.id).await.map_err(Error::Access)?;
     Ok((principal.object.id, app_id, secret))

@@ -4,7 +4,10 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{ClientProof, Identity, IdentityError, IssuedToken, TokenError, TokenShape, TokenVersion};
-use crate::{Bootstrap, Clock, Control, ControlOptions, testing::World};
+use crate::{
+    Bootstrap, Clock, Control, ControlOptions,
+    testing::{StillClock, World},
+};
 
 const AUDIENCE: &str = "https://management.azure.com/";
 const ISSUER: &str = "https://sts.example/tenant/";
@@ -58,6 +61,22 @@ async fn a_secret_buys_a_token() {
     ask(identity, &client, &secret, &domain, TokenVersion::V2).await.unwrap();
     let key = &identity.jwks()["keys"][0];
     assert_eq!((&key["kty"], &key["use"], &key["e"]), (&"RSA".into(), &"sig".into(), &"AQAB".into()));
+}
+
+/// Regression: where the clock was put back after the first start, nobody could sign in until it had caught up.
+#[tokio::test]
+async fn the_operators_secret_is_good_whatever_the_clock_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = crate::testing::database(directory.path()).await;
+    let mut options = ControlOptions::new(database, directory.path().join("master.key"), Vec::new());
+    let clock = std::sync::Arc::new(StillClock(1_800_000_000_000.into()));
+    options.clock = clock.clone();
+    let control = Control::open(options).await.unwrap();
+    let bootstrap = control.bootstrap().await.unwrap();
+    clock.advance(-30 * 24 * 3600 * 1000);
+    let (client, tenant) = (bootstrap.client_id.to_string(), bootstrap.tenant.to_string());
+    let secret = bootstrap.client_secret.expect("new");
+    ask(control.identity(), &client, &secret, &tenant, TokenVersion::V2).await.unwrap();
 }
 
 #[tokio::test]
