@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
 from galerie_server import API_VERSION, BINARY, Server  # noqa: E402
 
 REGIONS = ("eastus", "westus", "westeurope")
+# With clock jumps a token may be over, or not begun, before it is used.
+TOKENS_TRIED = 8
 REQUEST_TIMEOUT_S = 60
 # Longer than a killed process takes to end.
 DEATH_S = 2
@@ -104,11 +106,12 @@ class TortureServer(Server):
             namespace = "Microsoft.Compute" if "Microsoft.Compute" in path else "Microsoft.Resources"
             url += ("&" if "?" in url else "?") + f"api-version={api_version or version_of(path, namespace)}"
         try:
-            reply = self._send(method, url, body, headers)
-            if reply.status_code == 401:
-                # Tokens end after an hour, and the clock may have moved by more.
-                self._token = None
+            for _ in range(TOKENS_TRIED):
                 reply = self._send(method, url, body, headers)
+                if reply.status_code != 401:
+                    break
+                # Tokens end after an hour, and the clock may have moved by more, again since this one was asked for.
+                self._token = None
             return reply
         except GONE as error:
             raise Gone(f"{method} {path}") from error
