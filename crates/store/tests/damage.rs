@@ -17,6 +17,7 @@ use galerie_store::{
     VerifyReport,
     backend::{Backend, Key, MemoryBackend, Object},
     inspect::inspect_pack,
+    pack::PackEntry,
     pull, scrub_next, verify,
 };
 use support::{MIB, MemoryLedger, TestStore, noise, tenant};
@@ -34,6 +35,23 @@ struct BadDisk {
 impl BadDisk {
     fn spoil(&self, pack: PackId, range: Range<u64>) {
         self.bad.lock().unwrap().push((pack.key(&tenant()), range));
+    }
+
+    /// Spoils the first bytes of an image, wherever they were put: which pack gets them is a matter of who was first.
+    async fn spoil_start_of(&self, test: &TestStore, image: ManifestId) {
+        let (_, segment) = test.domain.manifest(image).await.unwrap().segments()[0];
+        let chunk = test.domain.segment(segment).await.unwrap().entries()[0].chunk.unwrap();
+        self.spoil_where(test, |entry| entry.id == chunk.0).await;
+    }
+
+    async fn spoil_where(&self, test: &TestStore, is_wanted: impl Fn(&PackEntry) -> bool) {
+        for pack in test.domain.packs() {
+            let table = inspect_pack(&test.domain, pack.pack).await.unwrap();
+            for entry in table.entries.iter().filter(|entry| is_wanted(entry)) {
+                let start = u64::from(entry.offset_bytes);
+                self.spoil(pack.pack, start..start + u64::from(entry.stored_bytes));
+            }
+        }
     }
 
     fn mend(&self) {
@@ -105,7 +123,7 @@ async fn a_bad_sector_is_damage_and_a_new_copy_heals_it() {
     let (disk, test) = on_bad_disk().await;
     let guest = noise(1, 3 * MIB);
     let manifest = test.import(&guest).await.unwrap();
-    disk.spoil(test.domain.packs()[0].pack, 300_000..300_512);
+    disk.spoil_start_of(&test, manifest).await;
     let read = test.read(manifest).await;
     assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
     assert_eq!(test.domain.stats().quarantined, 1);
@@ -121,7 +139,7 @@ async fn verifying_goes_on_after_a_bad_sector() {
     let guest = noise(2, 3 * MIB);
     let manifest = test.import(&guest).await.unwrap();
     let packs = test.domain.packs();
-    disk.spoil(packs[0].pack, 300_000..300_512);
+    disk.spoil_start_of(&test, manifest).await;
     let report = check(&test, manifest).await;
     assert_eq!((report.packs, report.damaged_packs.len()), (packs.len() as u64, 1), "{report:?}");
     let [damaged] = &report.damaged_blobs[..] else { panic!("{report:?}") };
@@ -195,8 +213,7 @@ async fn a_bad_sector_holds_up_its_own_pack_only() {
     let mut collector = galerie_store::Collector::new(test.domain.clone(), options);
     let cancel = CancellationToken::new();
     assert!(collector.run(&ledger, 0, &cancel).await.unwrap().condemned_packs > 4);
-    let needed = test.domain.packs()[0];
-    disk.spoil(needed.pack, 32..64);
+    disk.spoil_start_of(&test, kept).await;
     let report = collector.run(&ledger, 1, &cancel).await.unwrap();
     assert!(report.deleted_packs > 4 && report.uncopied_packs == 1, "{report:?}");
     assert!(test.read(kept).await.is_err());
@@ -220,7 +237,7 @@ async fn a_quarantined_copy_that_nobody_else_has_is_kept_until_it_reads_again() 
     let kept = test.import(&kept_guest).await.unwrap();
     ledger.root(kept);
     let (mut collector, cancel) = (Collector::new(test.domain.clone(), fast()), CancellationToken::new());
-    disk.spoil(test.domain.packs()[0].pack, 32..64);
+    disk.spoil_start_of(&test, kept).await;
     assert!(test.read(kept).await.is_err());
     assert_eq!(test.domain.stats().quarantined, 1);
     for now_ms in 0..4 {
@@ -241,17 +258,6 @@ async fn a_quarantined_copy_that_nobody_else_has_is_kept_until_it_reads_again() 
     assert_eq!(test.read(kept).await.unwrap(), kept_guest);
 }
 
-/// The blobs of a kind, and where they lie.
-async fn spoil_all(disk: &BadDisk, test: &TestStore, kind: BlobKind) {
-    for pack in test.domain.packs() {
-        let table = inspect_pack(&test.domain, pack.pack).await.unwrap();
-        for entry in table.entries.iter().filter(|entry| entry.kind == kind) {
-            let start = u64::from(entry.offset_bytes);
-            disk.spoil(pack.pack, start..start + u64::from(entry.stored_bytes));
-        }
-    }
-}
-
 /// Regression: an image whose segment was damaged had nothing alive while it was being brought again. When the region it came
 /// from then lacked a chunk that was good here, the image was lost, though between them they had all of it.
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +270,7 @@ async fn a_list_that_is_damaged_here_is_read_elsewhere() {
         assert_eq!(test.import(&guest).await.unwrap(), image);
         let ledger = MemoryLedger::default();
         ledger.root(image);
-        spoil_all(&disk, &test, kind).await;
+        disk.spoil_where(&test, |entry| entry.kind == kind).await;
         let (mut collector, cancel) = (Collector::new(test.domain.clone(), fast()), CancellationToken::new());
         assert!(collector.run(&ledger, 0, &cancel).await.is_err(), "nobody says what is alive");
         ledger.state.lock().unwrap().elsewhere.0.push(other.domain.clone());
@@ -293,7 +299,7 @@ async fn a_list_that_is_lost_everywhere_stops_the_collector_for_a_while() {
     let (garbage, sound) = (noise(10, 4 * MIB), noise(11, MIB));
     test.import(&garbage).await.unwrap();
     let lost = test.import(&noise(12, MIB)).await.unwrap();
-    spoil_all(&disk, &test, BlobKind::Segment).await;
+    disk.spoil_where(&test, |entry| entry.kind == BlobKind::Segment).await;
     let kept = test.import(&sound).await.unwrap();
     let ledger = MemoryLedger::default();
     ledger.root(lost);
