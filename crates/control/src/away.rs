@@ -17,9 +17,9 @@ use galerie_region::Region;
 
 use crate::{
     Control, Error,
-    control::adopt,
     db::{Connection, region_store, transact},
     operations, reconcile,
+    regions::adopt,
 };
 
 /// Opens a region's data plane.

@@ -1,7 +1,7 @@
 //! The handle: the catalogue, the keys, the regions, and the workers that act on them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex as SyncMutex, OnceLock, PoisonError,
@@ -10,95 +10,28 @@ use std::{
     time::Duration,
 };
 
-use galerie_arm::{Location, Locations};
+use galerie_arm::Locations;
 use galerie_region::Region;
-use galerie_store::{CollectorOptions, Watermark};
+use galerie_store::Watermark;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Clock, Error, Spawn, SystemClock, TokioSpawn,
+    AwayRegion, Clock, Error, RegionElsewhere, ServedRegion, Spawn, SystemClock, TokioSpawn, WorkerTuning,
     audit::Denials,
     away::{self, RegionSlot},
-    db::{
-        self, CatalogueUse, Connection, Database, Db, chore, operation, pin,
-        region_store::{self, RegionStoreRow},
-        replica, setting, transact,
-    },
+    db::{self, CatalogueUse, Connection, Database, Db, chore, operation, pin, replica, setting, transact},
     identity::Identity,
     keys::Keys,
     operations,
     processes::Member,
     reconcile,
+    regions::{Regions, adopt, by_name},
 };
 
 /// How long [`Control::shutdown`] waits for work to put itself down.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(25);
-
-/// A region that this process serves.
-#[derive(Clone)]
-pub struct ServedRegion {
-    /// Its data plane, opened.
-    pub region: Arc<dyn Region>,
-    /// As people write it; Azure's display name, or the name, when it is `None`.
-    pub display_name: Option<String>,
-}
-
-/// A region that other processes of the same catalogue serve: resources can be in it, their bytes are not here.
-#[derive(Debug, Clone)]
-pub struct RegionElsewhere {
-    /// The normalised name.
-    pub name: String,
-    /// As for [`ServedRegion`].
-    pub display_name: Option<String>,
-}
-
-/// How much is done at once, and how often.
-#[derive(Debug, Clone)]
-pub struct WorkerTuning {
-    /// How often workers look for work that nobody woke them for.
-    pub poll_every: Duration,
-    /// Operations (imports, deletions of groups) carried out at once.
-    pub operations_at_once: usize,
-    /// Replicas copied at once into each region.
-    pub replicas_at_once: usize,
-    /// After how long a failed replica is tried again, in ms.
-    pub retry_failed_replicas_after_ms: i64,
-    /// How often each region's garbage is collected.
-    pub collect_every: Duration,
-    /// How long a pack outlives its last use, for readers on their way, in ms.
-    pub collect_grace_ms: i64,
-    /// How fast each region's stored bytes are read again and checked; 0 for never.
-    pub scrub_rate_bytes_s: u64,
-    /// How long from the beginning of one reading of everything to the next.
-    pub scrub_period: Duration,
-    /// How long what was sealed of the audit is kept; `None`: for ever.
-    pub audit_kept: Option<Duration>,
-}
-
-impl WorkerTuning {
-    /// How garbage is collected while readers may be on their way.
-    pub(crate) fn collector(&self) -> CollectorOptions {
-        CollectorOptions { readers_grace_ms: self.collect_grace_ms, ..CollectorOptions::default() }
-    }
-}
-
-impl Default for WorkerTuning {
-    fn default() -> Self {
-        Self {
-            poll_every: Duration::from_secs(1),
-            operations_at_once: 4,
-            replicas_at_once: 2,
-            retry_failed_replicas_after_ms: 5 * 60 * 1000,
-            collect_every: Duration::from_secs(3600),
-            collect_grace_ms: CollectorOptions::default().readers_grace_ms,
-            scrub_rate_bytes_s: 8 << 20,
-            scrub_period: Duration::from_secs(7 * 24 * 3600),
-            audit_kept: Some(Duration::from_secs(365 * 24 * 3600)),
-        }
-    }
-}
 
 /// What [`Control::open`] needs.
 pub struct ControlOptions {
@@ -128,43 +61,6 @@ impl ControlOptions {
         let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
         let (away, elsewhere) = (Vec::new(), Vec::new());
         Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn }
-    }
-}
-
-/// What the region stores of a catalogue must say of themselves; read before they are opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreIdentities {
-    /// The catalogue that every store names.
-    pub catalogue_id: Uuid,
-    /// The stores that the catalogue knows, by region.
-    pub region_stores: BTreeMap<String, StoreIdentity>,
-}
-
-/// What one region's store must say of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreIdentity {
-    /// Its id.
-    pub store_id: Uuid,
-    /// Its epoch.
-    pub epoch: u64,
-}
-
-/// The epoch of a store that the catalogue adopts.
-const FIRST_EPOCH: u64 = 1;
-
-impl StoreIdentities {
-    /// Reads them; makes and migrates the catalogue when necessary.
-    ///
-    /// # Errors
-    /// The catalogue's.
-    pub async fn read(database: &Database) -> Result<Self, Error> {
-        let db = Db::open(database).await?;
-        let (catalogue_id, stores) = transact!(&db, |tx| -> Result<(Uuid, Vec<RegionStoreRow>), Error> {
-            Ok((catalogue_id(tx).await?, region_store::list(tx).await?))
-        })?;
-        db.close().await;
-        let identity = |row: RegionStoreRow| (row.region, StoreIdentity { store_id: row.store_id, epoch: row.epoch });
-        Ok(Self { catalogue_id, region_stores: stores.into_iter().map(identity).collect() })
     }
 }
 
@@ -500,65 +396,14 @@ impl Control {
     }
 }
 
-/// Data planes by their regions' names.
-type Regions = BTreeMap<String, RegionSlot>;
-
-/// The regions by their names, and what they are called.
-fn by_name(
-    served: Vec<ServedRegion>,
-    away: Vec<AwayRegion>,
-    elsewhere: Vec<RegionElsewhere>,
-) -> Result<(Regions, Locations), Error> {
-    let (mut regions, mut named) = (Regions::new(), Vec::new());
-    let twice = |name: &str| Error::Regions(format!("the region '{name}' is there twice"));
-    let served = served.into_iter().map(|ServedRegion { region, display_name }| {
-        (region.name().to_owned(), display_name, RegionSlot::available(region))
-    });
-    let away = away.into_iter().map(|away| (away.name, away.display_name, RegionSlot::away(away.opener)));
-    for (name, display_name, slot) in served.chain(away) {
-        named.push((location(&name)?, display_name));
-        if regions.insert(name.clone(), slot).is_some() {
-            return Err(twice(&name));
-        }
-    }
-    for RegionElsewhere { name, display_name } in elsewhere {
-        if regions.contains_key(&name) {
-            return Err(twice(&name));
-        }
-        named.push((location(&name)?, display_name));
-    }
-    Ok((regions, Locations::new(named)))
-}
-
-fn location(name: &str) -> Result<Location, Error> {
-    let location = Location::normalise(name).filter(|location| location.as_str() == name);
-    location.ok_or_else(|| Error::Regions(format!("'{name}' is not a region's normalised name")))
-}
-
 /// The catalogue's id; made with the catalogue.
-async fn catalogue_id(tx: &mut Connection) -> Result<Uuid, Error> {
+pub(crate) async fn catalogue_id(tx: &mut Connection) -> Result<Uuid, Error> {
     if let Some(text) = setting::find(tx, setting::CATALOGUE).await? {
         return Ok(text.parse().map_err(|_| db::Error::Corrupt(format!("the catalogue's id is '{text}'")))?);
     }
     let id = Uuid::new_v4();
     setting::put(tx, setting::CATALOGUE, &id.to_string()).await?;
     Ok(id)
-}
-
-/// Records a region's store the first time; afterwards it must be the same.
-pub(crate) async fn adopt(tx: &mut Connection, region: &dyn Region, now_ms: i64) -> Result<(), Error> {
-    let (name, found) = (region.name(), region.store_id());
-    match region_store::find(tx, name).await? {
-        Some(known) if known.store_id != found => {
-            Err(Error::ForeignStore { region: name.to_owned(), found, expected: known.store_id })
-        }
-        Some(_) => Ok(()),
-        None => {
-            let row =
-                RegionStoreRow { region: name.to_owned(), store_id: found, epoch: FIRST_EPOCH, created_ms: now_ms };
-            Ok(region_store::insert(tx, &row).await?)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod pins;
 mod processes;
 mod quota;
 mod reconcile;
+mod regions;
 mod replication_status;
 mod resource;
 mod resource_group;
@@ -51,6 +52,7 @@ mod store_admin;
 mod store_space;
 #[cfg(test)]
 mod testing;
+mod tuning;
 mod uploads;
 
 pub use access::{GrantView, Permission, SasSignature};
@@ -62,9 +64,7 @@ pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, MOST_BLOBS};
-pub use control::{
-    Control, ControlOptions, RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity, WorkerTuning,
-};
+pub use control::{Control, ControlOptions};
 pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{
@@ -77,7 +77,9 @@ pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
 pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
+pub use regions::{RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity};
 pub use request::{Accepted, Caller, DocumentText, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
 pub use sharing::{CommunityPage, ProxyItem, ProxyList, ProxyPage, ProxyPlace};
 pub use spawn::{Spawn, TokioSpawn};
+pub use tuning::WorkerTuning;
