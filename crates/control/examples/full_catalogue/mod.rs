@@ -1,0 +1,116 @@
+//! A catalogue full of image versions, for the measurements beside it: one version is made as a user makes it, the others are
+//! its copies, written with one statement a table.
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use galerie_arm::{ApiVersion, ResourceId, etag::Precondition};
+use galerie_control::{Caller, Control, ControlOptions, Database, RequestContext, ServedRegion, StoreIdentities};
+use galerie_region::{LocalRegion, LocalRegionOptions};
+use serde_json::json;
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use uuid::Uuid;
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Copies of version 1.0.0 as 1.1.n: its row, its number, its replica.
+const COPY: [&str; 3] = [
+    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, lower(hex(randomblob(16))), \
+       substr(r.id, 1, length(r.id) - 5) || '1.1.' || n, r.type, r.tenant, r.subscription, r.resource_group, r.parent, \
+       '1.1.' || n, r.location, NULL, r.provisioning_state, r.generation, r.etag, r.document, r.created_ms, r.updated_ms \
+     FROM n, resources r WHERE r.name = '1.0.0'",
+    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+     INSERT INTO image_versions SELECT v.definition || '/versions/1.1.' || n, v.definition, 1, 1, n, 0, v.published_ms \
+     FROM n, image_versions v WHERE v.minor = 0",
+    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
+     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, lower(hex(randomblob(16))), p.state, \
+       p.replica_count, p.storage_account_type, p.exclude_from_latest, p.total_bytes, p.copied_bytes, p.details, \
+       p.attempts, p.next_attempt_ms, p.lease_owner, p.lease_until_ms, p.generation, p.completed_ms \
+     FROM n, image_versions v JOIN replicas p ON p.version = v.key WHERE v.minor = 0",
+];
+
+/// A gallery `g` with a definition `i`, whose versions are 1.0.0 and 1.1.1 to 1.1.n.
+pub(crate) struct FullCatalogue {
+    pub(crate) control: Control,
+    /// A request of the first administrator, who owns everything.
+    pub(crate) owner: RequestContext,
+    pub(crate) definition: ResourceId,
+    file: PathBuf,
+}
+
+impl FullCatalogue {
+    /// Makes one in a directory.
+    pub(crate) async fn make(directory: &Path, versions: u32) -> Result<Self> {
+        let file = directory.join("catalogue.db");
+        let database = Database::Sqlite(file.clone());
+        let identities = StoreIdentities::read(&database).await?;
+        let region = LocalRegion::open(LocalRegionOptions {
+            name: "eastus".to_owned(),
+            root: directory.join("eastus"),
+            catalogue_id: identities.catalogue_id,
+            expected_store_id: None,
+            epoch: 1,
+            index_dir: directory.join("index"),
+            cache_bytes: 1 << 20,
+        })
+        .await?;
+        let regions = vec![ServedRegion { region: Arc::new(region), display_name: None }];
+        let control = Control::open(ControlOptions::new(database, directory.join("master.key"), regions)).await?;
+        control.start();
+        let first = control.bootstrap().await?;
+        let owner = RequestContext {
+            caller: Caller::application(first.tenant, first.principal, first.client_id, true),
+            api_version: ApiVersion::stable(2024, 3, 3),
+            preconditions: Precondition::default(),
+            auxiliary: Vec::new(),
+            correlation_id: Uuid::new_v4(),
+            client_address: None,
+        };
+        let definition = furnish(&control, &owner, first.subscription).await?;
+        let full = Self { control, owner, definition, file };
+        full.copy(versions).await?;
+        Ok(full)
+    }
+
+    /// A connection beside the gallery's own.
+    pub(crate) async fn connect(&self) -> Result<SqliteConnection> {
+        Ok(SqliteConnectOptions::new().filename(&self.file).connect().await?)
+    }
+
+    async fn copy(&self, versions: u32) -> Result<()> {
+        let mut connection = self.connect().await?;
+        let mut tx = sqlx::Connection::begin(&mut connection).await?;
+        for statement in COPY {
+            sqlx::query(statement).bind(i64::from(versions)).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// A gallery, a definition, and one version made from an empty disk; the definition.
+async fn furnish(control: &Control, ctx: &RequestContext, subscription: Uuid) -> Result<ResourceId> {
+    let group = format!("/subscriptions/{subscription}/resourceGroups/rg");
+    let id = |below: &str| format!("{group}/providers/Microsoft.Compute/{below}").parse::<ResourceId>();
+    let here = json!({ "location": "eastus" });
+    control.resource_group_put(ctx, &group.parse()?, here.clone()).await?;
+    control.put(ctx, &id("galleries/g")?, here).await?;
+    let definition = json!({ "location": "eastus", "properties": { "osType": "Linux", "osState": "Generalized",
+        "identifier": { "publisher": "p", "offer": "o", "sku": "s" } } });
+    control.put(ctx, &id("galleries/g/images/i")?, definition).await?;
+    let disk = json!({ "location": "eastus",
+        "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
+    let made = control.put(ctx, &id("disks/d")?, disk).await?.operation;
+    while !control.operation_status(ctx, made.subscription, made.id).await?.document.status.is_terminal() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let version = json!({ "location": "eastus", "tags": { "built-by": "pipeline", "commit": "0123456789abcdef" },
+        "properties": { "storageProfile": { "osDiskImage": { "source": { "id": id("disks/d")?.as_str() } } },
+        "publishingProfile": { "targetRegions": [{ "name": "East US", "regionalReplicaCount": 1 }] } } });
+    control.put(ctx, &id("galleries/g/images/i/versions/1.0.0")?, version).await?;
+    Ok(id("galleries/g/images/i")?)
+}
