@@ -126,20 +126,12 @@ async fn list(args: ListArgs) -> Result<()> {
             break;
         }
     }
-    match args.output.output {
-        Format::Json => output::json(&Value::Array(rows)),
-        Format::Table => show_rows(&rows),
-    }
-}
-
-fn show_rows(rows: &[Value]) -> Result<()> {
     let header = ["TIME", "OUTCOME", "ACTION", "CALLER", "FROM", "TIMES", "RESOURCE"];
-    let shown = rows.iter().map(|row| {
+    output::list(args.output.output, rows, &header, |row| {
         let times = row["occurrences"].to_string();
         let (time, outcome, action) = (text(row, "time"), text(row, "outcome"), text(row, "action"));
         vec![time, outcome, action, text(row, "caller"), text(row, "address"), times, text(row, "resource")]
-    });
-    output::table(&header, shown.collect::<Vec<_>>())
+    })
 }
 
 fn show_report(report: &Value) -> Result<()> {

@@ -8,7 +8,7 @@ use std::{
 use galerie_arm::ResourceGroupName;
 use uuid::Uuid;
 
-use super::failure::Result;
+use super::{failure::Result, output::OutputArgs};
 use crate::client::{Client, Overrides, Profile};
 
 /// Where `galerie serve` keeps its data when nobody says otherwise.
@@ -37,6 +37,15 @@ pub(crate) struct ConnectionArgs {
     /// The account; its secret is only read from GALERIE_CLIENT_SECRET or admin.json
     #[arg(long, env = "GALERIE_CLIENT_ID", value_name = "UUID")]
     client_id: Option<Uuid>,
+}
+
+/// What a list takes that is not narrowed.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
 }
 
 /// The group of a gallery that is given by its name.

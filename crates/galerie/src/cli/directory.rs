@@ -38,7 +38,14 @@ impl Directory {
         Ok(self.0.post(&path(collection), body).await?.body)
     }
 
-    /// The id of a user: an object id is one, a name without a domain gets the tenant's.
+    /// Deletes the object that a name means; see [`Directory::find`].
+    pub(super) async fn delete(&self, collection: &str, name: &str) -> Result<()> {
+        let found = self.find(collection, name).await?;
+        self.0.delete(&path(&format!("{collection}/{}", text(&found, "id")))).await?;
+        Ok(())
+    }
+
+    /// The name of a user in the directory: an object id is one, a name without a domain gets the tenant's.
     pub(super) async fn user_name(&self, name: &str) -> Result<String> {
         if name.contains('@') || name.parse::<uuid::Uuid>().is_ok() {
             return Ok(name.to_owned());

@@ -1,13 +1,13 @@
 //! `galerie group`: groups of a tenant's directory.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    connection::ConnectionArgs,
+    connection::{ConnectionArgs, ListArgs},
     directory::{Directory, path},
     document::text,
     failure::Result,
-    output::{self, Format, OutputArgs},
+    output::{self, OutputArgs},
 };
 
 /// Make and look after groups
@@ -40,14 +40,6 @@ enum GroupCommand {
     Remove(MemberArgs),
     /// Delete a group, with its role assignments; its members stay
     Delete(NameArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,11 +85,9 @@ pub(crate) async fn run(args: GroupCommandArgs) -> Result<()> {
     match args.command {
         GroupCommand::List(args) => {
             let groups = Directory::open(args.connection)?.list("groups", None).await?;
-            if args.output.output == Format::Json {
-                return output::json(&Value::Array(groups));
-            }
-            let row = |group: &Value| vec![text(group, "displayName"), text(group, "description"), text(group, "id")];
-            output::table(&["NAME", "DESCRIPTION", "ID"], groups.iter().map(row).collect())
+            output::list(args.output.output, groups, &["NAME", "DESCRIPTION", "ID"], |group| {
+                vec![text(group, "displayName"), text(group, "description"), text(group, "id")]
+            })
         }
         GroupCommand::Create(args) => create(args).await,
         GroupCommand::Members(args) => members(args).await,
@@ -117,12 +107,7 @@ pub(crate) async fn run(args: GroupCommandArgs) -> Result<()> {
             directory.client().delete(&path(&format!("groups/{group}/members/{member}/$ref"))).await?;
             Ok(())
         }
-        GroupCommand::Delete(args) => {
-            let directory = Directory::open(args.connection)?;
-            let group = directory.find("groups", &args.name).await?;
-            directory.client().delete(&path(&format!("groups/{}", text(&group, "id")))).await?;
-            Ok(())
-        }
+        GroupCommand::Delete(args) => Directory::open(args.connection)?.delete("groups", &args.name).await,
     }
 }
 
@@ -144,10 +129,7 @@ async fn members(args: MembersArgs) -> Result<()> {
     let directory = Directory::open(args.connection)?;
     let group = directory.find("groups", &args.name).await?;
     let members = directory.list(&format!("groups/{}/members", text(&group, "id")), None).await?;
-    if args.output.output == Format::Json {
-        return output::json(&Value::Array(members));
-    }
-    let row = |member: &Value| {
+    output::list(args.output.output, members, &["MEMBER", "KIND", "ID"], |member| {
         let kind = text(member, "@odata.type");
         let kind = kind.trim_start_matches("#microsoft.graph.").to_owned();
         let name = match text(member, "userPrincipalName") {
@@ -155,6 +137,5 @@ async fn members(args: MembersArgs) -> Result<()> {
             name => name,
         };
         vec![name, kind, text(member, "id")]
-    };
-    output::table(&["MEMBER", "KIND", "ID"], members.iter().map(row).collect())
+    })
 }

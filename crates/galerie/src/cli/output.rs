@@ -55,6 +55,22 @@ pub(crate) fn json(document: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(document).expect("JSON becomes text"))
 }
 
+/// Prints what was listed: the documents as they are, or a row of each.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn list(
+    format: Format,
+    documents: Vec<Value>,
+    header: &[&str],
+    row: impl Fn(&Value) -> Vec<String>,
+) -> Result<()> {
+    match format {
+        Format::Json => json(&Value::Array(documents)),
+        Format::Table => table(header, documents.iter().map(row).collect()),
+    }
+}
+
 /// Prints rows under a header.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    connection::ConnectionArgs,
+    connection::{ConnectionArgs, ListArgs},
     directory::{Directory, path},
     document::text,
     failure::{Failure, Result},
@@ -35,14 +35,6 @@ enum SpCommand {
     Secret(SecretArgs),
     /// Delete an application and its service principal, with all role assignments
     Delete(NameArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,11 +72,9 @@ pub(crate) async fn run(args: SpArgs) -> Result<()> {
     match args.command {
         SpCommand::List(args) => {
             let found = Directory::open(args.connection)?.list("servicePrincipals", None).await?;
-            if args.output.output == Format::Json {
-                return output::json(&Value::Array(found));
-            }
-            let row = |found: &Value| vec![text(found, "displayName"), text(found, "appId"), text(found, "id")];
-            output::table(&["NAME", "CLIENT ID", "OBJECT ID"], found.iter().map(row).collect())
+            output::list(args.output.output, found, &["NAME", "CLIENT ID", "OBJECT ID"], |found| {
+                vec![text(found, "displayName"), text(found, "appId"), text(found, "id")]
+            })
         }
         SpCommand::Create(args) => create(args).await,
         SpCommand::Secret(args) => secret(args).await,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    connection::ConnectionArgs,
+    connection::{ConnectionArgs, ListArgs},
     document::text,
     failure::Result,
     output::{self, Format, OutputArgs},
@@ -33,14 +33,6 @@ enum SubscriptionCommand {
 }
 
 #[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Debug, clap::Args)]
 struct CreateArgs {
     /// What people call it
     name: String,
@@ -65,9 +57,7 @@ pub(crate) async fn run(args: SubscriptionArgs) -> Result<()> {
 }
 
 fn show(found: Vec<Value>, format: Format) -> Result<()> {
-    if format == Format::Json {
-        return output::json(&Value::Array(found));
-    }
-    let row = |found: &Value| vec![text(found, "displayName"), text(found, "subscriptionId"), text(found, "tenantId")];
-    output::table(&["NAME", "ID", "TENANT"], found.iter().map(row).collect())
+    output::list(format, found, &["NAME", "ID", "TENANT"], |found| {
+        vec![text(found, "displayName"), text(found, "subscriptionId"), text(found, "tenantId")]
+    })
 }

@@ -1,11 +1,10 @@
 //! `galerie tenant`: organisations that share a gallery and see nothing of each other.
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    connection::ConnectionArgs,
-    document::text,
+    connection::{ConnectionArgs, ListArgs},
+    document::{items, text},
     failure::Result,
     output::{self, Format, OutputArgs},
 };
@@ -36,14 +35,6 @@ enum TenantCommand {
     Update(UpdateArgs),
     /// Make a new one-time link for a tenant's administrator
     Link(LinkArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,14 +79,10 @@ pub(crate) async fn run(args: TenantArgs) -> Result<()> {
         TenantCommand::List(args) => {
             let client = Client::new(args.connection.profile()?)?;
             let found = client.call("/galerie/tenant/list", &[]).await?;
-            if args.output.output == Format::Json {
-                return output::json(&found);
-            }
-            let tenants = found.get("value").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            let row = |tenant: &Value| {
+            let tenants = items(&found, "value").to_vec();
+            output::list(args.output.output, tenants, &["NAME", "DOMAIN", "ID"], |tenant| {
                 vec![text(tenant, "displayName"), text(tenant, "defaultDomain"), text(tenant, "tenantId")]
-            };
-            output::table(&["NAME", "DOMAIN", "ID"], tenants.iter().map(row).collect())
+            })
         }
         TenantCommand::Create(args) => create(args).await,
         TenantCommand::Update(args) => {

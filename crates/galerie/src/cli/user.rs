@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    connection::ConnectionArgs,
+    connection::{ConnectionArgs, ListArgs},
     directory::{Directory, path},
     document::text,
     failure::{Failure, Result},
@@ -52,14 +52,6 @@ enum UserCommand {
     Disable(NameArgs),
     /// Delete a user, with all memberships and role assignments
     Delete(NameArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,20 +129,16 @@ pub(crate) async fn run(args: UserArgs) -> Result<()> {
         UserCommand::Role(args) => role(args).await,
         UserCommand::Enable(args) => set_enabled(args, true).await,
         UserCommand::Disable(args) => set_enabled(args, false).await,
-        UserCommand::Delete(args) => delete(args).await,
+        UserCommand::Delete(args) => Directory::open(args.connection)?.delete("users", &args.name).await,
     }
 }
 
 async fn list(args: ListArgs) -> Result<()> {
     let users = Directory::open(args.connection)?.list("users", None).await?;
-    if args.output.output == Format::Json {
-        return output::json(&Value::Array(users));
-    }
-    let row = |user: &Value| {
+    output::list(args.output.output, users, &["NAME", "DISPLAY NAME", "STATE", "ID"], |user| {
         let state = if user["accountEnabled"] == true { "" } else { "disabled" };
         vec![text(user, "userPrincipalName"), text(user, "displayName"), state.to_owned(), text(user, "id")]
-    };
-    output::table(&["NAME", "DISPLAY NAME", "STATE", "ID"], users.iter().map(row).collect())
+    })
 }
 
 async fn create(args: CreateArgs) -> Result<()> {
@@ -226,12 +214,5 @@ async fn set_enabled(args: NameArgs, is_enabled: bool) -> Result<()> {
     let user = directory.find("users", &args.name).await?;
     let body = json!({ "accountEnabled": is_enabled });
     directory.client().patch(&path(&format!("users/{}", text(&user, "id"))), &body).await?;
-    Ok(())
-}
-
-async fn delete(args: NameArgs) -> Result<()> {
-    let directory = Directory::open(args.connection)?;
-    let user = directory.find("users", &args.name).await?;
-    directory.client().delete(&path(&format!("users/{}", text(&user, "id")))).await?;
     Ok(())
 }
