@@ -21,6 +21,9 @@ use super::{
 /// Connections that read. Each is a thread with a page cache of 2 MiB.
 const READERS: u32 = 4;
 
+/// A statement that cannot be done, such as a rollback of nothing (sqlite.org/rescode.html).
+const SQLITE_ERROR: &str = "1";
+
 /// The connections of this process.
 #[derive(Debug, Clone)]
 pub(super) struct SqliteConnections {
@@ -71,10 +74,12 @@ async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<SqliteTrans
     Ok(transaction)
 }
 
-/// Before a connection is used again. That nothing is open is the usual answer, and an error to SQLite.
+/// Before a connection is used again. That nothing is open is the usual answer, and an error to SQLite; after any other one the
+/// connection is closed, for nobody knows what is open on it.
 async fn end_whatever_is_open(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     match connection.execute("ROLLBACK").await {
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(true),
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) => Ok(error.code().as_deref() == Some(SQLITE_ERROR)),
         Err(broken) => Err(broken),
     }
 }
