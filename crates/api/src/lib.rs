@@ -19,6 +19,7 @@ mod hosts;
 mod metadata;
 mod middleware;
 mod oauth;
+mod odata;
 mod options;
 mod query;
 mod route_class;
