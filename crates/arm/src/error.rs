@@ -61,7 +61,7 @@ impl ArmError {
 
     /// The same error, which refuses an action over a scope.
     #[must_use]
-    fn refusing(mut self, action: &str, scope: &str) -> Self {
+    pub fn refusing(mut self, action: &str, scope: &str) -> Self {
         self.denied = Some(Box::new(Denied { action: action.to_owned(), scope: scope.to_owned() }));
         self
     }

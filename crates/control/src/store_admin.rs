@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 use crate::{
     Control,
     access::region_away,
-    authz,
+    audit, authz,
     backup::describe_waiting,
-    db::disk_image,
+    db::{disk_image, transact},
     healing::HurtResource,
     reconcile::{Ledger, scrub},
     request::RequestContext,
 };
 
+/// What changes stores, as rights and the audit name it.
+const VERIFY: &str = "Galerie/stores/verify/action";
+const COLLECT: &str = "Galerie/stores/collect/action";
 /// Most damaged things that a report names; what is beyond is counted.
 const MOST_NAMED: usize = 1000;
 
@@ -45,7 +48,8 @@ impl Control {
     /// # Errors
     /// As [`Control::store_stats`].
     pub async fn store_verify(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
-        let region = self.administered(ctx, region, "Galerie/stores/verify/action")?;
+        let region = self.administered(ctx, region, VERIFY)?;
+        self.record_store_action(ctx, VERIFY, region.name()).await?;
         let tenant = ctx.caller.tenant;
         // What is a root now is not collected while it is walked.
         let _pinned = self.pin(region.name(), tenant, &[], "verify").await?;
@@ -65,7 +69,8 @@ impl Control {
     /// # Errors
     /// As [`Control::store_stats`].
     pub async fn store_collect(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
-        let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
+        let region = self.administered(ctx, region, COLLECT)?;
+        self.record_store_action(ctx, COLLECT, region.name()).await?;
         let report = self.collect(ctx, &*region, self.tuning().collector()).await?;
         self.collected(ctx, &*region, &report).await
     }
@@ -76,13 +81,26 @@ impl Control {
     /// # Errors
     /// As [`Control::store_stats`].
     pub async fn store_collect_alone(&self, ctx: &RequestContext, region: &str) -> Result<Value, ArmError> {
-        let region = self.administered(ctx, region, "Galerie/stores/collect/action")?;
+        let region = self.administered(ctx, region, COLLECT)?;
+        self.record_store_action(ctx, COLLECT, region.name()).await?;
         let options = CollectorOptions { readers_grace_ms: 0, ..CollectorOptions::default() };
         let mut report = self.collect(ctx, &*region, options).await?;
         if report.condemned_packs > 0 {
             report = report.followed_by(self.collect(ctx, &*region, options).await?);
         }
         self.collected(ctx, &*region, &report).await
+    }
+
+    async fn record_store_action(
+        &self,
+        ctx: &RequestContext,
+        action: &'static str,
+        region: &str,
+    ) -> Result<(), ArmError> {
+        let resource = format!("/galerie/store/{region}");
+        transact!(self.db(), |tx| -> Result<(), ArmError> {
+            audit::record(tx, ctx, self.now_ms(), action, &resource, None).await
+        })
     }
 
     /// What a collection did, and what is left to do.

@@ -1,4 +1,5 @@
-//! Refusals go into the audit, whatever the protocol: every 401 and 403, with what the answer's maker knew about it.
+//! Refusals go into the audit, whatever the protocol: every 401 and 403, and what its maker says is one all the same (a wrong
+//! password on a page, a subscription that must look as if it were not there).
 //!
 //! Whoever makes an answer leaves [`Refused`] and the caller among its extensions; where nobody did, the method and the
 //! path stand for the action and the scope. Never the query: a SAS is one.
@@ -20,12 +21,21 @@ use crate::{route_class::RouteClass, state::ApiState};
 pub(crate) struct Refused {
     code: String,
     denied: Option<Denied>,
+    /// Whatever the status.
+    is_refusal: bool,
 }
 
 impl Refused {
     /// What an error says.
     pub(crate) fn of(error: &ArmError) -> Self {
-        Self { code: error.code.to_string(), denied: error.denied.as_deref().cloned() }
+        let denied = error.denied.as_deref().cloned();
+        Self { code: error.code.to_string(), is_refusal: denied.is_some(), denied }
+    }
+
+    /// Marks the answer to a sign-in that failed.
+    pub(crate) fn mark(mut response: Response, code: String) -> Response {
+        response.extensions_mut().insert(Self { code, denied: None, is_refusal: true });
+        response
     }
 }
 
@@ -34,11 +44,12 @@ pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next:
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let (address, ids) = (ClientAddress::of(&request), RequestIds::of(&request));
     let response = next.run(request).await;
-    if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    let refused = response.extensions().get::<Refused>().cloned();
+    let is_marked = refused.as_ref().is_some_and(|refused| refused.is_refusal);
+    if !is_marked && !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return response;
     }
     let caller = response.extensions().get::<Caller>().cloned();
-    let refused = response.extensions().get::<Refused>().cloned();
     let code = refused.as_ref().map_or_else(|| response.status().as_u16().to_string(), |refused| refused.code.clone());
     let unnamed = || Denied { action: format!("{method} {}", RouteClass::of(&path).label()), scope: path.clone() };
     let Denied { action, scope } = refused.and_then(|refused| refused.denied).unwrap_or_else(unnamed);

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     arm::response,
     hosts::AcceptedHost,
+    middleware::audit::Refused,
     query::{Query, encode},
     state::ApiState,
 };
@@ -225,11 +226,21 @@ async fn sign_in(
         }
         Err(error) => {
             let (status, message) = told(&error);
-            return Ok(page(state, headers, path, &asked, (status, Some(&message), change)));
+            return Ok(refused(page(state, headers, path, &asked, (status, Some(&message), change)), &error));
         }
     };
     let code = identity.issue_code(&asked.client, &user, &asked.code).await.map_err(OAuthError::from)?;
     Ok(reply.answer(&[("code", code.expose_secret())]))
+}
+
+/// A page that answers a wrong name, password or code, and every further try that has to wait for one: the audit's, too.
+pub(super) fn refused(page: Response, error: &SignInError) -> Response {
+    match error {
+        SignInError::Wrong => Refused::mark(page, "AADSTS50126".to_owned()),
+        SignInError::Slow(_) => Refused::mark(page, "AADSTS50053".to_owned()),
+        SignInError::Disabled => Refused::mark(page, "AADSTS50057".to_owned()),
+        _ => page,
+    }
 }
 
 /// What a user is told, with Entra's number.

@@ -107,11 +107,11 @@ async fn posted_page(
         Err(SignInError::Identity(error)) => return Err(error.into()),
         Err(SignInError::Wrong) => {
             let message = "This code is not known, was used, or has expired. Look whether the device shows another.";
-            return Ok(ask_for_code(state, headers, (400, Some(message))));
+            return Ok(authorize::refused(ask_for_code(state, headers, (400, Some(message))), &SignInError::Wrong));
         }
         Err(error) => {
             let (status, message) = authorize::told(&error);
-            return Ok(ask_for_code(state, headers, (status, Some(&message))));
+            return Ok(authorize::refused(ask_for_code(state, headers, (status, Some(&message))), &error));
         }
     };
     match posted.get("action") {
@@ -182,7 +182,7 @@ async fn approve(
         Err(SignInError::MustChange) => return Ok(again(200, "Choose another password to go on.", true)),
         Err(error) => {
             let (status, message) = authorize::told(&error);
-            return Ok(again(status, &message, change));
+            return Ok(authorize::refused(again(status, &message, change), &error));
         }
     };
     let name = user.name.clone();

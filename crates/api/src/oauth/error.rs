@@ -5,7 +5,10 @@ use galerie_arm::timestamp;
 use galerie_control::IdentityError;
 use serde_json::json;
 
-use crate::{arm::response, middleware::request_ids::RequestIds};
+use crate::{
+    arm::response,
+    middleware::{audit::Refused, request_ids::RequestIds},
+};
 
 /// What went wrong at an identity endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +165,10 @@ impl OAuthError {
             "trace_id": ids.request.to_string(),
             "correlation_id": ids.correlation.to_string()
         });
-        response::json(self.status, &body)
+        let answer = response::json(self.status, &body);
+        // A grant that is not good (a code, a refresh token) is 400 to clients.
+        let is_refusal = self.status == 401 || self.error == "invalid_grant";
+        if is_refusal { Refused::mark(answer, format!("AADSTS{}", self.number)) } else { answer }
     }
 }
 

@@ -1,19 +1,35 @@
 //! What goes into the audit, seen from outside.
 
+use std::time::{Duration, Instant};
+
 use axum::{body::Body, http::Request};
 use galerie_testkit::Gallery;
 use serde_json::{Value, json};
 
-/// Rows of the audit once those of refusals are written, which takes a second.
-async fn rows(gallery: &Gallery, query: &str, at_least: usize) -> Vec<Value> {
+/// How long refusals may take into the audit; they are written every second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Rows of the audit, the newest first, once `is_whole` finds in them what it waits for.
+async fn rows(gallery: &Gallery, is_whole: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let give_up = Instant::now() + PATIENCE;
     loop {
-        let answer = gallery.post(&format!("/galerie/audit/list{query}"), None).await.expect(200);
+        let answer = gallery.post("/galerie/audit/list", None).await.expect(200);
         let rows = answer.json()["value"].as_array().unwrap().clone();
-        if rows.len() >= at_least {
+        if is_whole(&rows) {
             return rows;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(Instant::now() < give_up, "{rows:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until so many refusals with an error's code were recorded.
+pub(crate) async fn refusals(gallery: &Gallery, code: &str, expected: u64) {
+    let count = |rows: &[Value]| -> u64 {
+        rows.iter().filter(|row| row["code"] == code).filter_map(|row| row["occurrences"].as_u64()).sum()
+    };
+    let found = rows(gallery, |rows| count(rows) >= expected).await;
+    assert_eq!(count(&found), expected, "{code}");
 }
 
 #[tokio::test]
@@ -23,13 +39,40 @@ async fn a_write_and_a_refusal_are_told() {
     let _ = gallery.put(&group, json!({ "location": "eastus" })).await.expect(201);
     let stranger = Request::get(format!("{group}&sig=secret")).body(Body::empty()).unwrap();
     let _ = gallery.send(stranger).await.expect(401);
-    let rows = rows(&gallery, "", 2).await;
+    let rows = rows(&gallery, |rows| rows.len() >= 2).await;
     let written = rows.iter().find(|row| row["outcome"] == "Accepted").unwrap();
     assert_eq!(written["action"], "Microsoft.Resources/subscriptions/resourceGroups/write");
     assert_eq!(written["caller"], gallery.client_id.to_string());
     let refused = rows.iter().find(|row| row["outcome"] == "Denied").unwrap();
     assert_eq!((&refused["action"], &refused["code"]), (&json!("GET arm"), &json!("AuthenticationFailed")));
     assert!(!serde_json::to_string(&rows).unwrap().contains("secret"), "no query is ever recorded");
+}
+
+/// It looks as if it were not there, and is a refusal all the same.
+#[tokio::test]
+async fn a_foreign_subscription_is_a_refusal() {
+    let gallery = Gallery::start().await;
+    let other = gallery.second_tenant().await;
+    let group = format!("/subscriptions/{}/resourceGroups/rg?api-version=2024-11-01", other.subscription);
+    let _ = gallery.put(&group, json!({ "location": "eastus" })).await.expect(404);
+    let rows = rows(&gallery, |rows| rows.iter().any(|row| row["outcome"] == "Denied")).await;
+    let refused = rows.iter().find(|row| row["outcome"] == "Denied").unwrap();
+    assert_eq!(refused["code"], "SubscriptionNotFound");
+    assert_eq!(refused["action"], "Microsoft.Resources/subscriptions/resourceGroups/write");
+    assert_eq!(refused["resource"], format!("/subscriptions/{}", other.subscription));
+    assert_eq!(refused["caller"], gallery.client_id.to_string());
+}
+
+/// Who looks after stores is told, too.
+#[tokio::test]
+async fn a_collection_is_told() {
+    let gallery = Gallery::start().await;
+    let _ = gallery.post("/galerie/store/eastus/collect", None).await.expect(200);
+    let rows = rows(&gallery, |rows| !rows.is_empty()).await;
+    assert_eq!(
+        (&rows[0]["action"], &rows[0]["resource"]),
+        (&json!("Galerie/stores/collect/action"), &json!("/galerie/store/eastus"))
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use axum::{body::Body, http::Request};
 use galerie_testkit::{Answer, Gallery, GalleryOptions};
 use secrecy::ExposeSecret;
 
-use crate::{graph::Graph, tokens::claims};
+use crate::{audit::refusals, graph::Graph, tokens::claims};
 
 const AZ: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 /// RFC 7636, appendix B.
@@ -172,6 +172,9 @@ async fn a_browser_signs_in_and_the_client_is_told() {
         let refreshed = gallery.form(&format!("/{tenant}/oauth2/v2.0/token"), &fields).await;
         assert_eq!(refreshed.status, 400, "the code was shown twice, so its session is over: {refreshed}");
     }
+    // In each of the three rounds a wrong password, and a code and a refresh token that were good no more.
+    refusals(gallery, "AADSTS50126", 3).await;
+    refusals(gallery, "AADSTS70000", 6).await;
 }
 
 #[tokio::test]

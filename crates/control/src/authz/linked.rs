@@ -32,8 +32,8 @@ pub(super) const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
     (Snapshot, Snapshot, Verb::BeginGetAccess),
 ];
 
-/// Whether the caller, who may make `target`, may make it from what of a type is at `source` or below it. Nothing is asked for types that cannot be a source:
-/// they are refused without a look at what there is.
+/// Whether the caller, who may make `target`, may make it from what of a type is at `source` or below it. Nothing is asked
+/// for types that cannot be a source: they are refused without a look at what there is.
 ///
 /// # Errors
 /// `LinkedAuthorizationFailed`, whether or not the source exists, and in whichever tenant.

@@ -46,6 +46,7 @@ use crate::{
 };
 
 const READ_SUBSCRIPTION: &str = "Microsoft.Resources/subscriptions/read";
+const READ_PERMISSIONS: &str = "Microsoft.Authorization/permissions/read";
 
 /// Whether `caller` may perform `action` (`Microsoft.Compute/galleries/write`) over `id`.
 ///
@@ -58,7 +59,7 @@ pub(crate) async fn authorize(
     action: &'static str,
     id: &ResourceId,
 ) -> Result<(), ArmError> {
-    check_tenant(tx, caller, id.subscription()).await?;
+    check_tenant(tx, caller, action, id.subscription()).await?;
     if granted_to(tx, caller, action).await?.permits(action, id.key()) {
         return Ok(());
     }
@@ -101,12 +102,16 @@ pub(crate) async fn permits(
 async fn check_tenant(
     tx: &mut Connection,
     caller: &Caller,
+    action: &str,
     subscription: Option<SubscriptionId>,
 ) -> Result<(), ArmError> {
     let Some(id) = subscription else { return Ok(()) };
     match scope::tenant_of(tx, id).await? {
         Some(tenant) if tenant == caller.tenant => Ok(()),
-        _ => Err(ArmError::subscription_not_found(&id.to_string())),
+        _ => {
+            let scope = ResourceId::of_subscription(id);
+            Err(ArmError::subscription_not_found(&id.to_string()).refusing(action, scope.as_str()))
+        }
     }
 }
 
@@ -119,7 +124,7 @@ pub(crate) async fn authorize_subscription(
     caller: &Caller,
     subscription: SubscriptionId,
 ) -> Result<(), ArmError> {
-    check_tenant(tx, caller, Some(subscription)).await?;
+    check_tenant(tx, caller, READ_SUBSCRIPTION, Some(subscription)).await?;
     let id = ResourceId::of_subscription(subscription);
     if granted_to(tx, caller, READ_SUBSCRIPTION).await?.touches(id.key()) {
         return Ok(());
@@ -144,7 +149,7 @@ pub(crate) async fn visible_resources(
     within: &ResourceId,
     resource_type: ResourceType,
 ) -> Result<Visible, ArmError> {
-    check_tenant(tx, caller, within.subscription()).await?;
+    check_tenant(tx, caller, action, within.subscription()).await?;
     let grants = granted_to(tx, caller, action).await?;
     Ok(visible::resources(&grants, action, within.key(), resource_type))
 }
@@ -159,7 +164,7 @@ pub(crate) async fn visible_groups(
     action: &'static str,
     subscription: SubscriptionId,
 ) -> Result<Visible, ArmError> {
-    check_tenant(tx, caller, Some(subscription)).await?;
+    check_tenant(tx, caller, action, Some(subscription)).await?;
     let id = ResourceId::of_subscription(subscription);
     let grants = granted_to(tx, caller, action).await?;
     Ok(visible::groups(&grants, action, id.key()))
@@ -204,8 +209,8 @@ impl Control {
     /// `SubscriptionNotFound`.
     pub async fn permissions(&self, ctx: &RequestContext, scope: &Scope) -> Result<Vec<Value>, ArmError> {
         let mut tx = self.db().read().await?;
-        check_tenant(&mut tx, &ctx.caller, scope.subscription()).await?;
-        let grants = granted_to(&mut tx, &ctx.caller, "Microsoft.Authorization/permissions/read").await?;
+        check_tenant(&mut tx, &ctx.caller, READ_PERMISSIONS, scope.subscription()).await?;
+        let grants = granted_to(&mut tx, &ctx.caller, READ_PERMISSIONS).await?;
         let sets = grants.roles_over(scope.key()).flat_map(|role| &role.permissions);
         Ok(sets.map(|set| json!(set)).collect())
     }

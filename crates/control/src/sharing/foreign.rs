@@ -15,7 +15,7 @@ use crate::{
 /// the consumer's region, and shared, or the reader's by a role, as it was.
 ///
 /// # Errors
-/// `InvalidParameter` (source not found) for anything else; of the catalogue.
+/// `GalleryImageNotFound` for anything else, without naming what is the owner's; of the catalogue.
 pub(crate) async fn check(tx: &mut Connection, consumer: &ResourceRow, source: &ForeignSource) -> Result<(), ArmError> {
     let gone = || {
         let message =
