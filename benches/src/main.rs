@@ -29,6 +29,7 @@ mod server;
 mod server_process;
 mod sparse_1tib;
 mod text;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -101,6 +102,8 @@ pub(crate) enum Measurement {
     /// Creating disks from small and large versions.
     #[value(name = "disk_create")]
     DiskCreate,
+    /// Tokens by client secret.
+    Tokens,
     /// Reading from a catalogue of 10^6 versions.
     Catalogue,
 }
@@ -174,6 +177,7 @@ async fn measure(measurement: Measurement, bench: &Bench, report: &mut Report) -
         Measurement::Collector => collector::measure(bench, report).await,
         Measurement::Server => server::measure(bench, report).await,
         Measurement::DiskCreate => disk_create::measure(bench, report).await,
+        Measurement::Tokens => tokens::measure(bench, report).await,
         Measurement::Catalogue => catalogue::measure(bench, report).await,
     }
 }

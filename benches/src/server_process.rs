@@ -105,6 +105,13 @@ impl Server {
         Ok(())
     }
 
+    /// Asks for another token; how long that took, on the client's side of the connection.
+    pub(crate) async fn ask_token(&self) -> Result<Duration> {
+        let begun = Instant::now();
+        token(&self.admin, &self.http).await?;
+        Ok(begun.elapsed())
+    }
+
     /// Sends a request and reads its answer; how long that took, on the client's side of the connection.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(Duration, Value)> {
         let mut url = format!("{}{path}", self.admin.endpoint);

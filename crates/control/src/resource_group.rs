@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Control, audit,
-    authz::{self, Visible},
+    authz::{self, Visible, VisiblePart},
     db::{
         Connection, operation,
         resource_group::{self, ResourceGroupRow},
@@ -22,8 +22,7 @@ use crate::{
     request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
     resource::{
         document::{keep, set, text},
-        page,
-        page::PAGE_ITEMS,
+        page::{self, PAGE_ITEMS, Part},
     },
 };
 
@@ -206,19 +205,19 @@ async fn visible_in(
     after: Option<&str>,
 ) -> Result<(Vec<ResourceGroupRow>, Option<String>), ArmError> {
     let id = SubscriptionId::new(subscription);
-    let ranges = match authz::visible_groups(tx, &ctx.caller, READ, id).await? {
+    let VisiblePart { ranges, ends_at } = match authz::visible_groups(tx, &ctx.caller, READ, id, after).await? {
         Visible::All => return Ok((resource_group::list(tx, subscription, after, PAGE_ITEMS + 1).await?, None)),
-        Visible::Ranges(ranges) => ranges,
+        Visible::Part(part) => part,
     };
-    let (ranges, ends_at) = page::ranges(&ranges, after);
     let mut rows = Vec::new();
-    for range in ranges {
-        rows.extend(resource_group::list_in_range(tx, subscription, range, after, PAGE_ITEMS + 1).await?);
+    for part in page::parts(&ranges) {
+        let Part::Keys(keys) = part else { unreachable!("a group shows itself") };
+        rows.extend(resource_group::list_keys(tx, subscription, &keys, PAGE_ITEMS + 1).await?);
         if rows.len() > PAGE_ITEMS as usize {
-            return Ok((rows, None));
+            break;
         }
     }
-    Ok((rows, ends_at.map(str::to_owned)))
+    Ok((rows, ends_at))
 }
 
 fn refuse_deleting(row: &ResourceGroupRow) -> Result<(), ArmError> {

@@ -1,5 +1,5 @@
 //! A catalogue full of image versions, for the measurements beside it: one version is made as a user makes it, the others are
-//! its copies, written with one statement a table.
+//! its copies, written with one statement a table. On PostgreSQL where `scripts/postgres.sh` runs it, otherwise on SQLite.
 
 use std::{
     error::Error,
@@ -12,15 +12,15 @@ use galerie_arm::{ApiVersion, ResourceId, etag::Precondition};
 use galerie_control::{Caller, Control, ControlOptions, Database, RequestContext, ServedRegion, StoreIdentities};
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use serde_json::json;
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Copies of version 1.0.0 as 1.1.n: its row, its number, its replica.
+/// Copies of version 1.0.0 as 1.1.n: its row, its number, its replica. `{uid}` is a database's way to make an id.
 const COPY: [&str; 3] = [
     "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, lower(hex(randomblob(16))), \
+     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, {uid}, \
        substr(r.id, 1, length(r.id) - 5) || '1.1.' || n, r.type, r.tenant, r.subscription, r.resource_group, r.parent, \
        '1.1.' || n, r.location, NULL, r.provisioning_state, r.generation, r.etag, r.document, r.created_ms, r.updated_ms \
      FROM n, resources r WHERE r.name = '1.0.0'",
@@ -28,7 +28,7 @@ const COPY: [&str; 3] = [
      INSERT INTO image_versions SELECT v.definition || '/versions/1.1.' || n, v.definition, 1, 1, n, 0, v.published_ms \
      FROM n, image_versions v WHERE v.minor = 0",
     "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, lower(hex(randomblob(16))), p.state, \
+     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, {uid}, p.state, \
        p.replica_count, p.storage_account_type, p.exclude_from_latest, p.total_bytes, p.copied_bytes, p.details, \
        p.attempts, p.next_attempt_ms, p.lease_owner, p.lease_until_ms, p.generation, p.completed_ms \
      FROM n, image_versions v JOIN replicas p ON p.version = v.key WHERE v.minor = 0",
@@ -40,14 +40,44 @@ pub(crate) struct FullCatalogue {
     /// A request of the first administrator, who owns everything.
     pub(crate) owner: RequestContext,
     pub(crate) definition: ResourceId,
-    file: PathBuf,
+    place: Place,
+}
+
+/// Where the catalogue is.
+enum Place {
+    File(PathBuf),
+    Postgres(String),
+}
+
+/// A connection beside the gallery's own.
+pub(crate) enum Beside {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Beside {
+    /// Runs statements that nobody prepares.
+    pub(crate) async fn run(&mut self, statements: String) -> Result<()> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)?,
+            Self::Postgres(connection) => {
+                sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)?
+            }
+        }
+        Ok(())
+    }
 }
 
 impl FullCatalogue {
     /// Makes one in a directory.
     pub(crate) async fn make(directory: &Path, versions: u32) -> Result<Self> {
-        let file = directory.join("catalogue.db");
-        let database = Database::Sqlite(file.clone());
+        let (database, place) = match galerie_testdb::postgres_of(directory).await {
+            Some(url) => (Database::postgres(&url)?, Place::Postgres(url)),
+            None => {
+                let file = directory.join("catalogue.db");
+                (Database::Sqlite(file.clone()), Place::File(file))
+            }
+        };
         let identities = StoreIdentities::read(&database).await?;
         let region = LocalRegion::open(LocalRegionOptions {
             name: "eastus".to_owned(),
@@ -72,23 +102,28 @@ impl FullCatalogue {
             client_address: None,
         };
         let definition = furnish(&control, &owner, first.subscription).await?;
-        let full = Self { control, owner, definition, file };
+        let full = Self { control, owner, definition, place };
         full.copy(versions).await?;
         Ok(full)
     }
 
     /// A connection beside the gallery's own.
-    pub(crate) async fn connect(&self) -> Result<SqliteConnection> {
-        Ok(SqliteConnectOptions::new().filename(&self.file).connect().await?)
+    pub(crate) async fn connect(&self) -> Result<Beside> {
+        Ok(match &self.place {
+            Place::File(file) => Beside::Sqlite(SqliteConnectOptions::new().filename(file).connect().await?),
+            Place::Postgres(url) => Beside::Postgres(PgConnection::connect(url).await?),
+        })
     }
 
     async fn copy(&self, versions: u32) -> Result<()> {
         let mut connection = self.connect().await?;
-        let mut tx = sqlx::Connection::begin(&mut connection).await?;
-        for statement in COPY {
-            sqlx::query(statement).bind(i64::from(versions)).execute(&mut *tx).await?;
-        }
-        Ok(tx.commit().await?)
+        let (uid, after) = match &connection {
+            Beside::Sqlite(_) => ("lower(hex(randomblob(16)))", ""),
+            // As its own daemon does in time.
+            Beside::Postgres(_) => ("replace(gen_random_uuid()::text, '-', '')", "ANALYZE"),
+        };
+        let statements = COPY.map(|text| text.replace("{uid}", uid).replace("$1", &versions.to_string())).join(";\n");
+        connection.run(format!("BEGIN;\n{statements};\nCOMMIT;\n{after}")).await
     }
 }
 

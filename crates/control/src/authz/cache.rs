@@ -1,10 +1,11 @@
 //! What callers were granted, compiled once and kept while it holds.
 //!
-//! Whoever asks reads the tenant's revision in its own transaction and compares: what differs is compiled again from that
-//! transaction's rows. Nothing expires and nobody is told of changes, so nothing is missed: a change counts from the next
-//! transaction of any process on. Dropping an entry costs a few queries.
+//! Whoever asks reads the tenant's revision in its own transaction and compares. What differs is brought up to date from
+//! that transaction's rows: the scopes at which the caller's own assignments changed since, or everything when it is not known
+//! what changed, or when that is more than assignments. Nothing expires and nobody is told of changes, so nothing is missed: a
+//! change counts from the next transaction of any process on. Dropping an entry costs two queries.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
@@ -12,13 +13,14 @@ use quick_cache::{
 };
 use uuid::Uuid;
 
-use super::{built_in_roles, evaluator::Grants, evaluator::Role};
+use super::{
+    built_in_roles,
+    evaluator::{Grants, Role},
+};
 use crate::db::{
-    self, Connection, access_revision,
-    access_revision::Revision,
-    group,
-    role_assignment::{self, RoleAssignmentRow},
-    role_definition,
+    self, Connection,
+    access_revision::{self, AccessChange, Revision},
+    group, role_assignment, role_definition,
 };
 
 /// Grants that are kept, of all callers.
@@ -40,6 +42,16 @@ struct Known {
     revision: Option<Revision>,
     /// What the caller's token said.
     groups: Arc<[Uuid]>,
+    access: Compiled,
+}
+
+/// What the rows say of a caller.
+#[derive(Debug, Clone)]
+struct Compiled {
+    /// Whose assignments count: the caller's own and those of the groups that it is in. Sorted.
+    holders: Arc<[Uuid]>,
+    /// Those that any of the holders has.
+    roles: Arc<[Arc<Role>]>,
     grants: Arc<Grants>,
 }
 
@@ -48,7 +60,8 @@ struct KnownWeight;
 
 impl Weighter<Principal, Known> for KnownWeight {
     fn weight(&self, _: &Principal, known: &Known) -> u64 {
-        CALLER_GRANTS + (known.groups.len() + known.grants.count()) as u64
+        let Compiled { holders, grants, .. } = &known.access;
+        CALLER_GRANTS + (known.groups.len() + holders.len() + grants.count()) as u64
     }
 }
 
@@ -80,50 +93,111 @@ pub(crate) async fn grants(
 ) -> db::Result<Arc<Grants>> {
     let revision = access_revision::find(tx, tenant).await?;
     let cache = Arc::clone(tx.access());
-    if let Some(known) = cache.callers.get(&(tenant, principal))
-        && known.revision == revision
-        && *known.groups == *groups
-    {
-        return Ok(known.grants);
-    }
-    let grants = Arc::new(compile(tx, tenant, principal, groups).await?);
-    let known = Known { revision, groups: groups.into(), grants: Arc::clone(&grants) };
-    cache.callers.insert((tenant, principal), known);
+    let known = cache.callers.get(&(tenant, principal)).filter(|known| *known.groups == *groups);
+    let brought_up = match known {
+        Some(known) if known.revision == revision => return Ok(known.access.grants),
+        Some(known) => bring_up(tx, tenant, known, revision).await?,
+        None => None,
+    };
+    let access = match brought_up {
+        Some(access) => access,
+        None => compile(tx, tenant, principal, groups).await?,
+    };
+    let grants = Arc::clone(&access.grants);
+    cache.callers.insert((tenant, principal), Known { revision, groups: groups.into(), access });
     Ok(grants)
 }
 
-async fn compile(tx: &mut Connection, tenant: Uuid, principal: Uuid, groups: &[Uuid]) -> db::Result<Grants> {
-    let mut grants = Grants::default();
-    let mut roles: Vec<Arc<Role>> = Vec::new();
-    let mut holders = vec![principal];
-    for member in std::iter::once(&principal).chain(groups) {
-        holders.extend(group::memberships(tx, *member).await?);
+/// Compiles again what changed of a caller's access since it was compiled; `None` when that is everything.
+async fn bring_up(
+    tx: &mut Connection,
+    tenant: Uuid,
+    known: Known,
+    revision: Option<Revision>,
+) -> db::Result<Option<Compiled>> {
+    let (Some(earlier), Some(now)) = (known.revision, revision) else { return Ok(None) };
+    let Some(changes) = access_revision::changes_since(tx, tenant, earlier, now).await? else { return Ok(None) };
+    let mut access = known.access;
+    let Some(scopes) = access.changed(changes) else { return Ok(None) };
+    if scopes.is_empty() {
+        return Ok(Some(access));
     }
-    holders.extend(groups);
+    let mut roles = access.roles.to_vec();
+    let grants = Arc::make_mut(&mut access.grants);
+    for scope_key in scopes {
+        let mut held = Vec::new();
+        for holding in role_assignment::granted_at(tx, tenant, &scope_key).await? {
+            if access.holders.binary_search(&holding.principal).is_ok() {
+                held.extend(find_role(tx, tenant, holding.role, &mut roles).await?);
+            }
+        }
+        grants.set(&scope_key, &held);
+    }
+    access.roles = roles.into();
+    Ok(Some(access))
+}
+
+impl Compiled {
+    /// The scopes at which changes are changes of what the caller has; `None` when they are more than assignments.
+    fn changed(&self, changes: Vec<AccessChange>) -> Option<BTreeSet<String>> {
+        let mut scopes = BTreeSet::new();
+        for change in changes {
+            match change {
+                AccessChange::Assignment { principal, scope_key } => {
+                    if self.holders.binary_search(&principal).is_ok() {
+                        scopes.insert(scope_key);
+                    }
+                }
+                AccessChange::Object(object) => {
+                    let is_held = self.roles.iter().any(|role| role.id == object);
+                    if is_held || self.holders.binary_search(&object).is_ok() {
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(scopes)
+    }
+}
+
+async fn compile(tx: &mut Connection, tenant: Uuid, principal: Uuid, groups: &[Uuid]) -> db::Result<Compiled> {
+    let mut holders = [&[principal][..], groups].concat();
+    holders.extend(group::memberships_of_any(tx, &holders).await?);
     holders.sort_unstable();
     holders.dedup();
-    for holder in holders {
-        for RoleAssignmentRow { scope_key, role, .. } in role_assignment::list_for_principal(tx, tenant, holder).await?
-        {
-            let role = match roles.iter().find(|known| known.id == role) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let Some(found) = find_role(tx, tenant, role).await? else { continue };
-                    roles.push(Arc::clone(&found));
-                    found
-                }
-            };
-            grants.add(&scope_key, &role);
+    let mut roles: Vec<Arc<Role>> = Vec::new();
+    let mut granted = Vec::new();
+    for (scope_key, role) in role_assignment::granted(tx, tenant, &holders).await? {
+        if let Some(role) = find_role(tx, tenant, role, &mut roles).await? {
+            granted.push((scope_key, role));
         }
     }
-    Ok(grants)
+    Ok(Compiled { holders: holders.into(), roles: roles.into(), grants: Arc::new(Grants::new(granted)) })
 }
 
-/// A role by its id: a built-in one, or one of the tenant's.
-async fn find_role(tx: &mut Connection, tenant: Uuid, id: Uuid) -> db::Result<Option<Arc<Role>>> {
-    if let Some(built_in) = built_in_roles::find(id) {
-        return Ok(Some(Arc::clone(&built_in.role)));
+/// What a look-up would be that remembers nothing.
+#[cfg(test)]
+pub(super) async fn compiled_anew(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> db::Result<Arc<Grants>> {
+    Ok(compile(tx, tenant, principal, &[]).await?.grants)
+}
+
+/// A role by its id: one of those that were looked up before, a built-in one, or one of the tenant's.
+async fn find_role(
+    tx: &mut Connection,
+    tenant: Uuid,
+    id: Uuid,
+    known: &mut Vec<Arc<Role>>,
+) -> db::Result<Option<Arc<Role>>> {
+    if let Some(role) = known.iter().find(|role| role.id == id) {
+        return Ok(Some(Arc::clone(role)));
     }
-    let custom = role_definition::find(tx, tenant, id).await?;
-    Ok(custom.map(|row| Arc::new(Role { id: row.id, permissions: row.permissions })))
+    let found = match built_in_roles::find(id) {
+        Some(built_in) => Some(Arc::clone(&built_in.role)),
+        None => {
+            let custom = role_definition::find(tx, tenant, id).await?;
+            custom.map(|row| Arc::new(Role { id: row.id, permissions: row.permissions }))
+        }
+    };
+    known.extend(found.clone());
+    Ok(found)
 }

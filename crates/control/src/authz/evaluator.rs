@@ -29,20 +29,35 @@ impl Role {
 }
 
 /// Everything that was granted to a caller: its own assignments and its groups', by the scope's key.
-#[derive(Debug, Default, PartialEq, Eq)]
+///
+/// A copy shares keys and roles with what it was copied from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Grants {
-    by_scope: BTreeMap<Box<str>, Vec<Arc<Role>>>,
+    by_scope: BTreeMap<Arc<str>, Arc<[Arc<Role>]>>,
     count: usize,
 }
 
 impl Grants {
-    /// Adds a role at a scope. Twice is once.
-    pub(crate) fn add(&mut self, scope_key: &str, role: &Arc<Role>) {
-        let roles = self.by_scope.entry(scope_key.into()).or_default();
-        if roles.iter().all(|held| held.id != role.id) {
-            roles.push(Arc::clone(role));
-            self.count += 1;
-        }
+    /// Roles at scopes' keys, in any order. Twice is once.
+    pub(crate) fn new(mut granted: Vec<(String, Arc<Role>)>) -> Self {
+        granted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let at_scopes = granted.chunk_by(|(one, _), (next, _)| one == next);
+        let by_scope: BTreeMap<_, _> = at_scopes
+            .map(|granted| (granted[0].0.as_str().into(), once_each(granted.iter().map(|(_, role)| role))))
+            .collect();
+        let count = by_scope.values().map(|roles| roles.len()).sum();
+        Self { by_scope, count }
+    }
+
+    /// Replaces what was granted at a scope.
+    pub(crate) fn set(&mut self, scope_key: &str, roles: &[Arc<Role>]) {
+        let roles = once_each(roles.iter());
+        self.count += roles.len();
+        let before = match roles.len() {
+            0 => self.by_scope.remove(scope_key),
+            _ => self.by_scope.insert(scope_key.into(), roles),
+        };
+        self.count -= before.map_or(0, |before| before.len());
     }
 
     /// How many grants there are.
@@ -62,16 +77,38 @@ impl Grants {
 
     /// The roles that hold over a place.
     pub(crate) fn roles_over<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Arc<Role>> {
-        ancestors(key).filter_map(move |above| self.by_scope.get(above)).flatten()
+        ancestors(key).filter_map(move |above| self.by_scope.get(above)).flat_map(|roles| roles.iter())
+    }
+
+    /// What was granted at a place itself.
+    pub(crate) fn at(&self, key: &str) -> Option<&[Arc<Role>]> {
+        self.by_scope.get(key).map(|roles| &**roles)
     }
 
     /// What was granted strictly below a place, by key.
     pub(crate) fn below<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (&'a str, &'a [Arc<Role>])> {
-        // Neighbours whose names go on (`g`, `g-2`, `g/...`) lie in between.
-        let after = (Bound::Excluded(key), Bound::Unbounded);
-        let entries = self.by_scope.range::<str, _>(after).take_while(move |(scope, _)| scope.starts_with(key));
-        entries.filter(move |(scope, _)| is_within(scope, key)).map(|(scope, roles)| (&**scope, roles.as_slice()))
+        self.below_after(key, key)
     }
+
+    /// The same, of the keys after `after`, which is the place or sorts behind it.
+    pub(crate) fn below_after<'a>(
+        &'a self,
+        key: &'a str,
+        after: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a [Arc<Role>])> {
+        // Neighbours whose names go on (`g`, `g-2`, `g/...`) lie in between.
+        let entries = self.by_scope.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        let entries = entries.take_while(move |(scope, _)| scope.starts_with(key));
+        entries.filter(move |(scope, _)| is_within(scope, key)).map(|(scope, roles)| (&**scope, &**roles))
+    }
+}
+
+/// In the order of their ids.
+fn once_each<'a>(roles: impl Iterator<Item = &'a Arc<Role>>) -> Arc<[Arc<Role>]> {
+    let mut found: Vec<Arc<Role>> = roles.cloned().collect();
+    found.sort_unstable_by_key(|role| role.id);
+    found.dedup_by_key(|role| role.id);
+    found.into()
 }
 
 #[cfg(test)]
@@ -91,8 +128,7 @@ mod tests {
 
     #[test]
     fn a_role_holds_at_its_scope_and_below_it() {
-        let mut grants = Grants::default();
-        grants.add("/subscriptions/s/resourcegroups/g", &role(1, &["*/read"], &[]));
+        let grants = Grants::new(vec![("/subscriptions/s/resourcegroups/g".to_owned(), role(1, &["*/read"], &[]))]);
         for (action, key, expected) in [
             ("x/read", "/subscriptions/s/resourcegroups/g", true),
             ("x/read", "/subscriptions/s/resourcegroups/g/providers/p/t/n", true),
@@ -109,24 +145,38 @@ mod tests {
 
     #[test]
     fn not_actions_take_from_their_own_role_only() {
-        let mut grants = Grants::default();
-        grants.add("", &role(1, &["*"], &["x/share/action"]));
+        let mut granted = vec![(String::new(), role(1, &["*"], &["x/share/action"]))];
+        let grants = Grants::new(granted.clone());
         assert!(grants.permits("x/read", "/subscriptions/s") && !grants.permits("x/share/action", "/subscriptions/s"));
-        grants.add("/subscriptions/s", &role(2, &["x/share/*"], &[]));
+        granted.push(("/subscriptions/s".to_owned(), role(2, &["x/share/*"], &[])));
+        granted.push((String::new(), role(1, &["*"], &[])));
+        let grants = Grants::new(granted);
         assert!(grants.permits("x/share/action", "/subscriptions/s"));
         assert!(!grants.permits("x/share/action", "/subscriptions/t"));
-        grants.add("", &role(1, &["*"], &[]));
         assert_eq!(grants.count(), 2);
     }
 
     #[test]
     fn below_leaves_out_neighbours() {
-        let mut grants = Grants::default();
         let reader = role(1, &["*/read"], &[]);
-        for key in ["/a/b", "/a/b-2/c/d", "/a/b/c/d", "/a/b/c/e", "/a/b0", "/a/c"] {
-            grants.add(key, &reader);
-        }
+        let keys = ["/a/b", "/a/b-2/c/d", "/a/b/c/d", "/a/b/c/e", "/a/b0", "/a/c"];
+        let grants = Grants::new(keys.map(|key| (key.to_owned(), Arc::clone(&reader))).into());
         let below: Vec<&str> = grants.below("/a/b").map(|(key, _)| key).collect();
         assert_eq!(below, ["/a/b/c/d", "/a/b/c/e"]);
+    }
+
+    #[test]
+    fn what_is_replaced_at_a_scope_is_what_would_have_been_compiled() {
+        let (one, two) = (role(1, &["*/read"], &[]), role(2, &["*/write"], &[]));
+        let at = |key: &str, role: &Arc<Role>| (key.to_owned(), Arc::clone(role));
+        let mut grants = Grants::new(vec![at("/a/b", &one), at("/a/b", &two), at("/a/c", &one)]);
+        let before = grants.clone();
+        grants.set("/a/b", &[Arc::clone(&two), Arc::clone(&two)]);
+        grants.set("/a/c", &[]);
+        grants.set("/a/d", &[]);
+        grants.set("/a/e", &[Arc::clone(&one)]);
+        assert_eq!(grants, Grants::new(vec![at("/a/e", &one), at("/a/b", &two)]));
+        assert_eq!((before.count(), grants.count()), (3, 2));
+        assert!(before.permits("x/read", "/a/b") && !grants.permits("x/read", "/a/b"));
     }
 }

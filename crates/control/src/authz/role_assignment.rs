@@ -23,7 +23,8 @@ use crate::{
     audit,
     control::Control,
     db::{
-        self, Connection, access_revision,
+        self, Connection,
+        access_revision::{self, AccessChange},
         directory_object::{self, ObjectKind},
         group,
         role_assignment::{self, RoleAssignmentRow},
@@ -138,7 +139,7 @@ impl Control {
         let deleted = transact!(self.db(), |tx| -> Result<Option<RoleAssignmentRow>, ArmError> {
             authorize_at(tx, &ctx.caller, DELETE, scope).await?;
             let Some(row) = find_at(tx, ctx, scope, name).await? else { return Ok(None) };
-            access_revision::advance(tx, row.tenant).await?;
+            access_revision::advance(tx, row.tenant, &[change_of(&row)]).await?;
             role_assignment::delete(tx, row.tenant, row.id).await?;
             if is_root_owner(&row) {
                 check_root_has_owner(tx, row.tenant).await?;
@@ -220,8 +221,12 @@ fn described(existing: RoleAssignmentRow, sent: RoleAssignmentRow) -> Result<Rol
 
 /// Adds an assignment, so that it counts at the next request.
 async fn add(tx: &mut Connection, row: &RoleAssignmentRow) -> db::Result<()> {
-    access_revision::advance(tx, row.tenant).await?;
+    access_revision::advance(tx, row.tenant, &[change_of(row)]).await?;
     role_assignment::insert(tx, row).await
+}
+
+fn change_of(row: &RoleAssignmentRow) -> AccessChange {
+    AccessChange::Assignment { principal: row.principal, scope_key: row.scope_key.clone() }
 }
 
 /// Makes a principal Owner of a scope (`/`: of everything in its tenant), in the transaction that makes the principal or the
@@ -263,7 +268,7 @@ pub(crate) async fn own(tx: &mut Connection, tenant: Uuid, scope: &str, principa
 pub(crate) async fn forget_principal(tx: &mut Connection, principal: Uuid) -> Result<(), ArmError> {
     let Some((tenant, _)) = directory_object::kind_of(tx, principal).await? else { return Ok(()) };
     let held = role_assignment::list_for_principal(tx, tenant, principal).await?;
-    access_revision::advance(tx, tenant).await?;
+    access_revision::advance(tx, tenant, &[AccessChange::Object(principal)]).await?;
     role_assignment::delete_for_principal(tx, tenant, principal).await?;
     if held.iter().any(is_root_owner) {
         check_root_has_owner(tx, tenant).await?;

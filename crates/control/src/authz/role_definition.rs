@@ -22,7 +22,9 @@ use crate::{
     audit,
     control::Control,
     db::{
-        Connection, access_revision, role_assignment,
+        Connection,
+        access_revision::{self, AccessChange},
+        role_assignment,
         role_definition::{self, RoleDefinitionRow},
         transact,
     },
@@ -213,7 +215,7 @@ impl Control {
             if !role_assignment::list_of_role(tx, tenant, guid).await?.is_empty() {
                 return Err(ArmError::role_definition_has_assignments(&guid.to_string()));
             }
-            access_revision::advance(tx, tenant).await?;
+            access_revision::advance(tx, tenant, &[AccessChange::Object(guid)]).await?;
             role_definition::delete(tx, tenant, guid).await?;
             audit::record(tx, ctx, self.now_ms(), DELETE, &galerie_arm::role_definition::id(None, guid), None).await?;
             Ok(Some(row))
@@ -253,7 +255,7 @@ async fn put_in(
         Scope::parse(text, "properties.assignableScopes")?.check_exists(tx).await?;
     }
     check_name(tx, &row).await?;
-    access_revision::advance(tx, tenant).await?;
+    access_revision::advance(tx, tenant, &[AccessChange::Object(id)]).await?;
     match existing {
         None => {
             if role_definition::count(tx, tenant).await? >= i64::from(MOST_ROLES) {

@@ -111,22 +111,40 @@ pub(crate) fn is_within(key: &str, scope_key: &str) -> bool {
     key.strip_prefix(scope_key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The folded type that a scope's key ends with (`galleries/images`); empty for a group, a subscription, the root.
-pub(crate) fn type_path(key: &str) -> String {
-    let mut types = Vec::new();
+/// What a role at a scope shows of a list of one type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The scope is of the listed type.
+    Itself,
+    /// What is listed can be below it.
+    Below,
+    /// Nothing.
+    Nothing,
+}
+
+/// Which it is for the key of a group or a resource; `listed` is the listed type's folded path (`galleries`, `images`).
+pub(crate) fn reach(key: &str, listed: &[&str]) -> Reach {
+    let (mut depth, mut is_on_path) = (0, true);
     let mut segments = key.split('/').skip(1);
     while let Some(segment) = segments.next() {
         match segment {
-            "providers" => types.clear(),
-            "subscriptions" | "resourcegroups" if types.is_empty() => {}
-            other => types.push(other),
+            "providers" => (depth, is_on_path) = (0, true),
+            "subscriptions" | "resourcegroups" if depth == 0 => {}
+            other => {
+                is_on_path &= listed.get(depth) == Some(&other);
+                depth += 1;
+            }
         }
         segments.next();
     }
-    types.join("/")
+    match is_on_path {
+        true if depth == listed.len() => Reach::Itself,
+        true => Reach::Below,
+        false => Reach::Nothing,
+    }
 }
 
-/// The same of a resource type.
+/// The folded path of a type: `galleries/images`.
 pub(crate) fn folded_path(resource_type: ResourceType) -> String {
     resource_type.path().to_lowercase()
 }
@@ -166,11 +184,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_knows_its_type() {
-        assert_eq!(type_path(VERSION), "galleries/images/versions");
-        assert_eq!(type_path("/subscriptions/s/resourcegroups/g"), "");
-        assert_eq!(type_path("/subscriptions/s/resourcegroups/providers/providers/microsoft.compute/disks/d"), "disks");
-        assert_eq!(type_path(""), "");
+    fn a_role_reaches_what_is_at_its_scope_or_can_be_below() {
+        let group = "/subscriptions/s/resourcegroups/g";
+        let of_strange_names = "/subscriptions/s/resourcegroups/providers/providers/microsoft.compute/disks/d";
+        for (key, listed, expected) in [
+            (VERSION, "galleries/images/versions", Reach::Itself),
+            (VERSION, "galleries/images", Reach::Nothing),
+            (VERSION, "disks", Reach::Nothing),
+            (VERSION.rsplit_once("/images").unwrap().0, "galleries/images/versions", Reach::Below),
+            (VERSION.rsplit_once("/images").unwrap().0, "disks", Reach::Nothing),
+            (group, "disks", Reach::Below),
+            (of_strange_names, "disks", Reach::Itself),
+            (of_strange_names, "snapshots", Reach::Nothing),
+        ] {
+            assert_eq!(reach(key, &listed.split('/').collect::<Vec<_>>()), expected, "{key} {listed}");
+        }
         assert_eq!(folded_path(ResourceType::ImageVersion), "galleries/images/versions");
     }
 

@@ -21,12 +21,12 @@ use crate::{
     testing::{World, upload_body},
 };
 
-fn role(name: &str) -> Uuid {
+pub(super) fn role(name: &str) -> Uuid {
     BUILT_IN_ROLES.iter().find(|built_in| built_in.name == name).expect("a built-in role").role.id
 }
 
 /// A new service principal without any role, as a caller.
-async fn newcomer(world: &World) -> RequestContext {
+pub(super) async fn newcomer(world: &World) -> RequestContext {
     let (principal, app_id) = (Uuid::new_v4(), Uuid::new_v4());
     let object = DirectoryObjectRow {
         id: principal,
@@ -41,13 +41,13 @@ async fn newcomer(world: &World) -> RequestContext {
     RequestContext { caller, ..world.ctx() }
 }
 
-fn assignment(role: Uuid, principal: Uuid) -> Value {
+pub(super) fn assignment(role: Uuid, principal: Uuid) -> Value {
     let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
     json!({ "properties": { "roleDefinitionId": role, "principalId": principal } })
 }
 
 /// Gives a role over a scope; the assignment's name.
-async fn give(world: &World, to: &RequestContext, role: Uuid, scope: &Scope) -> String {
+pub(super) async fn give(world: &World, to: &RequestContext, role: Uuid, scope: &Scope) -> String {
     let (name, body) = (Uuid::new_v4().to_string(), assignment(role, to.caller.principal));
     let (is_new, _) = world.control.role_assignment_put(&world.ctx(), scope, &name, &body).await.unwrap();
     assert!(is_new);
@@ -61,7 +61,7 @@ pub(crate) async fn holder(world: &World, role_name: &str, scope: &Scope) -> Req
     ctx
 }
 
-fn at(id: &ResourceId) -> Scope {
+pub(super) fn at(id: &ResourceId) -> Scope {
     Scope::At(Box::new(id.clone()))
 }
 
@@ -289,7 +289,7 @@ async fn assignments_that_cannot_be_are_refused_by_name() {
     assert_eq!(refused.unwrap_err().code, "AuthorizationFailed");
 }
 
-fn custom(name: &str, actions: &[&str], scopes: &[&str]) -> Value {
+pub(super) fn custom(name: &str, actions: &[&str], scopes: &[&str]) -> Value {
     json!({ "properties": { "roleName": name, "type": "CustomRole", "description": "",
         "permissions": [{ "actions": actions }], "assignableScopes": scopes } })
 }

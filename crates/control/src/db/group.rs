@@ -7,7 +7,7 @@ use super::{
     Connection, Result, access_revision,
     directory_object::{self, DirectoryObjectRow, ObjectKind},
     row::{self, Columns, Row, json},
-    statement::query,
+    statement::{query, query_of},
 };
 
 const FIND: &str =
@@ -24,10 +24,21 @@ const LIST_MEMBERS: &str = "SELECT o.* FROM group_members m JOIN directory_objec
      WHERE m.group_id = $1 AND m.member > $2 ORDER BY m.member LIMIT $3";
 const DIRECT: &str = "SELECT group_id FROM group_members WHERE member = $1 ORDER BY group_id LIMIT $2";
 /// UNION, which leaves out what was found before, ends even where groups are members of each other.
-const MEMBERSHIPS: &str = "WITH RECURSIVE above (id) AS ( \
-     SELECT group_id FROM group_members WHERE member = $1 \
-     UNION SELECT m.group_id FROM group_members m JOIN above a ON m.member = a.id) \
-     SELECT id FROM above ORDER BY id";
+macro_rules! memberships {
+    ($of:literal) => {
+        concat!(
+            "WITH RECURSIVE above (id) AS (SELECT group_id FROM group_members WHERE ",
+            $of,
+            " UNION SELECT m.group_id FROM group_members m JOIN above a ON m.member = a.id) \
+             SELECT id FROM above ORDER BY id"
+        )
+    };
+}
+const MEMBERSHIPS: &str = memberships!("member = $1");
+const MEMBERSHIPS_OF_ANY: [&str; 2] = [
+    memberships!("member IN (SELECT value FROM json_each($1))"),
+    memberships!("member = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))"),
+];
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -88,13 +99,13 @@ pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
 
 /// Makes an object a member. Whether it was none.
 pub(crate) async fn add_member(tx: &mut Connection, group: Uuid, member: Uuid) -> Result<bool> {
-    access_revision::advance_for(tx, group).await?;
+    access_revision::advance_for(tx, member).await?;
     Ok(row::run(tx, query(ADD_MEMBER).bind(group.to_string()).bind(member.to_string())).await? == 1)
 }
 
 /// Ends a membership. Whether there was one.
 pub(crate) async fn remove_member(tx: &mut Connection, group: Uuid, member: Uuid) -> Result<bool> {
-    access_revision::advance_for(tx, group).await?;
+    access_revision::advance_for(tx, member).await?;
     Ok(row::run(tx, query(REMOVE_MEMBER).bind(group.to_string()).bind(member.to_string())).await? == 1)
 }
 
@@ -124,6 +135,11 @@ pub(crate) async fn direct_memberships(tx: &mut Connection, member: Uuid, limit:
 /// The groups that an object is in, directly or through other groups, in the order of their ids.
 pub(crate) async fn memberships(tx: &mut Connection, principal: Uuid) -> Result<Vec<Uuid>> {
     ids(row::all(tx, query(MEMBERSHIPS).bind(principal.to_string())).await?)
+}
+
+/// The same of all groups that any of several objects is in.
+pub(crate) async fn memberships_of_any(tx: &mut Connection, objects: &[Uuid]) -> Result<Vec<Uuid>> {
+    ids(row::all(tx, query_of(MEMBERSHIPS_OF_ANY).bind(json(&objects))).await?)
 }
 
 fn ids(texts: Vec<String>) -> Result<Vec<Uuid>> {
@@ -171,6 +187,8 @@ mod tests {
         }
         assert_eq!(memberships(&mut tx, member).await.unwrap(), [inner, outer, circle, elsewhere]);
         assert_eq!(direct_memberships(&mut tx, member, 10).await.unwrap(), [inner]);
+        assert_eq!(memberships_of_any(&mut tx, &[member, outer]).await.unwrap(), [inner, outer, circle, elsewhere]);
+        assert!(memberships_of_any(&mut tx, &[elsewhere]).await.unwrap().is_empty());
         assert!(memberships(&mut tx, elsewhere).await.unwrap().is_empty());
         remove_member(&mut tx, outer, inner).await.unwrap();
         assert_eq!(memberships(&mut tx, member).await.unwrap(), [inner]);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Connection, Error, Result, operation, role_assignment,
     row::{self, Columns, Row, bigint, json, parse},
-    statement::query,
+    statement::{query, query_of},
 };
 use crate::authz::KeyRange;
 
@@ -63,6 +63,15 @@ const LIST_IN_SUBSCRIPTION: &str =
 const LIST_RANGE: &str = list_with_disk_state!(
     "subscription = $1 AND type = $2 AND key > $3 AND key >= $4 AND key <= $5 ORDER BY key LIMIT $6"
 );
+const LIST_KEYS: [&str; 2] = [
+    list_with_disk_state!(
+        "subscription = $1 AND type = $2 AND key IN (SELECT value FROM json_each($3)) ORDER BY key LIMIT $4"
+    ),
+    list_with_disk_state!(
+        "subscription = $1 AND type = $2 AND key = ANY(ARRAY(SELECT jsonb_array_elements_text($3::jsonb))) \
+         ORDER BY key LIMIT $4"
+    ),
+];
 const LIST_BELOW: &str = list!("''", "key > $1 AND key < $2 ORDER BY key LIMIT $3");
 
 #[cfg(test)]
@@ -365,6 +374,18 @@ pub(crate) async fn list_in_range(
     let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(resource_type.as_str());
     let statement = statement.bind(after.unwrap_or("")).bind(&range.first).bind(&range.last);
     row::all(tx, statement.bind(i64::from(limit))).await
+}
+
+/// A subscription's resources of one type with these keys, by key.
+pub(crate) async fn list_keys(
+    tx: &mut Connection,
+    subscription: Uuid,
+    resource_type: ResourceType,
+    keys: &[&str],
+    limit: u32,
+) -> Result<Vec<ListedRow>> {
+    let statement = query_of(LIST_KEYS).bind(subscription.to_string()).bind(resource_type.as_str());
+    row::all(tx, statement.bind(json(&keys)).bind(i64::from(limit))).await
 }
 
 async fn typed(

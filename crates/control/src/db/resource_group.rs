@@ -7,9 +7,8 @@ use uuid::Uuid;
 use super::{
     Connection, Result,
     row::{self, Columns, Row, json},
-    statement::query,
+    statement::{query, query_of},
 };
-use crate::authz::KeyRange;
 
 const FIND: &str = "SELECT * FROM resource_groups WHERE key = $1";
 const INSERT: &str = "INSERT INTO resource_groups \
@@ -18,12 +17,16 @@ const INSERT: &str = "INSERT INTO resource_groups \
 const UPDATE: &str = "UPDATE resource_groups SET document = $3, provisioning_state = $4, \
      generation = generation + 1, etag = $5 WHERE key = $1 AND uid = $2";
 const DELETE: &str = "DELETE FROM resource_groups WHERE key = $1 AND uid = $2";
-const LIST_RANGE: &str = "SELECT * FROM resource_groups WHERE subscription = $1 AND key > $2 AND key >= $3 AND key <= $4 \
-     ORDER BY key LIMIT $5";
+const LIST_KEYS: [&str; 2] = [
+    "SELECT * FROM resource_groups WHERE subscription = $1 AND key IN (SELECT value FROM json_each($2)) \
+     ORDER BY key LIMIT $3",
+    "SELECT * FROM resource_groups WHERE subscription = $1 \
+     AND key = ANY(ARRAY(SELECT jsonb_array_elements_text($2::jsonb))) ORDER BY key LIMIT $3",
+];
 const LIST: &str = "SELECT * FROM resource_groups WHERE subscription = $1 AND key > $2 ORDER BY key LIMIT $3";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, INSERT, UPDATE, DELETE, LIST_RANGE, LIST];
+pub(super) const STATEMENTS: &[&str] = &[FIND, INSERT, UPDATE, DELETE, LIST];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,14 +118,13 @@ pub(crate) async fn list(
     row::all(tx, statement.bind(i64::from(limit))).await
 }
 
-/// A page of a subscription's groups whose keys lie in a range, by key, after `after`.
-pub(crate) async fn list_in_range(
+/// A subscription's groups with these keys, by key.
+pub(crate) async fn list_keys(
     tx: &mut Connection,
     subscription: Uuid,
-    range: &KeyRange,
-    after: Option<&str>,
+    keys: &[&str],
     limit: u32,
 ) -> Result<Vec<ResourceGroupRow>> {
-    let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(after.unwrap_or(""));
-    row::all(tx, statement.bind(&range.first).bind(&range.last).bind(i64::from(limit))).await
+    let statement = query_of(LIST_KEYS).bind(subscription.to_string()).bind(json(&keys));
+    row::all(tx, statement.bind(i64::from(limit))).await
 }

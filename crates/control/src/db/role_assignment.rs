@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use super::{
-    Connection, Result, access_revision,
+    Connection, Error, Result,
+    access_revision::{self, AccessChange},
     directory_object::ObjectKind,
-    row::{self, Columns, Row},
-    statement::query,
+    row::{self, Columns, Row, json, parse},
+    statement::{query, query_of},
 };
 
 const FIND: &str = "SELECT * FROM role_assignments WHERE tenant = $1 AND id = $2";
@@ -14,6 +15,15 @@ const FIND_SAME: &str =
     "SELECT * FROM role_assignments WHERE scope_key = $1 AND tenant = $2 AND principal = $3 AND role = $4";
 const LIST_FOR_PRINCIPAL: &str =
     "SELECT * FROM role_assignments WHERE tenant = $1 AND principal = $2 ORDER BY scope_key, id";
+/// Everything that principals have, as one text: a driver would hand over up to the tenant's limit of rows one by one. Fields
+/// end in U+001F and rows in U+001E, which keys cannot hold.
+const GRANTED: [&str; 2] = [
+    "SELECT COALESCE(string_agg(scope_key || '\u{1f}' || role, '\u{1e}'), '') FROM role_assignments \
+     WHERE tenant = $1 AND principal IN (SELECT value FROM json_each($2))",
+    "SELECT COALESCE(string_agg(scope_key || '\u{1f}' || role, '\u{1e}'), '') FROM role_assignments \
+     WHERE tenant = $1 AND principal = ANY(ARRAY(SELECT jsonb_array_elements_text($2::jsonb)))",
+];
+const GRANTED_AT: &str = "SELECT principal, role FROM role_assignments WHERE scope_key = $1 AND tenant = $2";
 const LIST_AT: &str = "SELECT * FROM role_assignments WHERE scope_key = $1 AND tenant = $2 ORDER BY id";
 // '0' is what follows '/': a range of the index.
 const LIST_BELOW: &str = "SELECT * FROM role_assignments WHERE scope_key >= $1 AND scope_key < $2 AND tenant = $3 \
@@ -29,7 +39,7 @@ const DESCRIBE: &str = "UPDATE role_assignments SET description = $3, updated_ms
      WHERE tenant = $1 AND id = $2";
 const DELETE: &str = "DELETE FROM role_assignments WHERE tenant = $1 AND id = $2";
 const DELETE_FOR_PRINCIPAL: &str = "DELETE FROM role_assignments WHERE tenant = $1 AND principal = $2";
-const COUNT_AT_OR_BELOW: &str = "SELECT COUNT(*) FROM role_assignments \
+const PLACES_AT_OR_BELOW: &str = "SELECT DISTINCT principal, scope_key FROM role_assignments \
      WHERE scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)";
 const DELETE_AT_OR_BELOW: &str =
     "DELETE FROM role_assignments WHERE scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)";
@@ -48,8 +58,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     DESCRIBE,
     DELETE,
     DELETE_FOR_PRINCIPAL,
-    COUNT_AT_OR_BELOW,
+    PLACES_AT_OR_BELOW,
     DELETE_AT_OR_BELOW,
+    GRANTED_AT,
 ];
 
 /// A row.
@@ -91,6 +102,31 @@ impl Row for RoleAssignmentRow {
     }
 }
 
+/// A principal and a role that it has.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    pub(crate) principal: Uuid,
+    pub(crate) role: Uuid,
+}
+
+impl Row for Holding {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self { principal: columns.id("principal")?, role: columns.id("role")? })
+    }
+}
+
+/// A principal, and a scope at which it has roles.
+struct Place {
+    principal: Uuid,
+    scope_key: String,
+}
+
+impl Row for Place {
+    fn read(columns: &Columns) -> Result<Self> {
+        Ok(Self { principal: columns.id("principal")?, scope_key: columns.text("scope_key")? })
+    }
+}
+
 /// An assignment by its name.
 pub(crate) async fn find(tx: &mut Connection, tenant: Uuid, id: Uuid) -> Result<Option<RoleAssignmentRow>> {
     row::one(tx, query(FIND).bind(tenant.to_string()).bind(id.to_string())).await
@@ -109,6 +145,24 @@ pub(crate) async fn list_for_principal(
     principal: Uuid,
 ) -> Result<Vec<RoleAssignmentRow>> {
     row::all(tx, query(LIST_FOR_PRINCIPAL).bind(tenant.to_string()).bind(principal.to_string())).await
+}
+
+/// What principals have: the scopes' keys and the roles.
+pub(crate) async fn granted(tx: &mut Connection, tenant: Uuid, principals: &[Uuid]) -> Result<Vec<(String, Uuid)>> {
+    let statement = query_of(GRANTED).bind(tenant.to_string()).bind(json(&principals));
+    let text = row::one::<String>(tx, statement).await?.unwrap_or_default();
+    let rows = text.split('\u{1e}').filter(|row| !row.is_empty());
+    rows.map(|row| {
+        let (scope_key, role) =
+            row.split_once('\u{1f}').ok_or_else(|| Error::Corrupt(format!("granted is '{row}'")))?;
+        Ok((scope_key.to_owned(), parse("role", role)?))
+    })
+    .collect()
+}
+
+/// Who has which role at a scope.
+pub(crate) async fn granted_at(tx: &mut Connection, tenant: Uuid, scope_key: &str) -> Result<Vec<Holding>> {
+    row::all(tx, query(GRANTED_AT).bind(scope_key).bind(tenant.to_string())).await
 }
 
 /// The assignments at a scope; the tenant's limit bounds them.
@@ -191,9 +245,12 @@ pub(crate) async fn delete_for_principal(tx: &mut Connection, tenant: Uuid, prin
 /// with none. `tenant` is the place's.
 pub(crate) async fn delete_at_or_below(tx: &mut Connection, tenant: Uuid, scope_key: &str) -> Result<()> {
     let (first, end) = below(scope_key);
-    let count = query(COUNT_AT_OR_BELOW).bind(scope_key).bind(&first).bind(&end);
-    if row::one::<i64>(tx, count).await?.unwrap_or(0) > 0 {
-        access_revision::advance(tx, tenant).await?;
+    let places = query(PLACES_AT_OR_BELOW).bind(scope_key).bind(&first).bind(&end);
+    let places = row::all::<Place>(tx, places).await?.into_iter();
+    let changes: Vec<AccessChange> =
+        places.map(|Place { principal, scope_key }| AccessChange::Assignment { principal, scope_key }).collect();
+    if !changes.is_empty() {
+        access_revision::advance(tx, tenant, &changes).await?;
         row::run(tx, query(DELETE_AT_OR_BELOW).bind(scope_key).bind(first).bind(end)).await?;
     }
     Ok(())

@@ -25,6 +25,8 @@ pub(crate) const UNDELIVERED: &str = "administrator.undelivered";
 pub(crate) const COLLECTION_HOLD: &str = "collection.hold";
 /// Before the region and tenant whose collection waits for a verification; the value is since when.
 pub(crate) const COLLECTION_WAITS: &str = "collection.waits/";
+/// Before the tenant whose last changes of access the value lists; see `access_revision`.
+pub(crate) const ACCESS_CHANGES: &str = "access.changes/";
 /// When somebody last tried to sign in with a name that nobody has; see `identity::sign_in`.
 pub(crate) const NOBODYS_SIGN_IN: &str = "sign-in.nobodys";
 /// The restore that filled the catalogue.

@@ -35,7 +35,8 @@ pub(super) fn query_text<'q>(text: String) -> Statement<'q> {
     Statement { sqlite: text.clone(), postgres: text, values: Vec::new() }
 }
 
-/// A statement in each database's own words: only for `SKIP LOCKED`, which SQLite, having one writer, does not know.
+/// A statement in each database's own words: for `SKIP LOCKED`, which SQLite, having one writer, does not know, and for lists of
+/// values, which the two read from JSON each in its own way.
 pub(super) fn query_of<'q>(texts: [&'static str; 2]) -> Statement<'q> {
     let [sqlite, postgres] = texts;
     Statement { sqlite: sqlite.into_sql_str(), postgres: postgres.into_sql_str(), values: Vec::new() }

@@ -1,24 +1,30 @@
 //! A page of a list, made from the ranges of keys that its reader sees.
 //!
-//! Ranges are read in order until the page is full. Most are small, and many may be empty, so a page ends after
-//! [`MOST_RANGES`] of them, full or not, and the next one goes on there: every page costs about the same.
+//! Ranges are read in order until the page is full. Most are small, and many may be empty, so a page reads a bounded number of
+//! them (`authz::Visible`), full or not, and the next one goes on there: every page costs about the same.
 
 use crate::authz::KeyRange;
 
 /// Resources on a page of a list.
 pub(crate) const PAGE_ITEMS: u32 = 100;
-/// Ranges that are read for one page.
-pub(crate) const MOST_RANGES: usize = 500;
+/// Single keys that one query looks up: a page of them and a few that are not there.
+const KEYS_AT_ONCE: usize = 128;
 
-/// The ranges that a page reads, after the last key of the page before; and the key at which it must end, when there are
-/// more.
-pub(crate) fn ranges<'a>(all: &'a [KeyRange], after: Option<&str>) -> (&'a [KeyRange], Option<&'a str>) {
-    let after = after.unwrap_or("");
-    let left = &all[all.partition_point(|range| range.last.as_str() <= after)..];
-    match left.get(MOST_RANGES - 1) {
-        Some(last) if left.len() > MOST_RANGES => (&left[..MOST_RANGES], Some(&last.last)),
-        _ => (left, None),
-    }
+/// What one query reads.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    Range(&'a KeyRange),
+    /// Each is a range by itself.
+    Keys(Vec<&'a str>),
+}
+
+/// What is read for some ranges, in their order.
+pub(crate) fn parts(ranges: &[KeyRange]) -> impl Iterator<Item = Part<'_>> {
+    let alike = ranges.chunk_by(|one, next| one.is_one() && next.is_one());
+    alike.flat_map(|run| run.chunks(KEYS_AT_ONCE)).map(|run| match run {
+        [range] if !range.is_one() => Part::Range(range),
+        keys => Part::Keys(keys.iter().map(|key| key.first.as_str()).collect()),
+    })
 }
 
 /// Cuts what was read to a page. `ends_at`: the key up to which everything was read, when it was not everything. Answers
@@ -38,19 +44,18 @@ pub(crate) fn cut<T>(rows: &mut Vec<T>, key_of: impl Fn(&T) -> &str, ends_at: Op
 mod tests {
     use super::*;
 
-    fn range(number: usize) -> KeyRange {
-        KeyRange { first: format!("/{number:05}"), last: format!("/{number:05}/z") }
-    }
-
     #[test]
-    fn a_page_goes_on_where_the_one_before_ended() {
-        let all: Vec<KeyRange> = (0..MOST_RANGES + 2).map(range).collect();
-        let (first, ends_at) = ranges(&all, None);
-        assert_eq!((first.len(), ends_at), (MOST_RANGES, Some(all[MOST_RANGES - 1].last.as_str())));
-        assert_eq!(ranges(&all, ends_at), (&all[MOST_RANGES..], None));
-        // In the middle of a range, that range is read again, from there.
-        assert_eq!(ranges(&all, Some("/00500/a")).0, &all[500..]);
-        assert_eq!(ranges(&all[..2], None), (&all[..2], None));
+    fn single_keys_are_read_together() {
+        let below = KeyRange::below("/b");
+        let many: Vec<KeyRange> = (0..=KEYS_AT_ONCE).map(|key| KeyRange::one(&format!("/c{key:03}"))).collect();
+        let all = [&[KeyRange::one("/a"), below.clone(), KeyRange::below("/b0")], many.as_slice()].concat();
+        let found: Vec<Part<'_>> = parts(&all).collect();
+        let [Part::Keys(first), Part::Range(second), Part::Range(_), Part::Keys(full), Part::Keys(last)] = &found[..]
+        else {
+            panic!("{found:?}")
+        };
+        assert_eq!((first.as_slice(), *second), (&["/a"][..], &below));
+        assert_eq!((full.len(), full[0], last.as_slice()), (KEYS_AT_ONCE, "/c000", &["/c128"][..]));
     }
 
     #[test]

@@ -5,9 +5,13 @@
 
 use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId, paging::SkipToken, schema::Shape};
 
-use super::{Expand, TRACKED, Verb, action, page, page::PAGE_ITEMS, place, render, tracked_type};
+use super::{
+    Expand, TRACKED, Verb, action,
+    page::{self, PAGE_ITEMS, Part},
+    place, render, tracked_type,
+};
 use crate::{
-    authz::{self, Visible},
+    authz::{self, Visible, VisiblePart},
     control::Control,
     db::{self, Connection, resource::ListedRow},
     request::{ListScope, Page, RequestContext, Resource},
@@ -95,7 +99,7 @@ async fn visible_in(
     let mut visible = Vec::with_capacity(types.len());
     for listed in types {
         let read = action(listed, Verb::Read);
-        visible.push((listed, authz::visible_resources(tx, &context.caller, read, within, listed).await?));
+        visible.push((listed, authz::visible_resources(tx, &context.caller, read, within, listed, after).await?));
     }
     let is_all = |(_, visible): &(ResourceType, Visible)| *visible == Visible::All;
     // Whether there is such a group is told only to who may see all of something in it.
@@ -145,19 +149,24 @@ async fn typed(
     visible: &Visible,
     after: Option<&str>,
 ) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
-    let ranges = match visible {
+    let VisiblePart { ranges, ends_at } = match visible {
         Visible::All => return Ok((all_in(tx, within, Some(resource_type), after).await?, None)),
-        Visible::Ranges(ranges) => ranges,
+        Visible::Part(part) => part,
     };
     let Some(subscription) = within.subscription() else { return Ok((Vec::new(), None)) };
-    let (ranges, ends_at) = page::ranges(ranges, after);
+    let subscription = subscription.as_uuid();
     let mut rows = Vec::new();
-    for range in ranges {
+    for part in page::parts(ranges) {
         let left = (PAGE_ITEMS + 1).saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         if left == 0 {
-            return Ok((rows, None));
+            break;
         }
-        rows.extend(db::resource::list_in_range(tx, subscription.as_uuid(), resource_type, range, after, left).await?);
+        rows.extend(match part {
+            Part::Keys(keys) => db::resource::list_keys(tx, subscription, resource_type, &keys, left).await?,
+            Part::Range(range) => {
+                db::resource::list_in_range(tx, subscription, resource_type, range, after, left).await?
+            }
+        });
     }
-    Ok((rows, ends_at.map(str::to_owned)))
+    Ok((rows, ends_at.clone()))
 }
