@@ -191,6 +191,7 @@ fn stats_document(region: &dyn Region, stats: &DomainStats, collection_waits: bo
         "blobs": stats.blobs,
         "quarantined": stats.quarantined,
         "unreadablePacks": stats.unreadable_packs,
+        "unreadablePackBytes": stats.unreadable_pack_bytes,
         "collection": if collection_waits { "waits for a verification" } else { "hourly" },
         "index": {
             "recentEntries": stats.index.recent_entries,
@@ -246,6 +247,7 @@ fn collect_document(region: &dyn Region, report: &CollectReport) -> Value {
         "deadBytes": report.dead_bytes,
         "missingBlobs": report.missing_blobs,
         "lostLists": report.lost_lists,
+        "unreadablePacks": report.unreadable_packs,
         "condemnedPacks": report.condemned_packs,
         "waitingPacks": report.waiting_packs,
         "copiedBytes": report.copied_bytes,

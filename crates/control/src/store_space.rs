@@ -49,6 +49,8 @@ fn document(survey: &CollectSurvey) -> Value {
         "inGrace": sum(survey.in_grace),
         "toDelete": sum(survey.to_delete),
         "graceEndsMs": survey.grace_ends_ms,
+        "unreadable": { "packs": survey.unreadable.packs, "bytes": survey.unreadable.bytes },
+        "unreadableEndMs": survey.unreadable_end_ms,
     })
 }
 

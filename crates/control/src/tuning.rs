@@ -19,6 +19,8 @@ pub struct WorkerTuning {
     pub collect_every: Duration,
     /// How long a pack outlives its last use, for readers on their way, in ms.
     pub collect_grace_ms: i64,
+    /// After how long what does not read, and nobody can bring, is taken for lost by the collector, in ms.
+    pub lost_after_ms: i64,
     /// How fast each region's stored bytes are read again and checked; 0 for never.
     pub scrub_rate_bytes_s: u64,
     /// How long from the beginning of one reading of everything to the next.
@@ -30,7 +32,11 @@ pub struct WorkerTuning {
 impl WorkerTuning {
     /// How garbage is collected while readers may be on their way.
     pub(crate) fn collector(&self) -> CollectorOptions {
-        CollectorOptions { readers_grace_ms: self.collect_grace_ms, ..CollectorOptions::default() }
+        CollectorOptions {
+            readers_grace_ms: self.collect_grace_ms,
+            lost_after_ms: self.lost_after_ms,
+            ..CollectorOptions::default()
+        }
     }
 }
 
@@ -43,6 +49,7 @@ impl Default for WorkerTuning {
             retry_failed_replicas_after_ms: 5 * 60 * 1000,
             collect_every: Duration::from_secs(3600),
             collect_grace_ms: CollectorOptions::default().readers_grace_ms,
+            lost_after_ms: CollectorOptions::default().lost_after_ms,
             scrub_rate_bytes_s: 8 << 20,
             scrub_period: Duration::from_secs(7 * 24 * 3600),
             audit_kept: Some(Duration::from_secs(365 * 24 * 3600)),

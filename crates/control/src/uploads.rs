@@ -154,11 +154,18 @@ impl Control {
     /// Adopts what dead processes left in the regions that this one serves, as far as it sees it; forgets what is over.
     pub(crate) async fn adopt_uploads(&self) -> Result<(), ArmError> {
         let Some(member) = self.member() else { return Ok(()) };
-        transact!(self.db(), |tx| -> Result<(), ArmError> {
-            upload::forget_orphans(tx).await?;
-            Ok(())
-        })?;
-        for region in self.regions() {
+        // Mostly there is nothing to do, which one short look tells.
+        let (has_orphans, theirs) = {
+            let mut tx = self.db().read().await?;
+            (upload::has_orphans(&mut tx).await?, upload::regions_of_others(&mut tx, &member.id).await?)
+        };
+        if has_orphans {
+            transact!(self.db(), |tx| -> Result<(), ArmError> {
+                upload::forget_orphans(tx).await?;
+                Ok(())
+            })?;
+        }
+        for region in self.regions().filter(|region| theirs.iter().any(|name| name == region.name())) {
             let mut after = Uuid::nil();
             loop {
                 let (rows, processes, now_ms) = {

@@ -173,10 +173,9 @@ impl Judge {
             }
             let (Ok(stats), packs) = (self.stats(region).await, self.packs(region).await) else { continue };
             let bytes: u64 = packs.iter().map(|pack| pack.size_bytes).sum();
-            let unreadable = stats["unreadablePacks"].as_u64().unwrap_or_default();
-            let told = (stats["packs"].as_u64(), stats["packBytes"].as_u64());
-            let is_right = told == (Some(packs.len() as u64), Some(bytes));
-            if !is_right && unreadable == 0 {
+            let sum = |known: &str, unreadable: &str| Some(stats[known].as_u64()? + stats[unreadable].as_u64()?);
+            let told = (sum("packs", "unreadablePacks"), sum("packBytes", "unreadablePackBytes"));
+            if told != (Some(packs.len() as u64), Some(bytes)) {
                 self.broken("I5", format_args!("{name} counts {told:?} and has {} packs, {bytes} bytes", packs.len()));
             }
         }
@@ -212,22 +211,11 @@ impl Judge {
     async fn left(&self) -> BTreeSet<String> {
         let mut left = BTreeSet::new();
         for (region, name) in REGIONS.iter().enumerate() {
-            let mut objects = self.objects(region).await;
-            if self.weak == Some(region) && self.are_unreadable(region, &objects).await {
-                objects.clear();
-            }
+            let objects = self.objects(region).await;
             left.extend(objects.into_iter().map(|object| format!("{name}: {}", object.key)));
         }
         left.extend(self.world.staged());
         left
-    }
-
-    /// Whether all packs among these are those that the store says it cannot read: it never deletes what it does not
-    /// understand.
-    async fn are_unreadable(&self, region: usize, objects: &[Object]) -> bool {
-        let packs = objects.iter().filter(|object| object.key.as_str().contains("/packs/")).count() as u64;
-        let Ok(stats) = self.stats(region).await else { return false };
-        stats["packs"] == 0 && stats["unreadablePacks"].as_u64() == Some(packs)
     }
 
     async fn packs(&self, region: usize) -> Vec<Object> {

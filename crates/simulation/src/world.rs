@@ -41,6 +41,8 @@ fn tuning() -> WorkerTuning {
         poll_every: Duration::from_secs(10),
         collect_every: Duration::from_secs(40),
         collect_grace_ms: 5_000,
+        // Longer than faults last, and several readings of everything.
+        lost_after_ms: 10 * 60 * 1000,
         scrub_rate_bytes_s: 1 << 20,
         scrub_period: Duration::from_secs(90),
         ..WorkerTuning::default()

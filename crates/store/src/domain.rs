@@ -8,10 +8,10 @@
 //! That a segment or manifest is kept says nothing about what it names; only the catalogue knows what is complete.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::{
-        Arc, Mutex as SyncMutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -30,6 +30,7 @@ use crate::{
     pack::{PackEntry, PackId, PackTable, blob_at, packs_prefix, read_table},
     region_store::StoreOptions,
     space::Watermark,
+    unreadable::{UnreadablePack, UnreadablePacks},
     writer::DomainWriter,
 };
 
@@ -54,8 +55,7 @@ pub struct Domain {
     /// Whoever looks after the store waits for these.
     damage: Arc<DamageNotes>,
     refreshing: Mutex<()>,
-    /// Packs whose table does not read, so that each is complained about once.
-    unreadable: SyncMutex<HashMap<PackId, String>>,
+    unreadable: UnreadablePacks,
 }
 
 /// What a domain holds and what its index takes.
@@ -69,8 +69,10 @@ pub struct DomainStats {
     pub blobs: u64,
     /// Damaged blobs that are left out.
     pub quarantined: u64,
-    /// Packs whose table cannot be read.
+    /// Packs whose table cannot be read, which are not among the others.
     pub unreadable_packs: u64,
+    /// Their size, all included.
+    pub unreadable_pack_bytes: u64,
     /// The index.
     pub index: IndexStats,
 }
@@ -94,7 +96,7 @@ impl Domain {
             options,
             damage,
             refreshing: Mutex::default(),
-            unreadable: SyncMutex::default(),
+            unreadable: UnreadablePacks::default(),
         });
         domain.refresh().await?;
         Ok(domain)
@@ -144,7 +146,7 @@ impl Domain {
         let listed = self.list_packs().await?;
         let unlisted = known.iter().filter(|pack| !listed.contains_key(*pack)).copied().collect();
         self.index.remove(&self.gone(unlisted).await?);
-        self.unreadable().retain(|pack, _| listed.contains_key(pack));
+        self.unreadable.retain(|pack| listed.contains_key(pack));
         let new: Vec<(PackId, u64)> = listed.into_iter().filter(|(pack, _)| !known.contains(pack)).collect();
         stream::iter(new)
             .map(|(pack, size_bytes)| self.learn(pack, size_bytes))
@@ -166,13 +168,16 @@ impl Domain {
     pub(crate) async fn learn(&self, pack: PackId, size_bytes: u64) -> Result<()> {
         match self.table(pack, size_bytes).await {
             Ok(table) => {
-                self.unreadable().remove(&pack);
+                self.unreadable.remove(&pack);
                 let index = Arc::clone(&self.index);
                 blocking(move || index.add(&table, size_bytes)).await
             }
-            Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::NotFound(_)) => {
+                self.unreadable.remove(&pack);
+                Ok(())
+            }
             Err(error) if error.is_damage() => {
-                self.give_up(pack, complaint(&error));
+                self.give_up(pack, size_bytes, complaint(&error));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -189,21 +194,17 @@ impl Domain {
     }
 
     /// Leaves out a pack whose table cannot be read.
-    pub(crate) fn give_up(&self, pack: PackId, reason: String) {
+    pub(crate) fn give_up(&self, pack: PackId, size_bytes: u64, reason: String) {
         self.index.remove(&[pack]);
-        if self.unreadable().insert(pack, reason.clone()).is_none() {
+        if self.unreadable.add(pack, UnreadablePack { size_bytes, reason: reason.clone() }) {
             tracing::error!(tenant = %self.tenant, %pack, reason, "pack cannot be read and is left out");
             self.damage.note(&self.tenant);
         }
     }
 
-    fn unreadable(&self) -> std::sync::MutexGuard<'_, HashMap<PackId, String>> {
-        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The packs whose table cannot be read, and why.
-    pub fn unreadable_packs(&self) -> Vec<(PackId, String)> {
-        self.unreadable().iter().map(|(pack, reason)| (*pack, reason.clone())).collect()
+    /// The packs whose table cannot be read.
+    pub fn unreadable_packs(&self) -> BTreeMap<PackId, UnreadablePack> {
+        self.unreadable.all()
     }
 
     pub(crate) fn quarantine_prefix(&self) -> String {
@@ -267,6 +268,7 @@ impl Domain {
     pub(crate) async fn delete_pack(&self, pack: PackId) -> Result<()> {
         self.backend.delete(&pack.key(&self.tenant)).await?;
         self.index.remove(&[pack]);
+        self.unreadable.remove(&pack);
         let prefix = self.quarantine_prefix();
         for object in list_all(&*self.backend, &prefix).await? {
             if object.key.name().split('.').next().is_some_and(|name| name == pack.to_string()) {
@@ -315,13 +317,14 @@ impl Domain {
 
     /// What it holds.
     pub fn stats(&self) -> DomainStats {
-        let packs = self.index.packs();
+        let (packs, unreadable) = (self.index.packs(), self.unreadable.all());
         DomainStats {
             packs: packs.len() as u64,
             pack_bytes: packs.iter().map(|pack| pack.size_bytes).sum(),
             blobs: packs.iter().map(|pack| u64::from(pack.blobs)).sum(),
             quarantined: self.index.quarantined() as u64,
-            unreadable_packs: self.unreadable().len() as u64,
+            unreadable_packs: unreadable.len() as u64,
+            unreadable_pack_bytes: unreadable.values().map(|pack| pack.size_bytes).sum(),
             index: self.index.stats(),
         }
     }

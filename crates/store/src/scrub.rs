@@ -93,7 +93,7 @@ async fn scrub(domain: &Arc<Domain>, pack: PackId, size_bytes: u64) -> Result<Op
         Err(Error::NotFound(_)) => Ok(None),
         Err(error) if error.is_damage() || matches!(error, Error::Invalid(_)) => {
             let reason = complaint(&error);
-            domain.give_up(pack, reason.clone());
+            domain.give_up(pack, size_bytes, reason.clone());
             scrubbed.complaint = Some(reason);
             Ok(Some(scrubbed))
         }

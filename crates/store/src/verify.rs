@@ -90,7 +90,8 @@ impl CheckedPack {
 /// `Io`, `Unavailable`, `Cancelled`; damage is no error but in the report.
 pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &CancellationToken) -> Result<VerifyReport> {
     domain.refresh().await?;
-    let mut report = VerifyReport { damaged_packs: domain.unreadable_packs(), ..VerifyReport::default() };
+    let unreadable = domain.unreadable_packs().into_iter().map(|(pack, unreadable)| (pack, unreadable.reason));
+    let mut report = VerifyReport { damaged_packs: unreadable.collect(), ..VerifyReport::default() };
     let packs = domain.packs();
     let mut checks = stream::iter(packs).map(|pack| check_named(domain, pack)).buffer_unordered(PACKS_MAX);
     while let Some(checked) = checks.next().await {
@@ -100,11 +101,11 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
         match checked {
             (_, Ok(checked)) => add(domain, options, checked, &mut report).await?,
             // Collected meanwhile.
-            (pack, Err(error @ Error::NotFound(_))) => domain.forget_if_gone(pack, &error),
-            (pack, Err(error)) if error.is_damage() => {
+            (IndexedPack { pack, .. }, Err(error @ Error::NotFound(_))) => domain.forget_if_gone(pack, &error),
+            (IndexedPack { pack, size_bytes, .. }, Err(error)) if error.is_damage() => {
                 let reason = complaint(&error);
                 if options.quarantine {
-                    domain.give_up(pack, reason.clone());
+                    domain.give_up(pack, size_bytes, reason.clone());
                 }
                 report.damaged_packs.push((pack, reason));
             }
@@ -138,8 +139,8 @@ async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, rep
     Ok(())
 }
 
-async fn check_named(domain: &Domain, pack: IndexedPack) -> (PackId, Result<CheckedPack>) {
-    (pack.pack, check_pack(domain, pack).await)
+async fn check_named(domain: &Domain, pack: IndexedPack) -> (IndexedPack, Result<CheckedPack>) {
+    (pack, check_pack(domain, pack).await)
 }
 
 /// Checks a pack's blobs. Damage is what fails each time: a blob that is wrong at first is read again.

@@ -223,6 +223,49 @@ async fn a_pack_that_is_still_listed_is_no_reason_to_delete_another() {
     two.assert_whole(manifest, &guest).await;
 }
 
+/// A pack that does not read goes only when what is alive is elsewhere for certain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_copy_is_no_reason_to_delete_what_does_not_read() {
+    let two = Two::new().await;
+    let guest = noise(8, 3 * MIB);
+    let manifest = two.up_to_date.import(&guest).await.unwrap();
+    two.ledger.root(manifest);
+    let mut first = Vec::new();
+    for pack in two.up_to_date.domain.packs() {
+        let table = galerie_store::inspect::inspect_pack(&two.up_to_date.domain, pack.pack).await.unwrap();
+        let has_lists = table.entries.iter().any(|entry| entry.kind != galerie_store::BlobKind::Chunk);
+        first.push((pack.pack, has_lists));
+    }
+    let (bad, _) = *first.iter().find(|(_, has_lists)| !has_lists).unwrap();
+    let avoided = first.iter().map(|(pack, _)| *pack).collect();
+    two.up_to_date.import_with(&guest, avoided).await.unwrap();
+    let whole = two.lagging.inner.get(&bad.key(&support::tenant()), u64::MAX).await.unwrap();
+    two.lagging.inner.overwrite(&bad.key(&support::tenant()), whole.slice(..whole.len() - 1));
+    two.behind.domain.refresh().await.unwrap();
+    assert_eq!(two.behind.domain.stats().unreadable_packs, 1);
+    two.lagging.freeze().await;
+    let copies: Vec<_> = two.up_to_date.domain.packs().into_iter().map(|pack| pack.pack).collect();
+    for copy in copies.iter().filter(|copy| first.iter().all(|(pack, _)| pack != *copy)) {
+        two.lagging.inner.delete(&copy.key(&support::tenant())).await.unwrap();
+    }
+    two.ledger.state.lock().unwrap().condemned.insert(bad, (0, Some(0)));
+
+    let options = CollectorOptions { readers_grace_ms: 0, lost_after_ms: 0, ..CollectorOptions::default() };
+    let mut collector = Collector::new(Arc::clone(&two.behind.domain), options);
+    match collector.run(&two.ledger, 1, &CancellationToken::new()).await {
+        Err(Error::Unavailable(_)) => {}
+        // The walk came by the pack that is gone.
+        Ok(report) if report.missing_blobs > 0 => assert_eq!(report.deleted_packs, 0),
+        run => panic!("{run:?}"),
+    }
+    for now_ms in 2..4 {
+        let report = collector.run(&two.ledger, now_ms, &CancellationToken::new()).await.unwrap();
+        assert!(report.missing_blobs > 0 && report.unreadable_packs == 1, "{report:?}");
+    }
+    two.lagging.inner.overwrite(&bad.key(&support::tenant()), whole);
+    two.assert_whole(manifest, &guest).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_finds_the_copy_of_a_pack_that_is_still_listed() {
     let two = Two::new().await;

@@ -1,7 +1,7 @@
 //! The connections to a SQLite file, and transactions on them.
 //!
-//! One connection writes, the others read. The statements that begin and end a transaction are plain ones, not the
-//! driver's, which counts: after a full disk or a failed write SQLite rolls back by itself, and the driver would go on
+//! One connection writes, the others read. The statements that begin and end a transaction are prepared once like all others, and
+//! not the driver's, which counts: after a full disk or a failed write SQLite rolls back by itself, and the driver would go on
 //! counting a transaction that is over. Whoever gives a connection back has whatever is open on it rolled back.
 
 use std::path::Path;
@@ -70,14 +70,14 @@ impl SqliteConnections {
 
 async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<SqliteTransaction> {
     let mut transaction = SqliteTransaction(acquire(pool).await?);
-    done(transaction.0.execute(statement)).await?;
+    done(transaction.0.execute(sqlx::query::<Sqlite>(statement))).await?;
     Ok(transaction)
 }
 
 /// Before a connection is used again. That nothing is open is the usual answer, and an error to SQLite; after any other one the
 /// connection is closed, for nobody knows what is open on it.
 async fn end_whatever_is_open(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    match connection.execute("ROLLBACK").await {
+    match connection.execute(sqlx::query::<Sqlite>("ROLLBACK")).await {
         Ok(_) => Ok(true),
         Err(sqlx::Error::Database(error)) => Ok(error.code().as_deref() == Some(SQLITE_ERROR)),
         Err(broken) => Err(broken),
@@ -117,7 +117,7 @@ impl SqliteTransaction {
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
-        done(self.0.execute("COMMIT")).await.map(drop)
+        done(self.0.execute(sqlx::query::<Sqlite>("COMMIT"))).await.map(drop)
     }
 
     /// Has the database read a statement, without running it.

@@ -19,12 +19,15 @@ const TAKE_BACK: &str = "UPDATE uploads SET is_released = 0 WHERE process = $1 A
 const OF_PROCESS: &str = "SELECT * FROM uploads WHERE process = $1 ORDER BY upload";
 const OF_OTHERS: &str =
     "SELECT * FROM uploads WHERE region = $1 AND process <> $2 AND upload > $3 ORDER BY upload LIMIT $4";
+const REGIONS_OF_OTHERS: &str = "SELECT DISTINCT region FROM uploads WHERE process <> $1";
+const ORPHANS: &str = "SELECT COUNT(*) FROM uploads \
+     WHERE NOT EXISTS (SELECT 1 FROM resources WHERE resources.uid = uploads.upload)";
 const FORGET: &str =
     "DELETE FROM uploads WHERE NOT EXISTS (SELECT 1 FROM resources WHERE resources.uid = uploads.upload)";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[FIND, INSERT, ADOPT, MARK_PAGES, RELEASE, TAKE_BACK, OF_PROCESS, OF_OTHERS, FORGET];
+    &[FIND, INSERT, ADOPT, MARK_PAGES, RELEASE, TAKE_BACK, OF_PROCESS, OF_OTHERS, REGIONS_OF_OTHERS, ORPHANS, FORGET];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +105,17 @@ pub(crate) async fn of_others(
 ) -> Result<Vec<UploadRow>> {
     let statement = query(OF_OTHERS).bind(region).bind(process).bind(after.to_string());
     row::all(tx, statement.bind(i64::from(limit))).await
+}
+
+/// The regions in which other processes have uploads.
+pub(crate) async fn regions_of_others(tx: &mut Connection, process: &str) -> Result<Vec<String>> {
+    row::all(tx, query(REGIONS_OF_OTHERS).bind(process)).await
+}
+
+/// Whether there are uploads of disks that are gone.
+pub(crate) async fn has_orphans(tx: &mut Connection) -> Result<bool> {
+    let count: Option<i64> = row::one(tx, query(ORPHANS)).await?;
+    Ok(count.unwrap_or(0) > 0)
 }
 
 /// Forgets the uploads of disks that are gone; how many.

@@ -156,7 +156,7 @@ async fn copy_pack(
         Ok(table) => table,
         Err(Error::NotFound(_)) => return Ok(Outcome::Vanished),
         Err(error) if error.is_damage() => {
-            domain.give_up(pack, complaint(&error));
+            domain.give_up(pack, size_bytes, complaint(&error));
             return Ok(Outcome::Vanished);
         }
         Err(error) => return Err(error),

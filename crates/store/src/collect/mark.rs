@@ -11,7 +11,7 @@ use super::{
     lists::{Lists, is_missing},
 };
 use crate::{
-    BlobId, CondemnedPacks, Error, ManifestId, PackId, Result, Segment, SegmentId,
+    BlobId, CondemnedPacks, Error, ManifestId, PackId, Result, Segment, SegmentId, UnreadablePack,
     blob::BlobSource,
     domain::Domain,
     index::{IndexedPack, Location},
@@ -22,8 +22,26 @@ use crate::{
 const SEGMENT_BATCH: usize = 16;
 const BATCHES_MAX: usize = 4;
 
+/// The packs there are, as they were found before marking.
+pub(super) struct Found {
+    pub(super) packs: Vec<IndexedPack>,
+    pub(super) unreadable: BTreeMap<PackId, UnreadablePack>,
+}
+
+impl Found {
+    pub(super) fn in_domain(domain: &Domain) -> Self {
+        let mut packs = domain.packs();
+        // After them, so that one that ceases to read in between is in both, and then counts as unreadable.
+        let unreadable = domain.unreadable_packs();
+        packs.retain(|pack| !unreadable.contains_key(&pack.pack));
+        Self { packs, unreadable }
+    }
+}
+
 pub(super) struct Marks {
     packs: BTreeMap<PackId, MarkedPack>,
+    /// Packs of which nobody knows what is in them. Nothing is taken to lie there, even if one should read again meanwhile.
+    unreadable: BTreeMap<PackId, UnreadablePack>,
     live: Bits,
     /// Manifests and segments that were walked. Being alive does not say so: ids ignore kinds, and a guest may hold the
     /// bytes of another image's segment as a chunk of its own. No bytes are both a manifest and a segment.
@@ -31,6 +49,8 @@ pub(super) struct Marks {
     /// Sound packs for whose sake a condemned pack's copy of a blob was not marked.
     relied: HashSet<PackId>,
     missing_blobs: u64,
+    /// Whether something alive lies in condemned packs only.
+    is_leaving: bool,
     lost_lists: u64,
     elapsed_ms: u64,
 }
@@ -119,13 +139,13 @@ impl Marks {
     /// medium may recover.
     pub(super) async fn make(
         lists: &mut Lists<'_>,
-        packs: &[IndexedPack],
+        Found { packs, unreadable }: Found,
         roots: &Roots,
         condemned: &CondemnedPacks,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let start = Instant::now();
-        let mut marks = Self::none(packs);
+        let mut marks = Self::none(&packs, unreadable);
         for root in &roots.whole {
             marks.walk(lists, *root, condemned, cancel).await.map_err(|error| match error {
                 Error::Cancelled => Error::Cancelled,
@@ -143,7 +163,7 @@ impl Marks {
         Ok(marks)
     }
 
-    fn none(packs: &[IndexedPack]) -> Self {
+    fn none(packs: &[IndexedPack], unreadable: BTreeMap<PackId, UnreadablePack>) -> Self {
         let mut first_bit = 0;
         let mut marked = BTreeMap::new();
         for pack in packs {
@@ -162,7 +182,17 @@ impl Marks {
             first_bit += u64::from(pack.blobs);
         }
         let (live, walked) = (Bits::none(first_bit), Walked::none(first_bit));
-        Self { packs: marked, live, walked, relied: HashSet::new(), missing_blobs: 0, lost_lists: 0, elapsed_ms: 0 }
+        Self {
+            packs: marked,
+            unreadable,
+            live,
+            walked,
+            relied: HashSet::new(),
+            missing_blobs: 0,
+            is_leaving: false,
+            lost_lists: 0,
+            elapsed_ms: 0,
+        }
     }
 
     async fn walk(
@@ -250,6 +280,7 @@ impl Marks {
     /// be healed, or its damaged copies may read again.
     fn mark(&mut self, domain: &Domain, id: &BlobId, condemned: &CondemnedPacks) -> Result<Option<u64>> {
         let mut locations = domain.index().locations(id)?;
+        locations.retain(|location| !self.unreadable.contains_key(&location.pack));
         if locations.is_empty() {
             self.missing_blobs += 1;
             let mut first = None;
@@ -259,6 +290,7 @@ impl Marks {
             return Ok(first);
         }
         locations.sort_unstable_by_key(|location| (condemned.contains(&location.pack), location.pack));
+        self.is_leaving |= condemned.contains(&locations[0].pack);
         let mut first = None;
         for location in &locations {
             let Some(bit) = self.set(location) else { continue };
@@ -296,7 +328,30 @@ impl Marks {
         &self.relied
     }
 
-    /// Whether the pack was there when the marks were begun.
+    /// Those whose table does not read.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &PackId> {
+        self.unreadable.keys()
+    }
+
+    pub(super) fn is_unreadable(&self, pack: &PackId) -> bool {
+        self.unreadable.contains_key(pack)
+    }
+
+    /// Whether everything that live images name lies in packs that read and stay. What an unreadable pack has is needed for
+    /// nothing then.
+    ///
+    /// Condemned packs do not count, though they read: another collector that reads what does not read here, and that was
+    /// frozen before the unreadable pack was condemned, may be about to delete them for the sake of just that pack.
+    pub(super) fn is_all_safe(&self) -> bool {
+        self.missing_blobs == 0 && self.lost_lists == 0 && !self.is_leaving
+    }
+
+    /// The packs that something alive lies in.
+    pub(super) fn with_live_blobs(&self) -> Vec<PackId> {
+        self.packs.values().filter(|pack| pack.live_blobs > 0).map(|pack| pack.pack).collect()
+    }
+
+    /// Whether the pack was there when the marks were begun, and it is known what is in it.
     pub(super) fn knows(&self, pack: &PackId) -> bool {
         self.packs.contains_key(pack)
     }
@@ -311,7 +366,8 @@ impl Marks {
     }
 
     pub(super) fn size_bytes(&self, pack: &PackId) -> u64 {
-        self.packs.get(pack).map_or(0, |pack| pack.size_bytes)
+        let known = self.packs.get(pack).map(|pack| pack.size_bytes);
+        known.or_else(|| Some(self.unreadable.get(pack)?.size_bytes)).unwrap_or(0)
     }
 
     pub(super) fn packs(&self) -> impl Iterator<Item = &MarkedPack> {
@@ -329,6 +385,7 @@ impl Marks {
             dead_bytes: self.packs.values().map(|pack| pack.dead_bytes).sum(),
             missing_blobs: self.missing_blobs,
             lost_lists: self.lost_lists,
+            unreadable_packs: self.unreadable.len() as u64,
             mark_memory_bytes: self.live.memory_bytes() + self.walked.memory_bytes(),
             mark_elapsed_ms: self.elapsed_ms,
             ..CollectReport::default()

@@ -14,8 +14,12 @@
 //!
 //! Packs of which nothing is alive go first, without a byte being written: a full region must be able to empty itself.
 //!
-//! Listings may lag (`docs/design/store.md`, "Where listings lag"): a condemned pack is deleted only if its table was read
-//! or the backend says that it is gone, and only after the packs that keep its live blobs were asked for by name.
+//! A pack whose table does not read may have anything in it. It is kept as long as live images lack something: it may read again,
+//! or somebody may salvage what is lacking. When everything alive lies in packs that read and stay, it is needed for nothing and is
+//! condemned. When that was so for as long as there is hope, is so still, and it does not read now either, it goes.
+//!
+//! Listings may lag (`docs/design/store.md`, "Where listings lag"): a condemned pack is deleted only if its table was read, or found
+//! not to read, or the backend says that it is gone, and only after the packs that keep its live blobs were asked for by name.
 //!
 //! Marks are a bit for each stored blob, and a little for each list. A domain whose whole images cannot all be walked, here
 //! or by what other regions have of them (`lists.rs`), is left alone for as long as there is hope.
@@ -26,7 +30,7 @@ mod mark;
 mod survey;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -36,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{BlobSource, CondemnedPacks, Error, ManifestId, PackId, Result, TenantId, domain::Domain};
 use lists::{Lists, UnreadableSince};
-use mark::{MarkedPack, Marks};
+use mark::{Found, MarkedPack, Marks};
 pub use survey::{CollectSurvey, PackSum};
 
 /// What must stay in a domain.
@@ -101,8 +105,16 @@ pub struct CollectorOptions {
     pub readers_grace_ms: i64,
     /// A pack of which less than this share is alive is condemned, in percent of its stored bytes.
     pub alive_min_percent: u64,
-    /// After how long a list of a live image that nobody gives is taken for lost. Counted by the collector that met it.
+    /// After how long what does not read is taken for lost: a list of a live image that nobody gives, counted by the collector
+    /// that met it; a pack that nothing is lacking for, counted by the ledger.
     pub lost_after_ms: i64,
+}
+
+impl CollectorOptions {
+    /// How long a condemned pack stays after nothing is needed of it any more.
+    fn grace_ms(&self, is_unreadable: bool) -> i64 {
+        if is_unreadable { self.readers_grace_ms.max(self.lost_after_ms) } else { self.readers_grace_ms }
+    }
 }
 
 impl Default for CollectorOptions {
@@ -129,6 +141,8 @@ pub struct CollectReport {
     pub missing_blobs: u64,
     /// Lists of live images that were given up: nothing has what they named alive.
     pub lost_lists: u64,
+    /// Packs whose table does not read, which are not among the others.
+    pub unreadable_packs: u64,
     /// Packs condemned in this run.
     pub condemned_packs: u64,
     /// Condemned packs that a pin older than their condemnation keeps, or of which it is not known what is in them.
@@ -203,15 +217,18 @@ impl Collector {
         self.domain.refresh().await?;
         let named: Vec<PackId> = condemned.iter().map(|condemned| condemned.pack).collect();
         let gone = self.domain.learn_unlisted(&named).await?;
-        let packs = self.domain.packs();
+        let found = Found::in_domain(&self.domain);
         let roots = ledger.roots(&tenant).await?;
         let lost_after_ms = self.options.lost_after_ms;
         let mut lists = Lists::new(&self.domain, ledger, now_ms, lost_after_ms, &mut self.unreadable_since);
-        let marks = Marks::make(&mut lists, &packs, &roots, &avoided, cancel).await?;
-        self.confirm(&marks).await?;
+        let marks = Marks::make(&mut lists, found, &roots, &avoided, cancel).await?;
+        self.confirm(marks.relied().iter().copied().collect()).await?;
         let mut report = marks.report();
 
-        let is_known = |condemned: &Condemned| marks.knows(&condemned.pack) || gone.contains(&condemned.pack);
+        let is_known = |condemned: &Condemned| {
+            let pack = &condemned.pack;
+            if marks.is_unreadable(pack) { marks.is_all_safe() } else { marks.knows(pack) || gone.contains(pack) }
+        };
         let is_due = |condemned: &Condemned| oldest_pin.is_none_or(|pin| pin > condemned.sequence);
         let (due, waiting): (Vec<Condemned>, Vec<Condemned>) =
             condemned.into_iter().partition(|one| is_due(one) && is_known(one));
@@ -225,8 +242,8 @@ impl Collector {
     }
 
     /// Makes sure that the packs are there for whose sake others may go.
-    async fn confirm(&self, marks: &Marks) -> Result<()> {
-        let gone = self.domain.gone(marks.relied().iter().copied().collect()).await?;
+    async fn confirm(&self, relied: Vec<PackId>) -> Result<()> {
+        let gone = self.domain.gone(relied).await?;
         self.domain.index().remove(&gone);
         match gone.first() {
             None => Ok(()),
@@ -255,13 +272,15 @@ impl Collector {
         oldest_pin: Option<u64>,
         report: &mut CollectReport,
     ) -> Result<()> {
-        let known: HashSet<PackId> = marks.packs().map(|pack| pack.pack).collect();
-        self.first_seen.retain(|pack, _| known.contains(pack));
+        let readable = marks.packs().map(|pack| (pack.pack, self.is_poor(pack)));
+        let all: BTreeMap<PackId, bool> =
+            readable.chain(marks.unreadable().map(|pack| (*pack, marks.is_all_safe()))).collect();
+        self.first_seen.retain(|pack, _| all.contains_key(pack));
         let mut poor = Vec::new();
-        for pack in marks.packs().filter(|pack| !avoided.contains(&pack.pack)) {
-            self.first_seen.entry(pack.pack).or_insert(oldest_pin);
-            if self.is_poor(pack) && !self.may_be_written_for(&pack.pack, oldest_pin) {
-                poor.push(pack.pack);
+        for (pack, is_poor) in all.into_iter().filter(|(pack, _)| !avoided.contains(pack)) {
+            self.first_seen.entry(pack).or_insert(oldest_pin);
+            if is_poor && !self.may_be_written_for(&pack, oldest_pin) {
+                poor.push(pack);
             }
         }
         if !poor.is_empty() {
@@ -287,10 +306,19 @@ impl Collector {
         if !fresh.is_empty() {
             ledger.record_copied(self.domain.tenant(), &fresh, now_ms).await?;
         }
-        for condemned in dead {
-            if now_ms >= since(condemned).unwrap_or(now_ms).saturating_add(self.options.readers_grace_ms) {
-                self.delete(ledger, condemned.pack, marks, report).await?;
+        let grace_ms = |condemned: &Condemned| self.options.grace_ms(marks.is_unreadable(&condemned.pack));
+        let may_go =
+            |condemned: &&Condemned| now_ms >= since(condemned).unwrap_or(now_ms).saturating_add(grace_ms(condemned));
+        let going: Vec<PackId> = dead.iter().filter(may_go).map(|condemned| condemned.pack).collect();
+        if going.iter().any(|pack| marks.is_unreadable(pack)) {
+            // What is in these nobody knows, so all that is alive must be elsewhere for certain.
+            self.confirm(marks.with_live_blobs()).await?;
+        }
+        for pack in going {
+            if marks.is_unreadable(&pack) {
+                tracing::warn!(tenant = %self.domain.tenant(), %pack, "a pack that has not read for long, and that nothing is lacking for, is deleted");
             }
+            self.delete(ledger, pack, marks, report).await?;
         }
         Ok(())
     }

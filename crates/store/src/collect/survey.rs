@@ -6,7 +6,11 @@ use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Collector, CollectorLedger, Condemned, lists::Lists, mark::Marks};
+use super::{
+    Collector, CollectorLedger, Condemned,
+    lists::Lists,
+    mark::{Found, Marks},
+};
 use crate::{CondemnedPacks, PackId, Result};
 
 /// Packs and their bytes.
@@ -52,6 +56,10 @@ pub struct CollectSurvey {
     pub grace_ends_ms: Option<i64>,
     /// Condemned and needed for nothing: the next run deletes them.
     pub to_delete: PackSum,
+    /// Packs whose table does not read, in no other sum: what of them is alive nobody knows.
+    pub unreadable: PackSum,
+    /// When the last of them may go; `None` when there are none, or they are kept because live images lack something.
+    pub unreadable_end_ms: Option<i64>,
     /// The oldest pin's sequence number.
     pub oldest_pin: Option<u64>,
     /// Blobs that live images name and no pack has.
@@ -90,15 +98,23 @@ impl Collector {
         let condemned = ledger.condemned(&tenant).await?;
         let avoided: CondemnedPacks = condemned.iter().map(|condemned| condemned.pack).collect();
         self.domain.refresh().await?;
-        let packs = self.domain.packs();
+        let found = Found::in_domain(&self.domain);
         let roots = ledger.roots(&tenant).await?;
         let mut unreadable_since = self.unreadable_since.clone();
         let mut lists = Lists::new(&self.domain, ledger, now_ms, self.options.lost_after_ms, &mut unreadable_since);
-        let marks = Marks::make(&mut lists, &packs, &roots, &avoided, cancel).await?;
+        let marks = Marks::make(&mut lists, found, &roots, &avoided, cancel).await?;
         let condemned: HashMap<PackId, Condemned> =
             condemned.into_iter().map(|condemned| (condemned.pack, condemned)).collect();
         let mut survey =
             CollectSurvey { oldest_pin, missing_blobs: marks.report().missing_blobs, ..CollectSurvey::default() };
+        for pack in marks.unreadable() {
+            survey.unreadable.add(marks.size_bytes(pack), 0);
+            if marks.is_all_safe() {
+                let since_ms = condemned.get(pack).and_then(|condemned| condemned.copied_ms).unwrap_or(now_ms);
+                let ends_ms = since_ms.saturating_add(self.options.grace_ms(true));
+                survey.unreadable_end_ms = survey.unreadable_end_ms.max(Some(ends_ms));
+            }
+        }
         for pack in marks.packs() {
             let size_bytes = marks.size_bytes(&pack.pack);
             let sum = match condemned.get(&pack.pack) {

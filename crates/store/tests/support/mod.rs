@@ -1,6 +1,8 @@
 //! What the store's tests share: guests of noise and zeros, stores in memory, a catalogue's ledger in memory.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod bad_disk;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},

@@ -153,6 +153,7 @@ fn space(space: &Value) -> Vec<String> {
         ),
     );
     add("toDelete", "is condemned and empty: the next run deletes them.");
+    lines.extend(unreadable(space));
     let waits = dead > garbage("kept").1;
     let next = moment(space, "nextCollectionMs");
     match (waits, next.is_empty()) {
@@ -163,6 +164,20 @@ fn space(space: &Value) -> Vec<String> {
         (false, _) => {}
     }
     lines
+}
+
+/// What becomes of packs that do not read.
+fn unreadable(space: &Value) -> Option<String> {
+    let packs = number(space, "unreadable.packs");
+    let end = moment(space, "unreadableEndMs");
+    let fate = if end.is_empty() {
+        "and are kept: images lack something that may be there (`galerie store verify`).".to_owned()
+    } else {
+        format!("and that nothing is lacking for: they are deleted after {end}, if they still do not read.")
+    };
+    let what =
+        || format!("  {} in {} that do not read {fate}", bytes(space, "unreadable.bytes"), counted(packs, "pack"));
+    (packs > 0).then(what)
 }
 
 /// The kinds of work that hold pins: `: an upload, a copy`.
@@ -256,6 +271,25 @@ mod tests {
         );
         let nothing = json!({ "space": { "liveBytes": 1024, "deadBytes": 0 } });
         check(&collection(&nothing), &["Nothing was freed in this run.", "Alive: 1.00 KiB. Garbage: 0 B."]);
+        let unreadable = json!({ "packs": 2, "bytes": 2048 });
+        let kept =
+            json!({ "space": { "liveBytes": 0, "deadBytes": 0, "unreadable": unreadable, "unreadableEndMs": null } });
+        check(
+            &collection(&kept)[2..],
+            &[
+                "  2.00 KiB in 2 packs that do not read and are kept: images lack something that may be there (`galerie store verify`).",
+            ],
+        );
+        let end = 1_800_000_060_000_i64;
+        let goes =
+            json!({ "space": { "liveBytes": 0, "deadBytes": 0, "unreadable": unreadable, "unreadableEndMs": end } });
+        check(
+            &collection(&goes)[2..],
+            &[
+                "  2.00 KiB in 2 packs that do not read and that nothing is lacking for: they are deleted after 2027-01-15 08:01:00 \
+               UTC, if they still do not read.",
+            ],
+        );
         let stuck = json!({ "space": { "problem": "live manifest x: a segment is gone" } });
         assert!(collection(&stuck)[1].contains("nothing is collected: live manifest x"), "{stuck}");
     }
