@@ -116,6 +116,12 @@ resource_name!(
     check_managed_image
 );
 resource_name!(
+    /// 1 to 80 ASCII letters and digits, with single dashes, underscores and periods between them
+    /// (`^[a-zA-Z0-9]+([-._]?[a-zA-Z0-9]+)*$`).
+    AccessControlProfileName,
+    check_access_control_profile
+);
+resource_name!(
     /// 1 to 90 letters, digits, underscores, dashes, periods and parentheses, of any script; does not end with a period.
     ResourceGroupName,
     check_resource_group
@@ -143,6 +149,19 @@ fn check_gallery(name: &str) -> Result<(), ArmError> {
 fn check_definition(name: &str) -> Result<(), ArmError> {
     let ends = |c: char| c.is_ascii_alphanumeric() || c == '_';
     check_entity(name, "galleryImageName", r"^[^_\W][\w\-._]{0,79}(?<![-.])$", ends)
+}
+
+fn check_access_control_profile(name: &str) -> Result<(), ArmError> {
+    let parameter = "inVMAccessControlProfileName";
+    let rule = "^[a-zA-Z0-9]+([-._]?[a-zA-Z0-9]+)*$";
+    check_entity(name, parameter, rule, |c| c.is_ascii_alphanumeric())?;
+    let is_between = |c: char| matches!(c, '-' | '.' | '_');
+    if name.chars().zip(name.chars().skip(1)).any(|(one, next)| is_between(one) && is_between(next)) {
+        let message =
+            format!("The entity name '{}' is invalid according to its validation rule: {rule}.", quoted(name));
+        return Err(ArmError::invalid_parameter(parameter, message));
+    }
+    Ok(())
 }
 
 fn check_disk(name: &str) -> Result<(), ArmError> {

@@ -15,6 +15,8 @@ const COMPUTE_TYPES: &[ResourceType] = &[
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
     ResourceType::ImageVersion,
+    ResourceType::AccessControlProfile,
+    ResourceType::AccessControlProfileVersion,
     ResourceType::ManagedImage,
     ResourceType::Disk,
     ResourceType::Snapshot,

@@ -188,7 +188,7 @@ impl Control {
 /// Where a version, or for `latest` its definition, lives.
 async fn home_of(tx: &mut Connection, version: &VersionReference) -> Result<Option<Location>, ArmError> {
     let Some(id) = source::version_scope(version) else { return Ok(None) };
-    let row = db::resource::find(tx, id.key()).await?;
+    let row = db::resource::find_kept(tx, id.key()).await?;
     Ok(row.and_then(|row| Location::normalise(&row.location)))
 }
 

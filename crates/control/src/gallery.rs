@@ -14,6 +14,7 @@ use crate::{
         public_name,
         state::{COMMUNITY_INFO, PERMISSIONS, PROFILE, SharingState},
     },
+    soft_delete::policy,
 };
 
 const UNIQUE_NAME: &str = "properties.identifier.uniqueName";
@@ -31,6 +32,7 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
         Some(stored) => hold_sharing_still(&mut document, stored)?,
         None => begin_sharing(&mut document, write.uid)?,
     }
+    policy::fill_in(&mut document)?;
     set(&mut document, UNIQUE_NAME, galerie_arm::gallery::unique_name(subscription, &name));
     let subscription = subscription.to_string();
     let unique = Unique {

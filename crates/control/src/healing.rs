@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use galerie_arm::{ReplicationState, ResourceType};
+use galerie_arm::ReplicationState;
 use galerie_store::ManifestId;
 use uuid::Uuid;
 
@@ -61,11 +61,8 @@ async fn heal_image(
 ) -> db::Result<Vec<HurtResource>> {
     let (mut here, mut is_healing) = (Vec::new(), false);
     for image in disk_image::list_with(tx, tenant, manifest).await? {
-        let Some(row) = resource::find(tx, &image.resource).await? else { continue };
-        let replicas = match row.resource_type {
-            ResourceType::ImageVersion => replica::list_for_version(tx, &row.key).await?,
-            _ => Vec::new(),
-        };
+        let Some(row) = resource::find_kept(tx, &image.resource).await? else { continue };
+        let replicas = if row.is_version() { replica::list_for_version(tx, &row.key).await? } else { Vec::new() };
         let in_region = replicas.iter().find(|replica| replica.region == region);
         if in_region.is_none() && image.region != region {
             continue;

@@ -14,6 +14,7 @@ pub mod subscription;
 pub mod tenant;
 
 mod access;
+mod access_control_profile;
 mod audit;
 mod authority;
 mod authz;
@@ -45,6 +46,7 @@ mod resource;
 mod resource_group;
 mod sharing;
 mod snapshot;
+mod soft_delete;
 mod source;
 mod space;
 pub mod spawn;

@@ -26,6 +26,7 @@ use crate::{
         plan::{HeldImage, OS_LUN},
     },
     sharing::reach::Viewer,
+    soft_delete,
 };
 
 /// Something that a resource can be made from.
@@ -224,7 +225,7 @@ impl Asker<'_> {
     }
 
     async fn image_version(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
-        let row = db::resource::find(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
+        let row = soft_delete::find_usable(tx, id.key()).await?.ok_or_else(|| self.missing(id, wanted))?;
         if !is_replicated(tx, &row.key, self.location.as_str()).await? {
             return Err(self.missing(id, wanted));
         }
@@ -326,7 +327,7 @@ pub(crate) async fn find_version(
             id.key().to_owned()
         }
     };
-    let row = db::resource::find(tx, &key).await?.ok_or_else(missing)?;
+    let row = soft_delete::find_usable(tx, &key).await?.ok_or_else(missing)?;
     if !is_replicated(tx, &key, region.as_str()).await? {
         return Err(missing());
     }

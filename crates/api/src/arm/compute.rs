@@ -4,7 +4,7 @@ use galerie_arm::{ArmError, ResourceType};
 use galerie_control::ListScope;
 
 use super::{
-    Answer,
+    Answer, access_control_profile,
     call::Call,
     disk, gallery, image_definition, image_version, managed_image,
     route::{compute_type, id_of},
@@ -19,6 +19,9 @@ pub(super) async fn resource(call: Call) -> Answer {
         Some(ResourceType::Gallery) => gallery::answer(call).await,
         Some(ResourceType::ImageDefinition) => image_definition::answer(call).await,
         Some(ResourceType::ImageVersion) => image_version::answer(call).await,
+        Some(ResourceType::AccessControlProfile | ResourceType::AccessControlProfileVersion) => {
+            access_control_profile::answer(call).await
+        }
         Some(ResourceType::ManagedImage) => managed_image::answer(call).await,
         Some(ResourceType::Disk) => disk::answer(call).await,
         Some(ResourceType::Snapshot) => snapshot::answer(call).await,

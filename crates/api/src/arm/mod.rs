@@ -5,6 +5,7 @@
 //! answer together; rules are in `galerie_control`.
 
 pub(crate) mod accepted;
+mod access_control_profile;
 #[cfg(test)]
 mod access_table;
 mod activity_log;
@@ -40,6 +41,7 @@ mod route;
 mod share;
 mod shared_gallery;
 mod snapshot;
+mod soft_deleted;
 mod store_admin;
 mod subscription;
 mod subscription_alias;

@@ -6,8 +6,8 @@ use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
     Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, operation,
-    processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, store_admin, subscription,
-    subscription_alias, tenant_admin, unsupported,
+    processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, soft_deleted, store_admin,
+    subscription, subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -67,6 +67,11 @@ routes! {
     ImageDefinition = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}",
     ImageVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions",
     ImageVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}",
+    AccessControlProfiles = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles",
+    AccessControlProfile = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles/{profile}",
+    AccessControlProfileVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles/{profile}/versions",
+    AccessControlProfileVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles/{profile}/versions/{version}",
+    SoftDeletedVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/softDeletedArtifactTypes/{artifactType}/artifacts/{image}/versions",
     ManagedImages = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/images",
     ManagedImage = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/images/{managedImage}",
     Disks = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/disks",
@@ -184,6 +189,10 @@ pub(super) async fn route(call: Call) -> Answer {
         | Route::ImageDefinition
         | Route::ImageVersions
         | Route::ImageVersion
+        | Route::AccessControlProfiles
+        | Route::AccessControlProfile
+        | Route::AccessControlProfileVersions
+        | Route::AccessControlProfileVersion
         | Route::ManagedImages
         | Route::ManagedImage
         | Route::Disks
@@ -196,6 +205,7 @@ pub(super) async fn route(call: Call) -> Answer {
         | Route::SnapshotEndGetAccess
         | Route::VirtualMachine
         | Route::OtherCompute => in_group(call, &folded[6..]).await,
+        Route::SoftDeletedVersions => soft_deleted::list(call, segment(9)).await,
         Route::OtherInGroup => unsupported::answer(&call, segment(5), &folded[6..]),
         Route::Providers => provider::list(call).await,
         Route::Provider => provider::get(call, segment(3)).await,

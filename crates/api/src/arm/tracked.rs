@@ -1,8 +1,8 @@
 //! What all tracked resources have in common on the wire: read, write, change, delete, list.
 
 use axum::http::Method;
-use galerie_arm::{ArmError, ETag, ResourceId, ResourceType};
-use galerie_control::{Expand, ListScope};
+use galerie_arm::{ApiVersion, ArmError, ETag, ResourceId, ResourceType};
+use galerie_control::{Expand, ListScope, RequestContext};
 
 use super::{
     Answer,
@@ -13,14 +13,18 @@ use super::{
 };
 
 /// The types that have lists.
-pub(super) const TYPES: [ResourceType; 6] = [
+pub(super) const TYPES: [ResourceType; 8] = [
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
     ResourceType::ImageVersion,
+    ResourceType::AccessControlProfile,
+    ResourceType::AccessControlProfileVersion,
     ResourceType::ManagedImage,
     ResourceType::Disk,
     ResourceType::Snapshot,
 ];
+/// The first api-version in which a version can be deleted for good.
+const WITH_BYPASS: ApiVersion = ApiVersion::stable(2026, 3, 3);
 /// What a tracked resource can be asked.
 static METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -73,9 +77,25 @@ async fn patch(mut call: Call, id: ResourceId, family: Family) -> Answer {
 
 async fn delete(call: Call, id: ResourceId, family: Family) -> Answer {
     let context = call.context()?;
-    match call.state.control.delete(&context, &id).await? {
+    let control = &call.state.control;
+    let deleted = if bypasses_soft_delete(&call, &context)? {
+        control.delete_for_good(&context, &id).await?
+    } else {
+        control.delete(&context, &id).await?
+    };
+    match deleted {
         Some(accepted) => Ok(accepted::action(&call, &accepted, family)),
         None => Ok(response::empty(204)),
+    }
+}
+
+/// `bypassSoftDelete=true`, of api-versions that have it; an earlier one means nothing by it, and nothing is lost.
+fn bypasses_soft_delete(call: &Call, context: &RequestContext) -> Result<bool, ArmError> {
+    match call.query.get("bypassSoftDelete") {
+        Some(text) if context.api_version >= WITH_BYPASS => {
+            text.to_ascii_lowercase().parse().map_err(|_| ArmError::invalid_query("bypassSoftDelete", text))
+        }
+        _ => Ok(false),
     }
 }
 

@@ -75,12 +75,17 @@ fn rows(disk_id: &str) -> Vec<Row> {
             }
         }
     });
+    let profile =
+        json!({ "location": "eastus", "properties": { "osType": "Linux", "applicableHostEndpoint": "IMDS" } });
+    let profile_version = json!({ "location": "eastus", "properties": { "mode": "Enforce", "defaultAccess": "Deny" } });
     let empty =
         json!({ "location": "eastus", "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
     vec![
         row("galleries/g", "2024-03-03", json!({ "location": "eastus" }), false),
         row("galleries/g/images/i", "2024-03-03", definition, false),
         row("galleries/g/images/i/versions/1.0.0", "2024-03-03", version, false),
+        row("galleries/g/inVMAccessControlProfiles/p", "2024-03-03", profile, false),
+        row("galleries/g/inVMAccessControlProfiles/p/versions/1.0.0", "2024-03-03", profile_version, false),
         row("images/m", "2024-07-01", image, false),
         row("disks/e", "2025-01-02", empty, true),
         row("snapshots/s", "2025-01-02", json!({ "location": "eastus", "properties": { "creationData": copy } }), true),

@@ -17,5 +17,6 @@ mod publishing;
 mod roles;
 mod sharing;
 mod sign_in;
+mod soft_delete;
 mod tenants;
 mod tokens;

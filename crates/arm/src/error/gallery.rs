@@ -85,6 +85,16 @@ impl ArmError {
         Self::new(409, "CannotDeleteResource", message)
     }
 
+    /// 409: a version of this name was deleted and can come back.
+    #[must_use]
+    pub fn name_is_soft_deleted(name: &str) -> Self {
+        let message = format!(
+            "The gallery image version '{name}' is soft-deleted. Restore it (a PATCH with 'restore': true, or a PUT without a \
+             source), delete it for good (a DELETE with bypassSoftDelete=true), or use another name."
+        );
+        Self::new(409, "Conflict", message)
+    }
+
     /// 409: an immutable property was changed. `path` as Compute writes it: `galleryImage.properties.osType`.
     #[must_use]
     pub fn property_change_not_allowed(path: &str) -> Self {

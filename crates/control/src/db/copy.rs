@@ -38,6 +38,7 @@ pub(super) const TABLES: &[&str] = &[
     "resource_groups",
     "resources",
     "image_versions",
+    "soft_deletions",
     "disk_images",
     "replicas",
     "disks",

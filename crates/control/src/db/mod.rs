@@ -46,6 +46,7 @@ pub(crate) mod service_principal;
 pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod sharing;
+pub(crate) mod soft_deletion;
 pub(crate) mod subscription;
 pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
@@ -294,6 +295,7 @@ pub(crate) mod tests {
             session::STATEMENTS,
             setting::STATEMENTS,
             sharing::STATEMENTS,
+            soft_deletion::STATEMENTS,
             subscription::STATEMENTS,
             subscription_alias::STATEMENTS,
             tenant::STATEMENTS,

@@ -302,7 +302,7 @@ pub(crate) async fn release_of(tx: &mut Connection, owner: &str) -> Result<u64> 
 }
 
 /// Cancels what is unfinished of a resource that is deleted.
-pub(super) async fn cancel_for_resource(tx: &mut Connection, uid: Uuid, now_ms: i64) -> Result<()> {
+pub(crate) async fn cancel_for_resource(tx: &mut Connection, uid: Uuid, now_ms: i64) -> Result<()> {
     let error = ArmError::operation_preempted("delete");
     let statement = query(CANCEL_FOR_RESOURCE).bind(uid.to_string()).bind(json(&error)).bind(now_ms);
     row::run(tx, statement).await?;

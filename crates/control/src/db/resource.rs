@@ -30,6 +30,7 @@ const DELETE_GRANTS: &str = "DELETE FROM grants WHERE resource = $1";
 const DELETE_SHARES: &str = "DELETE FROM gallery_shares WHERE gallery = $1";
 const DELETE_PUBLICATION: &str = "DELETE FROM community_galleries WHERE gallery = $1";
 const DELETE_FORMER_SHARING: &str = "DELETE FROM former_sharing WHERE gallery = $1";
+const DELETE_SOFT_DELETION: &str = "DELETE FROM soft_deletions WHERE key = $1";
 const DELETE_FOREIGN_SOURCE: &str = "DELETE FROM foreign_sources WHERE resource = $1";
 const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
 const FIRST_IN_GROUP: &str = "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 ORDER BY key LIMIT $3";
@@ -72,7 +73,7 @@ const LIST_KEYS: [&str; 2] = [
          ORDER BY key LIMIT $4"
     ),
 ];
-const LIST_BELOW: &str = list!("''", "key > $1 AND key < $2 ORDER BY key LIMIT $3");
+const LIST_BELOW: &str = list!("''", "key > $1 AND key < $2 AND type <> $4 ORDER BY key LIMIT $3");
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -92,6 +93,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_SHARES,
     DELETE_PUBLICATION,
     DELETE_FORMER_SHARING,
+    DELETE_SOFT_DELETION,
     DELETE_FOREIGN_SOURCE,
     CHILDREN,
     FIRST_IN_GROUP,
@@ -133,6 +135,13 @@ pub(crate) struct ResourceRow {
     pub(crate) document: Value,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
+}
+
+impl ResourceRow {
+    /// Whether it is an image version, be it a soft-deleted one: something with replicas.
+    pub(crate) const fn is_version(&self) -> bool {
+        matches!(self.resource_type, ResourceType::ImageVersion | ResourceType::SoftDeletedVersion)
+    }
 }
 
 impl Row for ResourceRow {
@@ -202,6 +211,12 @@ impl Row for ListedRow {
 
 /// A resource by its key.
 pub(crate) async fn find(tx: &mut Connection, key: &str) -> Result<Option<ResourceRow>> {
+    let found = find_kept(tx, key).await?;
+    Ok(found.filter(|row| row.resource_type != ResourceType::SoftDeletedVersion))
+}
+
+/// A resource by its key, be it a soft-deleted version.
+pub(crate) async fn find_kept(tx: &mut Connection, key: &str) -> Result<Option<ResourceRow>> {
     row::one(tx, query(FIND).bind(key)).await
 }
 
@@ -286,6 +301,7 @@ pub(crate) async fn delete_with_everything(tx: &mut Connection, resource: &Resou
         DELETE_SHARES,
         DELETE_PUBLICATION,
         DELETE_FORMER_SHARING,
+        DELETE_SOFT_DELETION,
         DELETE_FOREIGN_SOURCE,
     ];
     for statement in hanging {
@@ -311,7 +327,7 @@ pub(crate) async fn first_in_group(
     row::all(tx, statement.bind(i64::from(most))).await
 }
 
-/// Some of a subscription's resources of all types, whole, by key, after `after`.
+/// Some of a subscription's resources of all types, soft-deleted ones included, whole, by key, after `after`.
 pub(crate) async fn rows_in_subscription(
     tx: &mut Connection,
     subscription: Uuid,
@@ -402,7 +418,8 @@ async fn typed(
 
 async fn below(tx: &mut Connection, scope: &str, after: Option<&str>, limit: u32) -> Result<Vec<ListedRow>> {
     let (after, end) = range_below(scope, after);
-    row::all(tx, query(LIST_BELOW).bind(&after).bind(&end).bind(i64::from(limit))).await
+    let statement = query(LIST_BELOW).bind(&after).bind(&end).bind(i64::from(limit));
+    row::all(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
 }
 
 /// The keys below a scope, or those of them after `after`: what they come after, and what they come before.

@@ -77,7 +77,7 @@ async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
             return Ok(None);
         };
         let mut correlation_id = None;
-        if let Some(version) = resource::find(tx, &replica.version).await? {
+        if let Some(version) = resource::find_kept(tx, &replica.version).await? {
             let wanting = operation::unfinished(tx, &version.key, version.uid).await?.pop();
             correlation_id = wanting.map(|operation| operation.correlation_id.to_string());
         }
@@ -164,7 +164,7 @@ async fn copy(
 /// The version's images and the region to pull them from: its home first, at later attempts any that has them.
 async fn look(control: &Control, claimed: &ReplicaRow) -> Result<Copy, Failure> {
     let mut tx = control.db().read().await?;
-    let version = resource::find(&mut tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
+    let version = resource::find_kept(&mut tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
     let images = disk_image::list_for(&mut tx, &claimed.version).await?;
     let target = control.region(&claimed.region).ok_or_else(|| Failure::region_absent(&claimed.region))?;
     let manifests = images.into_iter().map(|image| image.manifest).collect();
@@ -188,7 +188,7 @@ async fn check_foreign(control: &Control, claimed: &ReplicaRow) -> Result<(), Fa
 
 async fn check_foreign_in(tx: &mut Connection, claimed: &ReplicaRow) -> Result<(), Failure> {
     let Some(source) = foreign_source::find(tx, &claimed.version).await? else { return Ok(()) };
-    let version = resource::find(tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
+    let version = resource::find_kept(tx, &claimed.version).await?.ok_or(Failure::Stopped)?;
     Ok(foreign::check(tx, &version, &source).await?)
 }
 
@@ -246,7 +246,7 @@ pub(crate) async fn settle_version(tx: &mut Connection, version: &str, now_ms: i
         }
         AggregatedState::InProgress | AggregatedState::Unknown => return Ok(()),
     };
-    let Some(row) = resource::find(tx, version).await? else { return Ok(()) };
+    let Some(row) = resource::find_kept(tx, version).await? else { return Ok(()) };
     let state = if error.is_some() { ProvisioningState::Failed } else { ProvisioningState::Succeeded };
     resource::set_state(tx, version, row.uid, state).await?;
     for unfinished in operation::unfinished(tx, version, row.uid).await? {

@@ -14,6 +14,7 @@ pub(crate) mod quotas;
 mod replicas;
 pub(crate) mod scrub;
 mod sign_ins;
+mod soft_deletions;
 mod space;
 mod staging;
 mod waits;
@@ -108,6 +109,12 @@ pub(crate) fn start(control: &Control) {
             every: seconds(600),
             patient: true,
             run: |control| Box::pin(operations::run(control)),
+        },
+        Reconciler {
+            name: "soft-deletions",
+            every: seconds(60),
+            patient: false,
+            run: |control| Box::pin(soft_deletions::run(control)),
         },
         Reconciler {
             name: "collect",

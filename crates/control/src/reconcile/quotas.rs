@@ -65,7 +65,7 @@ async fn mend_charges(control: &Control, subscription: Uuid) -> Result<(), ArmEr
             drifted(&key);
             transact!(control.db(), |tx| -> Result<(), ArmError> {
                 // It is looked at again: it may have changed, or be gone.
-                if let Some(row) = resource::find(tx, &key).await? {
+                if let Some(row) = resource::find_kept(tx, &key).await? {
                     quotas::settle(tx, &row).await?;
                 }
                 Ok(())
@@ -79,7 +79,7 @@ async fn mend_charges(control: &Control, subscription: Uuid) -> Result<(), ArmEr
     for key in orphans {
         drifted(&key);
         transact!(control.db(), |tx| -> Result<(), ArmError> {
-            if resource::find(tx, &key).await?.is_none() {
+            if resource::find_kept(tx, &key).await?.is_none() {
                 quota::remove_charge(tx, &key).await?;
             }
             Ok(())

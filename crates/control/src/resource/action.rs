@@ -39,6 +39,9 @@ pub(crate) const fn action(resource_type: ResourceType, verb: Verb) -> &'static 
         ResourceType::Gallery => actions!("Microsoft.Compute/galleries"),
         ResourceType::ImageDefinition => actions!("Microsoft.Compute/galleries/images"),
         ResourceType::ImageVersion => actions!("Microsoft.Compute/galleries/images/versions"),
+        ResourceType::SoftDeletedVersion => {
+            actions!("Microsoft.Compute/galleries/softDeletedArtifactTypes/artifacts/versions")
+        }
         ResourceType::ManagedImage => actions!("Microsoft.Compute/images"),
         ResourceType::Disk => actions!("Microsoft.Compute/disks"),
         ResourceType::Snapshot => actions!("Microsoft.Compute/snapshots"),

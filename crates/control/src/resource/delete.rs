@@ -1,5 +1,7 @@
 //! Deleting a resource: the row goes in the accepting transaction, and with it everything that hangs off it.
 //!
+//! An image version in a gallery with a soft-delete policy is put away instead, and can come back (`soft_delete`).
+//!
 //! What still works for the resource (a copy, an import) finds its row gone at its next write. The bytes are the collector's.
 
 use galerie_arm::{ArmError, ETag, ResourceId, ResourceType, disk::DiskState};
@@ -15,6 +17,7 @@ use crate::{
     quota,
     request::{Accepted, RequestContext},
     sharing::state::SharingState,
+    soft_delete::{self, Deletion},
 };
 
 /// Nested resources that a refusal names.
@@ -26,9 +29,30 @@ impl Control {
     /// # Errors
     /// `CannotDeleteResource` while nested resources exist; an end of life that blocks it; a download under way.
     pub async fn delete(&self, context: &RequestContext, id: &ResourceId) -> Result<Option<Accepted>, ArmError> {
+        self.delete_as(context, id, Deletion::AsThePolicySays).await
+    }
+
+    /// Deletes a resource so that it does not come back, be it soft-deleted already; `None` when it was not there.
+    ///
+    /// # Errors
+    /// As [`Control::delete`].
+    pub async fn delete_for_good(
+        &self,
+        context: &RequestContext,
+        id: &ResourceId,
+    ) -> Result<Option<Accepted>, ArmError> {
+        self.delete_as(context, id, Deletion::ForGood).await
+    }
+
+    async fn delete_as(
+        &self,
+        context: &RequestContext,
+        id: &ResourceId,
+        deletion: Deletion,
+    ) -> Result<Option<Accepted>, ArmError> {
         let resource_type = tracked_type(id, context.api_version)?;
         let deleted = transact!(self.db(), |tx| -> Result<Option<Accepted>, ArmError> {
-            self.delete_in(tx, context, id, resource_type).await
+            self.delete_in(tx, context, (id, resource_type), deletion).await
         })?;
         self.wake();
         Ok(deleted)
@@ -38,16 +62,28 @@ impl Control {
         &self,
         tx: &mut Connection,
         context: &RequestContext,
-        id: &ResourceId,
-        resource_type: ResourceType,
+        (id, resource_type): (&ResourceId, ResourceType),
+        deletion: Deletion,
     ) -> Result<Option<Accepted>, ArmError> {
         authz::authorize(tx, &context.caller, action(resource_type, Verb::Delete), id).await?;
-        let row = db::resource::find(tx, id.key()).await?;
+        let row = match deletion {
+            Deletion::AsThePolicySays => db::resource::find(tx, id.key()).await?,
+            Deletion::ForGood => db::resource::find_kept(tx, id.key()).await?,
+        };
         context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(row) = row else { return Ok(None) };
         check_deletable(tx, &row, self.now_ms()).await?;
-        quota::release(tx, &row).await?;
-        db::resource::delete_with_everything(tx, &row, self.now_ms()).await?;
+        let policy = match deletion {
+            Deletion::AsThePolicySays => soft_delete::policy_of(tx, &row).await?,
+            Deletion::ForGood => None,
+        };
+        match policy {
+            Some(policy) => soft_delete::put_away(tx, &row, policy).await?,
+            None => {
+                quota::release(tx, &row).await?;
+                db::resource::delete_with_everything(tx, &row, self.now_ms()).await?;
+            }
+        }
         let new = NewOperation {
             kind: OperationKind::Immediate,
             action: action(resource_type, Verb::Delete),
@@ -74,7 +110,9 @@ async fn check_deletable(tx: &mut Connection, row: &ResourceRow, now_ms: i64) ->
     }
     match row.resource_type {
         ResourceType::Gallery => SharingState::of(&row.document).check_deletable(&row.name),
-        ResourceType::ImageVersion => image_version::check_delete(&row.name, &row.document, now_ms),
+        ResourceType::ImageVersion | ResourceType::SoftDeletedVersion => {
+            image_version::check_delete(&row.name, &row.document, now_ms)
+        }
         ResourceType::Disk | ResourceType::Snapshot => {
             let state = db::disk::find(tx, &row.key).await?.map(|disk| disk.state);
             let grant = db::grant::find_for_resource(tx, &row.key).await?;

@@ -26,10 +26,12 @@ pub(crate) use action::{Verb, action};
 use galerie_arm::{ApiVersion, ArmError, ResourceId, ResourceType};
 
 /// The types that are rows of `resources`.
-pub(crate) const TRACKED: [ResourceType; 6] = [
+pub(crate) const TRACKED: [ResourceType; 8] = [
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
     ResourceType::ImageVersion,
+    ResourceType::AccessControlProfile,
+    ResourceType::AccessControlProfileVersion,
     ResourceType::ManagedImage,
     ResourceType::Disk,
     ResourceType::Snapshot,

@@ -78,12 +78,19 @@ async fn children(
     after: Option<&str>,
 ) -> Result<Vec<ListedRow>, ArmError> {
     authz::authorize(tx, &context.caller, action(resource_type, Verb::Read), parent).await?;
+    require_parent(tx, parent).await?;
+    Ok(db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?)
+}
+
+/// # Errors
+/// Which of the group, the resources above and the parent is not there.
+pub(crate) async fn require_parent(tx: &mut Connection, parent: &ResourceId) -> Result<(), ArmError> {
     place::find(tx, parent).await?;
     if db::resource::find(tx, parent.key()).await?.is_none() {
         let names: Vec<&str> = parent.chain().map(|(_, name)| name).collect();
         return Err(ArmError::parent_resource_not_found(&names.join("/")));
     }
-    Ok(db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?)
+    Ok(())
 }
 
 /// What the caller sees of a subscription or a group, of one type or of all: a page and one more, and the key up to which

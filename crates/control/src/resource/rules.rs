@@ -4,6 +4,7 @@ use galerie_arm::{ArmError, Location, ProvisioningState, ResourceType};
 
 use super::plan::{Plan, Write};
 use crate::{
+    access_control_profile,
     db::{self, Connection},
     disk::{
         self,
@@ -32,6 +33,8 @@ pub(crate) async fn plan(tx: &mut Connection, asker: &Asker<'_>, write: Write<'_
             let around = surroundings(tx, asker, &write).await?;
             image_version::plan(write, &around)
         }
+        ResourceType::AccessControlProfile => access_control_profile::plan(write),
+        ResourceType::AccessControlProfileVersion => access_control_profile::version::plan(write),
         ResourceType::ManagedImage => {
             let sources = match write.existing {
                 Some(_) => Vec::new(),

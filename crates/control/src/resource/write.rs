@@ -21,6 +21,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     quota,
     request::{Accepted, OperationRef, RequestContext},
+    soft_delete,
     source::Asker,
 };
 
@@ -63,16 +64,32 @@ impl Control {
         let sent = shape.accept(body).and_then(|sent| tags::check(&sent).map(|()| sent));
         let accepted = transact!(self.db(), |tx| -> Result<Accepted, ArmError> {
             authz::authorize(tx, &context.caller, action(resource_type, Verb::Write), id).await?;
-            let sent = sent.clone()?;
+            let mut sent = sent.clone()?;
             let place = place::find(tx, id).await?;
             place.check_stays()?;
-            let row = db::resource::find(tx, id.key()).await?;
+            let (row, method) = look(tx, id, resource_type, &mut sent, method).await?;
             let target = Target { context, id, resource_type, shape, place, row };
             target.accept(self, tx, sent, method).await
         })?;
         self.wake();
         Ok(accepted)
     }
+}
+
+/// The row that a write meets, and how the body is to be read: a PUT that restores a version changes it, and no more.
+async fn look(
+    tx: &mut Connection,
+    id: &ResourceId,
+    resource_type: ResourceType,
+    sent: &mut Value,
+    method: Method,
+) -> Result<(Option<ResourceRow>, Method), ArmError> {
+    let row = db::resource::find_kept(tx, id.key()).await?;
+    if resource_type != ResourceType::ImageVersion {
+        return Ok((row, method));
+    }
+    let met = soft_delete::meet(tx, row, sent, method == Method::Put).await?;
+    Ok((met.row, if met.restores { Method::Patch } else { method }))
 }
 
 /// A write and the row that it meets.

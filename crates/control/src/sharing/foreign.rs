@@ -7,7 +7,8 @@ use galerie_arm::ArmError;
 
 use super::reach::Viewer;
 use crate::{
-    db::{self, Connection, foreign_source::ForeignSource, resource::ResourceRow},
+    db::{Connection, foreign_source::ForeignSource, resource::ResourceRow},
+    soft_delete,
     source::is_replicated,
 };
 
@@ -22,7 +23,8 @@ pub(crate) async fn check(tx: &mut Connection, consumer: &ResourceRow, source: &
             "The image version that this is made from is no longer there, or no longer shared with the subscription.";
         ArmError::new(404, "GalleryImageNotFound", message)
     };
-    let version = db::resource::find(tx, &source.version).await?.filter(|version| version.uid == source.version_uid);
+    let version =
+        soft_delete::find_usable(tx, &source.version).await?.filter(|version| version.uid == source.version_uid);
     let version = version.ok_or_else(gone)?;
     let viewer = Viewer { subscription: consumer.subscription, tenant: consumer.tenant };
     let is_good = is_replicated(tx, &version.key, &consumer.location).await?

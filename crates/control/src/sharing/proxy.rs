@@ -24,6 +24,7 @@ use crate::{
     },
     latest,
     request::RequestContext,
+    soft_delete,
     source::is_replicated,
 };
 
@@ -200,7 +201,7 @@ impl Look {
             return Ok(Some(self.frame.definition(&named, &definition)));
         };
         let key = reach::version_key(&definition, version);
-        match db::resource::find(tx, &key).await? {
+        match soft_delete::find_usable(tx, &key).await? {
             Some(row) if is_replicated(tx, &key, self.frame.region.as_str()).await? => {
                 Ok(Some(self.frame.version(tx, &named, &definition, &row).await?))
             }

@@ -5,6 +5,7 @@ use galerie_arm::{
     ApiVersion, ArmError, Location,
     schema::{ProxyDocument, Shape},
     sharing::GalleryProxy,
+    timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -13,6 +14,7 @@ use crate::{
     db::{self, Connection, resource::ResourceRow},
     gallery,
     resource::document::{at, integer, is_true, list, text},
+    soft_delete,
 };
 
 /// What of a definition consumers see.
@@ -80,6 +82,12 @@ impl Frame {
         let is_excluded = is_true(&row.document, &format!("{profile}.excludeFromLatest"))
             || replica.is_some_and(|replica| replica.exclude_from_latest);
         properties.insert("excludeFromLatest".to_owned(), is_excluded.into());
+        let deletion = soft_delete::deletion_of(tx, row).await?;
+        let state = if deletion.is_some() { "SoftDeleted" } else { "Active" };
+        properties.insert("imageState".to_owned(), state.into());
+        if let Some(deletion) = deletion {
+            properties.insert("consumptionEndTime".to_owned(), timestamp::format_ms(deletion.usable_until_ms).into());
+        }
         properties.insert("storageProfile".to_owned(), storage_profile(&row.document));
         let id = format!("{proxy}/Images/{}/Versions/{}", definition.name, row.name);
         Ok(self.document(proxy, kind, &row.name, "ImageVersion", id, Value::Object(properties)))

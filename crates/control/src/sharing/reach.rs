@@ -19,6 +19,7 @@ use crate::{
     },
     gallery, latest,
     resource::{Verb, action},
+    soft_delete,
     source::{FoundVersion, is_replicated},
 };
 
@@ -81,7 +82,7 @@ impl Viewer {
                 latest::find(tx, &definition.key, region).await?.ok_or_else(none)?
             }
         };
-        let row = db::resource::find(tx, &key).await?.ok_or_else(missing)?;
+        let row = soft_delete::find_usable(tx, &key).await?.ok_or_else(missing)?;
         if !is_replicated(tx, &key, region.as_str()).await? {
             return Err(missing());
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    cascade::{self, CascadeArgs},
     connection::{ConnectionArgs, GroupArgs},
     document::{at, some_text, text},
     failure::Result,
@@ -41,10 +42,12 @@ enum DefinitionCommand {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
-    /// Delete an image definition that has no versions left
+    /// Delete an image definition that has no versions left, or with its versions
     Delete {
         #[command(flatten)]
         definition: OneDefinition,
+        #[command(flatten)]
+        cascade: CascadeArgs,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -80,9 +83,12 @@ pub(crate) async fn run(args: DefinitionArgs) -> Result<()> {
             let path = definition.path(&client).await?;
             show(&client.get(&path, &[]).await?, output)
         }
-        DefinitionCommand::Delete { definition, yes, connection } => {
+        DefinitionCommand::Delete { definition, cascade, yes, connection } => {
             let client = connection.client()?;
             let path = definition.path(&client).await?;
+            if cascade.is_asked_for() {
+                return cascade::delete_definition(&client, &path, &cascade, yes).await;
+            }
             delete(&client, "image definition", &path, yes).await
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    cascade::{self, CascadeArgs},
     connection::{ConnectionArgs, GroupArgs},
     document::{group_of, some_text, text},
     failure::Result,
@@ -37,10 +38,12 @@ enum GalleryCommand {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
-    /// Delete a gallery that has no image definitions left
+    /// Delete a gallery that has no image definitions left, or with everything in it
     Delete {
         #[command(flatten)]
         gallery: OneGallery,
+        #[command(flatten)]
+        cascade: CascadeArgs,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -68,9 +71,12 @@ pub(crate) async fn run(args: GalleryArgs) -> Result<()> {
     match args.command {
         GalleryCommand::List { group, output, connection } => list(&*connection.client()?, &group, output).await,
         GalleryCommand::Show { gallery, output, connection } => show(&*connection.client()?, &gallery, output).await,
-        GalleryCommand::Delete { gallery, yes, connection } => {
+        GalleryCommand::Delete { gallery, cascade, yes, connection } => {
             let client = connection.client()?;
             let path = gallery.path(&client).await?;
+            if cascade.is_asked_for() {
+                return cascade::delete_gallery(&client, &path, &cascade, yes).await;
+            }
             delete(&client, "gallery", &path, yes).await
         }
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod backup;
+mod cascade;
 mod completions;
 mod connect;
 mod connection;
@@ -31,6 +32,7 @@ mod upload;
 mod user;
 mod version;
 mod version_content;
+mod version_deleted;
 
 use std::process::ExitCode;
 

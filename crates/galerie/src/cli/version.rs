@@ -11,14 +11,14 @@ use super::{
     failure::{Failure, Result},
     gallery::delete,
     output::{self, Format, OutputArgs},
-    version_content,
+    version_content, version_deleted,
 };
 use crate::client::{Client, DefinitionReference, VersionReference};
 
 /// The parameter that makes a server say how far each region is.
 const WITH_REPLICATION: [(&str, &str); 1] = [("$expand", "ReplicationStatus")];
 
-/// List, show or delete image versions
+/// List, show, delete or restore image versions
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionArgs {
     #[command(subcommand)]
@@ -31,6 +31,9 @@ enum VersionCommand {
     List {
         #[command(flatten)]
         definition: OneDefinition,
+        /// Those that were deleted and can be restored, in place of those that are there
+        #[arg(long)]
+        deleted: bool,
         #[command(flatten)]
         output: OutputArgs,
         #[command(flatten)]
@@ -49,12 +52,25 @@ enum VersionCommand {
         connection: ConnectionArgs,
     },
     /// Delete a version
+    ///
+    /// In a gallery with a soft-delete policy it can be restored for as long as the policy says: see
+    /// `galerie version list --deleted` and `galerie version restore`.
     Delete {
         #[command(flatten)]
         version: OneVersion,
+        /// For good, whatever the gallery's policy is; also what was deleted before
+        #[arg(long)]
+        permanently: bool,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Bring back a version that was deleted in a gallery with a soft-delete policy
+    Restore {
+        #[command(flatten)]
+        version: OneVersion,
         #[command(flatten)]
         connection: ConnectionArgs,
     },
@@ -79,6 +95,12 @@ struct OneDefinition {
     definition: DefinitionReference,
     #[command(flatten)]
     group: GroupArgs,
+}
+
+impl OneDefinition {
+    async fn path(&self, client: &Client) -> Result<String> {
+        Ok(self.definition.resolve(client, self.group.resource_group.as_ref()).await?.to_string())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,7 +129,11 @@ impl OneVersion {
 
 pub(crate) async fn run(args: VersionArgs) -> Result<()> {
     match args.command {
-        VersionCommand::List { definition, output, connection } => {
+        VersionCommand::List { definition, deleted: true, output, connection } => {
+            let client = connection.client()?;
+            version_deleted::list(&client, &definition.path(&client).await?, output).await
+        }
+        VersionCommand::List { definition, deleted: false, output, connection } => {
             let client = connection.client()?;
             list(&newest_first(&client, &definition).await?, output)
         }
@@ -116,10 +142,17 @@ pub(crate) async fn run(args: VersionArgs) -> Result<()> {
             let path = version.path_or_latest(&client, region.as_deref()).await?;
             show(&client.get(&path, &WITH_REPLICATION).await?, output)
         }
-        VersionCommand::Delete { version, yes, connection } => {
+        VersionCommand::Delete { version, permanently, yes, connection } => {
             let client = connection.client()?;
             let path = version.path(&client).await?;
+            if permanently {
+                return version_deleted::delete_for_good(&client, &path, yes).await;
+            }
             delete(&client, "image version", &path, yes).await
+        }
+        VersionCommand::Restore { version, connection } => {
+            let client = connection.client()?;
+            version_deleted::restore(&client, &version.path(&client).await?).await
         }
         VersionCommand::ExplainLatest { definition, region, output, connection } => {
             explain_latest(&*connection.client()?, &definition, &region, output).await
@@ -128,7 +161,7 @@ pub(crate) async fn run(args: VersionArgs) -> Result<()> {
 }
 
 async fn newest_first(client: &Client, definition: &OneDefinition) -> Result<Vec<Value>> {
-    let path = definition.definition.resolve(client, definition.group.resource_group.as_ref()).await?;
+    let path = definition.path(client).await?;
     let mut versions = client.list(&format!("{path}/versions")).await?;
     versions.sort_by_key(|version| std::cmp::Reverse(text(version, "name").parse::<VersionName>().ok()));
     Ok(versions)

@@ -12,6 +12,8 @@ use super::{
 
 /// The shapes that this client reads and writes.
 const GALLERIES: &str = "2024-03-03";
+/// The first that says until when a deleted version can be used and restored, and deletes one for good.
+const SOFT_DELETION: &str = "2026-03-03";
 const DISKS: &str = "2024-03-02";
 const GROUPS: &str = "2024-11-01";
 /// Most pages of one list; at the server's page size that is millions of resources.
@@ -123,6 +125,15 @@ impl Client {
         self.write(Method::DELETE, path, None, Repeat::Safe).await
     }
 
+    /// Deletes an image version so that it does not come back, whatever its gallery's policy is.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn delete_for_good(&self, path: &str) -> Result<Accepted> {
+        let url = self.url(path, &[("api-version", SOFT_DELETION), ("bypassSoftDelete", "true")]);
+        self.write_to(Method::DELETE, url, path, None, Repeat::Safe).await
+    }
+
     /// Waits until the write is carried out; answers its result: the resource, an action's answer, or `Null`.
     ///
     /// # Errors
@@ -173,7 +184,18 @@ impl Client {
     }
 
     async fn write(&self, method: Method, path: &str, body: Option<&Value>, repeat: Repeat) -> Result<Accepted> {
-        let answer = self.request(method, self.arm_url(path, &[]), body, repeat).await?.successful()?;
+        self.write_to(method, self.arm_url(path, &[]), path, body, repeat).await
+    }
+
+    async fn write_to(
+        &self,
+        method: Method,
+        url: Url,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<Accepted> {
+        let answer = self.request(method, url, body, repeat).await?.successful()?;
         let link = |name: &str| answer.header(name).map(|url| parse(url, path)).transpose();
         Ok(Accepted {
             status_url: link("azure-asyncoperation")?,
@@ -205,7 +227,9 @@ impl Client {
 /// The shape that this client speaks for what lies at a path.
 fn api_version(path: &str) -> &'static str {
     let path = path.to_ascii_lowercase();
-    if path.contains("/providers/microsoft.compute/galleries") || path.starts_with("/galerie/") {
+    if path.contains("/softdeletedartifacttypes/") {
+        SOFT_DELETION
+    } else if path.contains("/providers/microsoft.compute/galleries") || path.starts_with("/galerie/") {
         GALLERIES
     } else if path.contains("/providers/microsoft.compute/") {
         DISKS

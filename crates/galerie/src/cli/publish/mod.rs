@@ -39,6 +39,7 @@ use super::{
     output::{self, Format, OutputArgs, size},
     progress::{Seen, during},
     upload::parse_format,
+    version_deleted,
 };
 use crate::client::{self, ChunkUpload, Client, Content, VersionReference};
 
@@ -230,7 +231,15 @@ async fn try_again(
 
 /// A version never changes: one that is there is in the way, unless it failed and is tried again.
 async fn find_failed(client: &Client, path: &str, version: &VersionReference) -> Result<Option<Value>> {
-    let Some(existing) = client.find(path, &[]).await? else { return Ok(None) };
+    let Some(existing) = client.find(path, &[]).await? else {
+        // Who may not ask hears it from the server, at the end.
+        return match version_deleted::is_deleted(client, path).await {
+            Ok(true) => Err(Failure::new(format!("{version} was deleted, and can come back")).advise(
+                "Publish another number, `galerie version restore` it, or `galerie version delete --permanently`.",
+            )),
+            _ => Ok(None),
+        };
+    };
     match super::document::text(&existing, "properties.provisioningState").as_str() {
         "Failed" => Ok(Some(existing)),
         state => Err(Failure::new(format!("{version} exists already ({state})"))
