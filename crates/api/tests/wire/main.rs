@@ -14,6 +14,7 @@ mod lists;
 mod metadata;
 mod preflights;
 mod publishing;
+mod revocation;
 mod roles;
 mod sharing;
 mod sign_in;
