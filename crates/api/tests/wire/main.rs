@@ -11,6 +11,7 @@ mod graph;
 mod groups;
 mod hosts;
 mod lists;
+mod mass_assignment;
 mod metadata;
 mod preflights;
 mod publishing;
