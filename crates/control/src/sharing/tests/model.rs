@@ -15,7 +15,7 @@ use galerie_arm::{Location, resource_graph::CommunityGalleryQuery};
 use super::*;
 use crate::{disk::creation_data, source::Asker};
 
-/// Questions in a test. `GALERIE_SHARING_CASES` asks more: a million take some minutes.
+/// Questions in a test. `GALERIE_SHARING_CASES` asks more: a million take a quarter of an hour.
 const CASES: u32 = 20_000;
 /// Questions between changes.
 const BETWEEN_CHANGES: u32 = 40;
