@@ -44,12 +44,12 @@ test-rust: ## every Rust test
 
 test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a started server; test-postgres has those of several
 	cargo build --workspace --all-targets
-	$(PYTEST) tests/clients --ignore tests/clients/test_processes.py $(PYTEST_ARGS)
+	$(PYTEST) tests/clients --ignore-glob '*/test_processes*.py' $(PYTEST_ARGS)
 
 test-postgres: ## what touches the catalogue once more, on PostgreSQL
 	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
 	cargo build --workspace --all-targets
-	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_processes.py
+	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_canaries.py tests/clients/test_processes.py tests/clients/test_processes_identity.py
 
 test-torture: ## a few kills on both databases, failing disks and buckets, power losses, and clock jumps: three minutes (SEED=)
 	cargo build --workspace --all-targets

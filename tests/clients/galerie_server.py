@@ -104,18 +104,24 @@ class Server:
 
     def token(self) -> str:
         if self._token is None:
-            admin = self.admin
-            form = {
-                "grant_type": "client_credentials",
-                "client_id": admin["clientId"],
-                "client_secret": admin["clientSecret"],
-                "scope": f"{self.endpoint}/.default",
-            }
-            url = f"{self.endpoint}/{admin['tenantId']}/oauth2/v2.0/token"
-            reply = requests.post(url, data=form, verify=self.ca_file, timeout=30)
-            assert reply.status_code == 200, reply.text
-            self._token = reply.json()["access_token"]
+            self._token = self._ask_token(self.endpoint)
         return self._token
+
+    def token_for_graph(self) -> str:
+        return self._ask_token(f"{self.endpoint}/msgraph")
+
+    def _ask_token(self, resource: str) -> str:
+        admin = self.admin
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": admin["clientId"],
+            "client_secret": admin["clientSecret"],
+            "scope": f"{resource}/.default",
+        }
+        url = f"{self.endpoint}/{admin['tenantId']}/oauth2/v2.0/token"
+        reply = requests.post(url, data=form, verify=self.ca_file, timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.json()["access_token"]
 
     def request(self, method: str, path: str, body=None, *, raw: bytes | None = None, headers: dict | None = None, api_version: str | None = None):
         """One ARM request, not followed: `path` is an ARM path, or an absolute URL that the server gave."""

@@ -8,7 +8,7 @@ use galerie_arm::ArmError;
 
 use crate::{
     arm, blob, content, forward, front_door, graph, health, home, hosts::AcceptedHost, metadata,
-    middleware::request_ids::RequestIds, oauth, route_class::RouteClass, state::ApiState,
+    middleware::request_ids::RequestIds, oauth, query::segments, route_class::RouteClass, routes, state::ApiState,
 };
 
 /// Everything that came through the middleware.
@@ -19,7 +19,7 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response {
     let class = RouteClass::of(request.uri().path());
-    if class == RouteClass::Health {
+    if class == RouteClass::Health && is_known(class, &request) {
         return health::answer(&state.control, request.uri().path()).await;
     }
     let Some(Extension(host)) = host else {
@@ -30,6 +30,9 @@ pub(crate) async fn dispatch(
         forward::Routed::Answered(response) => return response,
     };
     match class {
+        RouteClass::Health | RouteClass::Home | RouteClass::Metadata if !is_known(class, &request) => {
+            front_door::error(&ArmError::path_not_found(request.uri().path()), class, request.method(), ids)
+        }
         RouteClass::Health => health::answer(&state.control, request.uri().path()).await,
         RouteClass::Home => home::page(&state.options.version),
         RouteClass::Metadata => metadata::answer(&request, &host),
@@ -39,4 +42,9 @@ pub(crate) async fn dispatch(
         RouteClass::Blob => blob::answer(&state, request, &host, ids).await,
         RouteClass::Content => content::answer(&state, request, &host, ids).await,
     }
+}
+
+/// Whether the table of routes has a request's path.
+fn is_known(class: RouteClass, request: &Request) -> bool {
+    segments(request.uri().path()).is_some_and(|found| routes::is_known(class, &found, None))
 }

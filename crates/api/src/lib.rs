@@ -5,6 +5,8 @@
 //! accepted hosts are answered, every absolute URL is built from the accepted one, every body is bounded, a panic is an
 //! answer. Does not: decide anything about resources; that is `galerie_control`. See `docs/design/http.md`.
 
+#[cfg(test)]
+mod access_table;
 mod arm;
 mod blob;
 mod body;
@@ -23,6 +25,7 @@ mod odata;
 mod options;
 mod query;
 mod route_class;
+mod routes;
 mod state;
 
 use axum::{

@@ -5,26 +5,17 @@
 //! value; where nothing is served yet it is this server's own address.
 
 use axum::{extract::Request, http::Method, response::Response};
-use galerie_arm::{ApiVersion, ArmError};
+use galerie_arm::ApiVersion;
 use serde_json::{Value, json};
 
-use crate::{
-    arm::response,
-    hosts::AcceptedHost,
-    query::{Query, segments},
-};
+use crate::{arm::response, hosts::AcceptedHost, query::Query};
 
 /// The cloud's name; what `az cloud register -n` suggests.
 const NAME: &str = "Galerie";
 
-/// Answers a request below `/metadata`.
+/// Answers a request to `/metadata/endpoints`.
 pub(crate) fn answer(request: &Request, host: &AcceptedHost) -> Response {
     let path = request.uri().path();
-    let is_endpoints =
-        segments(path).is_some_and(|found| found.len() == 2 && found[1].eq_ignore_ascii_case("endpoints"));
-    if !is_endpoints {
-        return response::error(&ArmError::path_not_found(path));
-    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return response::method_not_allowed(request.method(), path, &[Method::GET]);
     }

@@ -214,7 +214,8 @@ impl Right {
     async fn recheck(&self) -> Result<(), ArmError> {
         let now_ms = self.control.now_ms();
         if now_ms.abs_diff(self.checked_ms.load(Ordering::Relaxed)) >= RIGHT_CHECK_MS {
-            self.authorize(&mut *self.control.db().read().await?).await?;
+            let (read, mut tx) = (action(ResourceType::ImageVersion, Verb::Read), self.control.db().read().await?);
+            authz::authorize_still(&mut tx, &self.caller, read, &self.scope).await?;
             self.checked_ms.store(now_ms, Ordering::Relaxed);
         }
         Ok(())

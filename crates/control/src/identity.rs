@@ -14,7 +14,7 @@ mod invitation;
 pub(crate) mod password;
 mod session;
 mod sign_in;
-mod token;
+pub(crate) mod token;
 
 use std::{fmt::Write as _, sync::Arc};
 

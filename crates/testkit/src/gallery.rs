@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    http::{Method, Request, header},
+    http::{Method, Request, Response, header},
 };
 use galerie_api::ApiOptions;
 use galerie_control::{
@@ -155,12 +155,16 @@ impl Gallery {
     }
 
     /// Sends a request as it is; a `Host` is added when it has none.
-    pub async fn send(&self, mut request: Request<Body>) -> Answer {
-        request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static(HOST));
-        let response = self.router.clone().oneshot(request).await.expect("a router answers");
-        let (parts, body) = response.into_parts();
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.open(request).await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// As [`Gallery::send`], with the answer's body left to be read.
+    pub async fn open(&self, mut request: Request<Body>) -> Response<Body> {
+        request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static(HOST));
+        self.router.clone().oneshot(request).await.expect("a router answers")
     }
 
     /// Sends a request with the administrator's token. `{s}` in the path stands for `/subscriptions/{subscription}`, an

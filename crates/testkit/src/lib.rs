@@ -15,10 +15,12 @@ mod answer;
 mod clock;
 mod flows;
 mod gallery;
+mod principal;
 pub mod vhd;
 
 pub use self::{
     answer::Answer,
     clock::VirtualClock,
     gallery::{Gallery, GalleryOptions, SecondTenant},
+    principal::{Principal, client_form},
 };

@@ -253,6 +253,33 @@ async fn every_route_and_method_answers_everybody_as_the_table_says() {
     assert_eq!(table, golden, "who may do what has changed; if on purpose, run again with UPDATE_GOLDEN=1");
 }
 
+/// A token of somebody who is gone, or may not sign in, opens what none does; and so does one for Graph.
+#[tokio::test]
+async fn a_token_that_is_worth_nothing_is_as_good_as_none_everywhere() {
+    let world = World::start().await;
+    let (deleted, disabled, for_graph) = (
+        world.gallery.make_principal("deleted").await,
+        world.gallery.make_principal("disabled").await,
+        world.gallery.make_principal("for Graph").await,
+    );
+    for owner in [&deleted, &disabled, &for_graph] {
+        world.gallery.give(owner, "Owner", "{s}/resourceGroups/rg").await;
+    }
+    world.gallery.delete_principal(&deleted).await;
+    world.gallery.disable(&disabled).await;
+    for route in Route::ALL {
+        for method in METHODS {
+            for exists in [true, false] {
+                let path = path_of(*route, exists);
+                for token in [&deleted.arm_token, &disabled.arm_token, &for_graph.graph_token] {
+                    let (status, _) = world.ask(Asker::Token(token), &method, &path).await;
+                    assert_eq!(status, 401, "{method} {path}");
+                }
+            }
+        }
+    }
+}
+
 /// Whoever may not know whether something is there hears the same either way.
 #[tokio::test]
 async fn refusals_do_not_tell_what_is_there() {

@@ -34,6 +34,8 @@ use crate::{
     hosts::AcceptedHost,
     middleware::request_ids::RequestIds,
     query::{Query, segments},
+    route_class::RouteClass,
+    routes,
     state::ApiState,
 };
 
@@ -72,6 +74,9 @@ async fn route(state: &ApiState, request: Request, host: &AcceptedHost, ids: Req
     let (method, comp) = (request.method().clone(), query.get("comp").map(str::to_ascii_lowercase));
     let action = if method == Method::PUT { BlobAction::Write } else { BlobAction::Read };
     let blob = state.control.open_blob(&presented.sas(), action).await?;
+    if !routes::is_known(RouteClass::Blob, &segments, comp.as_deref()) {
+        return Err(Refusal::query("comp"));
+    }
     match (method, comp.as_deref()) {
         (Method::PUT, Some("page")) => pages::write(&blob, request).await,
         (Method::PUT, None) => pages::create(&blob, &request.into_parts().0.headers).await,

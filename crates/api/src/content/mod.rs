@@ -25,6 +25,8 @@ use crate::{
     hosts::AcceptedHost,
     middleware::{client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
+    route_class::RouteClass,
+    routes,
     state::ApiState,
 };
 
@@ -74,7 +76,7 @@ async fn dispatch(
     path: &str,
     found: &[String],
 ) -> Response {
-    let Some(wanted) = wanted(found) else {
+    let Some(wanted) = wanted(found).filter(|_| routes::is_known(RouteClass::Content, found, None)) else {
         return response::error(&ArmError::path_not_found(path));
     };
     let allowed = if matches!(wanted, Wanted::Summary | Wanted::Manifest) { Method::GET } else { Method::POST };

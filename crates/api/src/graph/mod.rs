@@ -27,7 +27,7 @@ use axum::{
     response::Response,
 };
 use galerie_arm::ArmError;
-use galerie_control::{ObjectKind, RequestContext};
+use galerie_control::{Caller, ObjectKind, RequestContext};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ use crate::{
     hosts::AcceptedHost,
     middleware::{audit::Refused, client_address::ClientAddress, request_ids::RequestIds},
     query::{Query, segments},
+    route_class::RouteClass,
+    routes,
     state::ApiState,
 };
 
@@ -45,17 +47,27 @@ type Answer = Result<Response, ArmError>;
 
 /// Answers a request to Graph.
 pub(crate) async fn answer(state: &ApiState, request: Request, host: &AcceptedHost, ids: RequestIds) -> Response {
-    let (parts, body) = request.into_parts();
-    let caller = match authentication::authenticate_for_graph(state, &parts.headers).await {
-        Ok(caller) => caller,
+    match authentication::authenticate_for_graph(state, request.headers()).await {
+        Ok(caller) => answer_caller(state, request, host, ids, caller).await,
         Err(refusal) => {
             let mut response = error(&refusal.error, ids.correlation);
             if let Some(challenge) = refusal.challenge(host) {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
-            return response;
+            response
         }
-    };
+    }
+}
+
+/// Answers a request whose caller is known.
+pub(crate) async fn answer_caller(
+    state: &ApiState,
+    request: Request,
+    host: &AcceptedHost,
+    ids: RequestIds,
+    caller: Caller,
+) -> Response {
+    let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let Some(segments) = segments(&path).map(|segments| segments.into_iter().flat_map(keyed).collect::<Vec<_>>())
     else {
@@ -104,6 +116,9 @@ pub(crate) fn error(error: &ArmError, correlation_id: Uuid) -> Response {
 async fn route(call: Call) -> Answer {
     let folded: Vec<String> = call.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    if !routes::is_known(RouteClass::Graph, &folded, None) {
+        return Err(not_found(&call.raw_path));
+    }
     let ["msgraph", "v1.0" | "beta", ref rest @ ..] = folded[..] else { return Err(not_found(&call.raw_path)) };
     match *rest {
         ["me", ref rest @ ..] => me::answer(call, rest).await,

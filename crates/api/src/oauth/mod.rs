@@ -29,6 +29,8 @@ use crate::{
     hosts::AcceptedHost,
     middleware::request_ids::RequestIds,
     query::segments,
+    route_class::RouteClass,
+    routes,
     state::ApiState,
 };
 
@@ -93,6 +95,9 @@ async fn route(
     let segments = segments(&path).ok_or_else(not_found)?;
     let folded: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    if !routes::is_known(RouteClass::OAuth, &folded, None) {
+        return Err(not_found());
+    }
     match folded[..] {
         ["devicelogin"] | [_, "oauth2", "deviceauth"] => device::page(state, request).await,
         ["setup"] => setup::answer(state, request, ids.correlation).await,

@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     control::Control,
-    db::{Connection, Result},
+    db::{Connection, Result, service_principal, user},
     request::{Caller, RequestContext},
 };
 
@@ -88,8 +88,8 @@ pub(crate) async fn authorize_at(
     }
 }
 
-/// Whether a principal's roles in a tenant allow an action over a key. For who acts for somebody who is not there (the
-/// bearer of a signature that a principal asked for): groups that only its token named do not count.
+/// Whether a principal may sign in and its roles in a tenant allow an action over a key. For who acts for somebody who is
+/// not there (the bearer of a signature that a principal asked for): groups that only its token named do not count.
 pub(crate) async fn permits(
     tx: &mut Connection,
     tenant: Uuid,
@@ -97,7 +97,32 @@ pub(crate) async fn permits(
     action: &'static str,
     key: &str,
 ) -> Result<bool> {
-    Ok(cache::grants(tx, tenant, principal, &[]).await?.permits(action, key))
+    let is_granted = cache::grants(tx, tenant, principal, &[]).await?.permits(action, key);
+    Ok(is_granted && !is_disabled(tx, principal).await?)
+}
+
+/// As [`authorize`], for what goes on after its token was checked: whoever was disabled since may do nothing more.
+///
+/// # Errors
+/// As [`authorize`].
+pub(crate) async fn authorize_still(
+    tx: &mut Connection,
+    caller: &Caller,
+    action: &'static str,
+    id: &ResourceId,
+) -> Result<(), ArmError> {
+    if is_disabled(tx, caller.principal).await? {
+        return Err(refusal(caller, action, id.as_str()));
+    }
+    authorize(tx, caller, action, id).await
+}
+
+/// Whether somebody was told to let a principal sign in no more. What is not in the directory has no roles there.
+async fn is_disabled(tx: &mut Connection, principal: Uuid) -> Result<bool> {
+    if let Some(found) = service_principal::find(tx, principal).await? {
+        return Ok(!found.enabled);
+    }
+    Ok(user::find(tx, principal).await?.is_some_and(|found| !found.enabled))
 }
 
 /// Refuses a subscription that is not the caller's tenant's.

@@ -17,7 +17,7 @@ use crate::{
         session, tenant, transact,
         user::{self, UserRow},
     },
-    identity::password,
+    identity::{password, token},
     request::{Caller, RequestContext},
 };
 
@@ -255,7 +255,7 @@ impl Control {
                 (row.password_hash, row.must_change) = (Some(hash.clone()), new.must_change);
             }
             if hash.is_some() || change.enabled == Some(false) {
-                row.sessions_valid_ms = tx.now_ms().await?;
+                row.sessions_valid_ms = token::valid_after(row.sessions_valid_ms, tx.now_ms().await?);
                 session::delete_of_user(tx, row.object.id).await?;
             }
             user::update(tx, &row).await?;
@@ -293,7 +293,7 @@ impl Control {
                 access::require(tx, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
             }
             let mut row = find(tx, ctx.caller.tenant, id_or_name).await?;
-            row.sessions_valid_ms = tx.now_ms().await?;
+            row.sessions_valid_ms = token::valid_after(row.sessions_valid_ms, tx.now_ms().await?);
             user::update(tx, &row).await?;
             session::delete_of_user(tx, row.object.id).await?;
             record(tx, ctx, "microsoft.directory/users/invalidateAllRefreshTokens", row.object.id).await

@@ -531,6 +531,30 @@ async fn keys_change_and_nobody_is_signed_out() {
     assert_eq!(control.rotate_keys(&stranger).await.unwrap_err().status, 403);
 }
 
+/// Regression: tokens count seconds, so one of the second in which sessions were ended, or a password was changed, stayed good.
+#[tokio::test]
+async fn a_token_of_the_second_in_which_sessions_end_is_ended_and_the_next_is_good() {
+    let flow = Flow::new().await;
+    let control = &flow.world.control;
+    // The clock stands still: all of this happens in one millisecond.
+    for _ in 0..3 {
+        let tokens = flow.tokens().await;
+        flow.verify(&tokens.access.access_token).await.unwrap();
+        control.user_revoke_sessions(&flow.operator(), "ada@galerie.internal").await.unwrap();
+        assert!(matches!(flow.verify(&tokens.access.access_token).await, Err(TokenError::Revoked)));
+        is_invalid_grant(flow.refresh(&tokens.refresh_token).await);
+    }
+    for ahead_ms in [1, 998, 999, 1000, 1001] {
+        flow.world.clock.advance(ahead_ms);
+        let tokens = flow.tokens().await;
+        flow.verify(&tokens.access.access_token).await.unwrap();
+        let claims = claims(&tokens.access.access_token);
+        assert!(claims["iat"].as_u64() <= claims["nbf"].as_u64().map(|nbf| nbf + 4), "{claims}");
+        control.user_revoke_sessions(&flow.operator(), "ada@galerie.internal").await.unwrap();
+        assert!(matches!(flow.verify(&tokens.access.access_token).await, Err(TokenError::Revoked)));
+    }
+}
+
 /// Where a test's log lines go.
 #[derive(Clone, Default)]
 struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

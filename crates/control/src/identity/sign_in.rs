@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     ClientApplication, Identity, IdentityError, client, guessing,
     password::{self, WeakPassword},
+    token,
 };
 use crate::db::{
     self, session, setting, tenant, transact,
@@ -180,7 +181,7 @@ impl Identity {
                 return Err(SignInError::Wrong);
             };
             (row.password_hash, row.must_change) = (Some(hash.clone()), false);
-            row.sessions_valid_ms = tx.now_ms().await?;
+            row.sessions_valid_ms = token::valid_after(row.sessions_valid_ms, tx.now_ms().await?);
             user::update(tx, &row).await?;
             Ok(session::delete_of_user(tx, row.object.id).await?)
         })

@@ -127,9 +127,9 @@ impl Claims {
         self.idtyp == "user"
     }
 
-    /// Whether it was issued in this second or later.
-    pub(super) fn is_issued_since(&self, ms: i64) -> bool {
-        self.iat >= seconds(ms)
+    /// Whether it was issued after the user's tokens were last ended; `valid_ms` is [`valid_after`]'s.
+    pub(super) fn is_issued_since(&self, valid_ms: i64) -> bool {
+        self.iat >= whole_seconds(valid_ms)
     }
 }
 
@@ -194,7 +194,8 @@ pub(super) async fn for_application(
 ) -> Result<IssuedToken, IdentityError> {
     let wids = wids(tx, principal.object.tenant, principal.object.id).await?;
     let (tenant, id) = (principal.object.tenant, principal.object.id);
-    sign(key, Subject { tenant, id, app_id: principal.app_id, proof, idtyp: "app", wids, of_user: None }, shape, now_ms)
+    let subject = Subject { tenant, id, app_id: principal.app_id, proof, idtyp: "app", wids, of_user: None };
+    sign(key, subject, shape, now_ms, 0)
 }
 
 /// Signs a token for a user who signed in through an application.
@@ -223,7 +224,8 @@ pub(super) async fn for_user(
         groups: (!is_overage).then_some(groups),
     };
     let wids = wids(tx, tenant, id).await?;
-    sign(key, Subject { tenant, id, app_id, proof, idtyp: "user", wids, of_user: Some(of_user) }, shape, now_ms)
+    let subject = Subject { tenant, id, app_id, proof, idtyp: "user", wids, of_user: Some(of_user) };
+    sign(key, subject, shape, now_ms, whole_seconds(user.sessions_valid_ms))
 }
 
 struct Subject<'a> {
@@ -236,14 +238,21 @@ struct Subject<'a> {
     of_user: Option<OfUser<'a>>,
 }
 
-fn sign(key: &TokenKey, subject: Subject<'_>, shape: &TokenShape, now_ms: i64) -> Result<IssuedToken, IdentityError> {
+/// `valid_from_s`: the least `iat`, which is up to a second ahead of the clock just after the former tokens were ended.
+fn sign(
+    key: &TokenKey,
+    subject: Subject<'_>,
+    shape: &TokenShape,
+    now_ms: i64,
+    valid_from_s: u64,
+) -> Result<IssuedToken, IdentityError> {
     let issued_at_s = seconds(now_ms);
     let (v1, v2) = (shape.version == TokenVersion::V1, shape.version == TokenVersion::V2);
     let Subject { tenant, id, app_id, proof, idtyp, wids, of_user } = subject;
     let claims = Common {
         aud: &shape.audience,
         iss: &shape.issuer(tenant),
-        iat: issued_at_s,
+        iat: issued_at_s.max(valid_from_s),
         nbf: issued_at_s,
         exp: issued_at_s + TOKEN_LIFETIME_S,
         appid: app_id,
@@ -341,4 +350,16 @@ pub(super) fn check(
 
 pub(super) fn seconds(ms: i64) -> u64 {
     u64::try_from(ms / 1000).unwrap_or(0)
+}
+
+/// The first whole second that has not begun before `ms`.
+fn whole_seconds(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0).div_ceil(1000)
+}
+
+/// What `sessions_valid_ms` becomes when a user's tokens are ended at `now_ms`; `former_ms` is what it was. Tokens count
+/// whole seconds, so those of the same second must be told apart: the former ones are before this, the next ones are not.
+pub(crate) fn valid_after(former_ms: i64, now_ms: i64) -> i64 {
+    let former_ms = i64::try_from(whole_seconds(former_ms).saturating_mul(1000)).unwrap_or(i64::MAX);
+    now_ms.max(former_ms).saturating_add(1)
 }

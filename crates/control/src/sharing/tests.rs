@@ -1,5 +1,7 @@
 //! Sharing end to end: the state machine, who sees what, and what consumers in other subscriptions and tenants make.
 
+mod model;
+
 use futures::future::join_all;
 use galerie_arm::{ArmError, OperationStatus, ResourceType, sharing::GalleryProxy};
 use galerie_region::Region;
