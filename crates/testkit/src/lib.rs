@@ -15,10 +15,12 @@ mod answer;
 mod clock;
 mod flows;
 mod gallery;
+mod issuer;
 pub mod vhd;
 
 pub use self::{
     answer::Answer,
     clock::VirtualClock,
     gallery::{Gallery, GalleryOptions, SecondTenant},
+    issuer::{IssuerKey, TestIssuer},
 };
