@@ -546,7 +546,7 @@ async fn claims_are_read_where_the_configuration_says() {
     let me = world.me(&one).await;
     assert_eq!(me["userPrincipalName"], "x_y#EXT#@galerie.internal");
     assert_eq!(world.me(&two).await["id"], me["id"]);
-    let own = world.token(json!({"oid": "o-2", "idtyp": "app", "azp": "nightly"}));
+    let own = world.token(json!({"oid": "o-2", "idtyp": "app", "azp": "nightly", "client_id": null}));
     assert_eq!(world.seen(&own).await, 0);
     let listed = world.graph(Method::GET, "servicePrincipals?$filter=displayName%20eq%20'nightly'", None).await;
     assert_eq!(listed.expect(200).json()["value"].as_array().expect("a list").len(), 1);

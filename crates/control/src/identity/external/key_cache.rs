@@ -18,8 +18,8 @@ use crate::db::{self, Connection, Db, setting, transact};
 
 /// Between two readings that a token's unknown key asks for: whoever makes such tokens up does not make us a nuisance.
 const UNKNOWN_KEY_PAUSE_MS: u64 = 60_000;
-/// The same while there are no keys at all: the issuer may come up any moment.
-const NO_KEYS_PAUSE_MS: u64 = 5_000;
+/// The same after a reading that failed: the issuer may come up any moment.
+const FAILED_PAUSE_MS: u64 = 5_000;
 /// How long keys are used that the issuer does not confirm.
 const LONGEST_USE_MS: i64 = 7 * 24 * 3600 * 1000;
 /// How old the catalogue's copy may be while the keys stay the same.
@@ -40,8 +40,15 @@ pub(super) struct KeyCache {
     /// The setting that the catalogue keeps them in.
     name: String,
     known: Mutex<Arc<Known>>,
-    /// When the issuer was last asked. Held while it is.
-    asked_ms: tokio::sync::Mutex<Option<i64>>,
+    /// The last time that the issuer was asked. Held while it is.
+    asked: tokio::sync::Mutex<Option<Asked>>,
+}
+
+/// A time that an issuer was asked.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at_ms: i64,
+    failed: bool,
 }
 
 /// Whether there is a key.
@@ -58,7 +65,7 @@ impl KeyCache {
     pub(super) async fn open(tx: &mut Connection, tenant: Uuid, issuer: &str) -> db::Result<Self> {
         let name = format!("{}{}", setting::ISSUER_KEYS, Derived::Keys.id(tenant, issuer));
         let kept = kept(tx, &name, issuer).await?.unwrap_or_default();
-        Ok(Self { name, known: Mutex::new(Arc::new(kept)), asked_ms: tokio::sync::Mutex::default() })
+        Ok(Self { name, known: Mutex::new(Arc::new(kept)), asked: tokio::sync::Mutex::default() })
     }
 
     fn known(&self) -> Arc<Known> {
@@ -82,18 +89,21 @@ impl KeyCache {
         if let found @ Lookup::Found(_) = self.find(kid, db.time().now_ms()) {
             return Ok(found);
         }
-        let mut asked_ms = self.asked_ms.lock().await;
+        let mut asked = self.asked.lock().await;
         // Whoever held the lock may have brought it.
         let now_ms = db.time().now_ms();
-        let pause_ms = match self.find(kid, now_ms) {
-            found @ Lookup::Found(_) => return Ok(found),
-            Lookup::Unknown => UNKNOWN_KEY_PAUSE_MS,
-            Lookup::NoKeys => NO_KEYS_PAUSE_MS,
-        };
+        if let found @ Lookup::Found(_) = self.find(kid, now_ms) {
+            return Ok(found);
+        }
         // The clock may have been put back meanwhile.
-        if asked_ms.is_none_or(|asked_ms| now_ms.abs_diff(asked_ms) >= pause_ms) {
-            *asked_ms = Some(now_ms);
-            self.read(db, issuer, now_ms).await?;
+        let is_time = |last: Asked| {
+            let pause_ms = if last.failed { FAILED_PAUSE_MS } else { UNKNOWN_KEY_PAUSE_MS };
+            now_ms.abs_diff(last.at_ms) >= pause_ms
+        };
+        if asked.is_none_or(is_time) {
+            let is_read = self.read(db, issuer, now_ms).await?;
+            // Afterwards: an issuer that keeps us waiting is not asked by each of those who wait.
+            *asked = Some(Asked { at_ms: db.time().now_ms(), failed: !is_read });
         }
         Ok(self.find(kid, now_ms))
     }
@@ -103,19 +113,22 @@ impl KeyCache {
     /// # Errors
     /// The catalogue's; an issuer that does not answer is logged.
     pub(super) async fn reload(&self, db: &Db, issuer: &ExternalIssuer) -> db::Result<()> {
-        let mut asked_ms = self.asked_ms.lock().await;
+        let mut asked = self.asked.lock().await;
         let now_ms = db.time().now_ms();
-        *asked_ms = Some(now_ms);
-        self.read(db, issuer, now_ms).await
+        let is_read = self.read(db, issuer, now_ms).await?;
+        *asked = Some(Asked { at_ms: db.time().now_ms(), failed: !is_read });
+        Ok(())
     }
 
-    async fn read(&self, db: &Db, issuer: &ExternalIssuer, now_ms: i64) -> db::Result<()> {
+    /// Whether the issuer showed its keys.
+    async fn read(&self, db: &Db, issuer: &ExternalIssuer, now_ms: i64) -> db::Result<bool> {
         let former = self.known();
         match documents::read_keys(issuer).await {
             Ok(keys) => {
                 let known = Known { issuer: issuer.issuer.clone(), read_ms: now_ms, keys };
                 self.set(known.clone());
-                self.keep(db, &known).await
+                self.keep(db, &known).await?;
+                Ok(true)
             }
             Err(problem) => {
                 tracing::warn!(issuer = issuer.issuer, problem, "read the keys of an external issuer");
@@ -124,7 +137,7 @@ impl KeyCache {
                     Some(kept) if kept.read_ms > former.read_ms => self.set(kept),
                     _ => {}
                 }
-                Ok(())
+                Ok(false)
             }
         }
     }
