@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 import uuid
 
 import pytest
@@ -11,7 +10,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.compute import ComputeManagementClient
 
-from galerie_server import BINARY, Server, token_claims
+from galerie_server import BINARY, Server, token_claims, wait_until
 from oidc_issuer import AUDIENCE, OidcIssuer, p256_key, rsa_key
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -55,8 +54,9 @@ def as_bearer(token: str) -> dict:
     return {"Authorization": f"Bearer {token}"}
 
 
-def groups_seen(server: Server, token: str):
-    return server.request("GET", f"{server.subscription}/resourcegroups", headers=as_bearer(token))
+def subscription_seen(server: Server, token: str):
+    """Whoever has a role in the subscription, or on anything in it, sees it."""
+    return server.request("GET", server.subscription, headers=as_bearer(token))
 
 
 def graph(server: Server, token: str, path: str) -> dict:
@@ -112,7 +112,7 @@ def test_a_user_signs_in_there_and_works_here_with_the_sdk(trusting, issuer):
     made = compute.galleries.begin_create_or_update("staff", "staffGallery", {"location": "eastus"}).result()
     assert made.provisioning_state == "Succeeded"
     # The same person's id token says who it is, and opens nothing.
-    refused = groups_seen(trusting, tokens["id_token"])
+    refused = subscription_seen(trusting, tokens["id_token"])
     assert refused.status_code == 401, refused.text
 
 
@@ -120,9 +120,9 @@ def test_a_group_of_the_token_counts_when_it_is_listed(trusting, issuer):
     listed = graph(trusting, operator_graph_token(trusting), "groups?$filter=displayName eq 'Readers from outside'")["value"]
     assert len(listed) == 1
     grant(trusting, READER, listed[0]["id"], "Group")
-    assert groups_seen(trusting, issuer.user_tokens("bea+readers@example.com")["access_token"]).status_code == 200
+    assert subscription_seen(trusting, issuer.user_tokens("bea+readers@example.com")["access_token"]).status_code == 200
     for account in ("cleo@example.com", "dan+others@example.com", f"eve+{listed[0]['id']}@example.com"):
-        assert groups_seen(trusting, issuer.user_tokens(account)["access_token"]).status_code == 403, account
+        assert subscription_seen(trusting, issuer.user_tokens(account)["access_token"]).status_code == 403, account
 
 
 def test_an_application_works_with_the_command_line(trusting, issuer, tmp_path):
@@ -147,22 +147,20 @@ def test_an_application_works_with_the_command_line(trusting, issuer, tmp_path):
 
 def test_keys_rotate_and_a_restart_without_the_issuer_works(trusting, issuer, keys):
     token = issuer.application_token()
-    assert groups_seen(trusting, token).status_code == 200
+    assert subscription_seen(trusting, token).status_code == 200
     issuer.stop()
     assert trusting.stop() == 0
     trusting.start()
-    assert groups_seen(trusting, token).status_code == 200, "the catalogue has the keys"
-    # A start reads the keys; while the issuer was down that failed, and the next token with an unknown key asks again.
+    assert subscription_seen(trusting, token).status_code == 200, "the catalogue has the keys"
     issuer.start([rsa_key("two"), keys[1]])
     rotated = issuer.application_token()
-    deadline = time.monotonic() + 90
-    while (reply := groups_seen(trusting, rotated)).status_code == 401 and time.monotonic() < deadline:
-        time.sleep(1)
+    # The start could not read the keys; a token that names a new one makes the server ask again, not at once.
+    reply = wait_until("the new key", lambda: (seen := subscription_seen(trusting, rotated)).status_code != 401 and seen, 60)
     assert reply.status_code == 200, reply.text
-    assert groups_seen(trusting, token).status_code == 401, "the former key is shown no more"
+    assert subscription_seen(trusting, token).status_code == 401, "the former key is shown no more"
     issuer.stop()
     issuer.start([keys[1]], algorithm="ES256")
-    assert groups_seen(trusting, issuer.application_token()).status_code == 200, "another algorithm, with a key that is known"
+    assert subscription_seen(trusting, issuer.application_token()).status_code == 200, "another algorithm, with a key that is known"
 
 
 def test_a_configuration_that_lets_anybody_in_is_refused(trusting, issuer, tmp_path):
@@ -172,4 +170,4 @@ def test_a_configuration_that_lets_anybody_in_is_refused(trusting, issuer, tmp_p
         started = subprocess.run(
             [BINARY, "serve", "--data-dir", tmp_path / "data", "--listen", "127.0.0.1:0", "--config", config], capture_output=True, text=True, timeout=60
         )
-        assert started.returncode == 1 and why in started.stderr, started.stderr
+        assert started.returncode != 0 and why in started.stderr, started.stderr
