@@ -4,14 +4,15 @@
 # Safe to run at any time: what is there is left alone, and when nothing is missing it takes a fraction of a second.
 #   run    a C compiler, for the libraries that bring C code, and cargo
 #   check  and the test runner
-#   test   and a Python with the real Azure clients, qemu, NBD tools, PostgreSQL, what builds a bootable disk image, and
-#          what kills and misleads a server
+#   test   and a Python with the real Azure clients, qemu, NBD tools, PostgreSQL, what builds a bootable disk image,
+#          an OpenID Provider on Node.js, and what kills and misleads a server
 #   bench  and the peers that the benchmarks compare with
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 . "$repo/scripts/debian.sh"
 . "$repo/scripts/toolchain.sh"
 . "$repo/scripts/python_clients.sh"
+. "$repo/scripts/node_servers.sh"
 
 # One at a time: two would remove what the other is installing.
 mkdir -p "$repo/target"
@@ -39,6 +40,7 @@ test)
     install_debian_packages "${packages_run[@]}" "${packages_test[@]}"
     install_nextest
     install_python_clients az sdk s3
+    install_oidc_issuer
     ;;
 bench)
     check_cargo

@@ -63,6 +63,14 @@ pub enum Error {
     /// Nobody would own the tenant any more, or the rights could not be changed; see its cause.
     #[error("change who owns the tenant")]
     Access(#[source] ArmError),
+    /// An external issuer cannot be trusted as the configuration says.
+    #[error("the external issuer {issuer}: {problem}")]
+    ExternalIssuer {
+        /// Its name.
+        issuer: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]
     NotBootstrapped,

@@ -9,6 +9,7 @@ mod bootstrap;
 mod client;
 mod code;
 mod device;
+mod external;
 mod guessing;
 mod invitation;
 pub(crate) mod password;
@@ -25,12 +26,13 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub(crate) use self::assertion::public_key;
-use self::{assertion::SeenAssertions, guessing::Addresses, password::Passwords};
+use self::{assertion::SeenAssertions, external::ExternalIssuers, guessing::Addresses, password::Passwords};
 pub use self::{
     bootstrap::{Bootstrap, NewAdministrator},
     client::{ClientApplication, ClientProof},
     code::{CodeRequest, Redemption, is_challenge},
     device::{DeviceBegun, DeviceDecision, DeviceShown},
+    external::{ClaimNames, ExternalIssuer, IssuerDocuments, SigningAlgorithm},
     invitation::{InvitationUse, OneTimeLink},
     password::WeakPassword,
     session::UserTokens,
@@ -127,12 +129,13 @@ pub struct Identity {
     passwords: Passwords,
     addresses: Arc<Addresses>,
     assertions: Arc<SeenAssertions>,
+    external: Arc<ExternalIssuers>,
 }
 
 impl Identity {
     pub(crate) fn new(db: Db, keys: Arc<Keys>) -> Self {
-        let (addresses, assertions) = (Arc::default(), Arc::default());
-        Self { db, keys, passwords: Passwords::new(), addresses, assertions }
+        let (addresses, assertions, external) = (Arc::default(), Arc::default(), Arc::default());
+        Self { db, keys, passwords: Passwords::new(), addresses, assertions, external }
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {
@@ -162,6 +165,9 @@ impl Identity {
             let user = found.ok_or(TokenError::UnknownPrincipal)?;
             if !claims.is_issued_since(user.sessions_valid_ms) {
                 return Err(TokenError::Revoked);
+            }
+            if self.is_closed_to_users(claims.tid) {
+                return Err(TokenError::UnknownPrincipal);
             }
             return Ok(Caller::user(claims.tid, user.object.id, &user.name, Some(claims.appid)));
         }

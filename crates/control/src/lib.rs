@@ -70,10 +70,10 @@ pub use control::{Control, ControlOptions};
 pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};
 pub use error::Error;
 pub use identity::{
-    ANY_TENANT, Bootstrap, ClientApplication, ClientProof, CodeRequest, DeviceBegun, DeviceDecision, DeviceShown,
-    Identity, IdentityError, InvitationUse, IssuedToken, NewAdministrator, OneTimeLink, Redemption, SignIn,
-    SignInError, SignedInUser, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword,
-    is_challenge,
+    ANY_TENANT, Bootstrap, ClaimNames, ClientApplication, ClientProof, CodeRequest, DeviceBegun, DeviceDecision,
+    DeviceShown, ExternalIssuer, Identity, IdentityError, InvitationUse, IssuedToken, IssuerDocuments,
+    NewAdministrator, OneTimeLink, Redemption, SignIn, SignInError, SignedInUser, SigningAlgorithm, TOKEN_LIFETIME_S,
+    TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword, is_challenge,
 };
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};

@@ -9,7 +9,7 @@ use axum::{
 };
 use galerie_api::ApiOptions;
 use galerie_control::{
-    Clock, Control, ControlOptions, Database, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
+    Clock, Control, ControlOptions, Database, ExternalIssuer, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
 };
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use secrecy::{ExposeSecret, SecretString};
@@ -41,12 +41,15 @@ pub struct GalleryOptions {
     pub workers: bool,
     /// Whether users may sign in by a device code.
     pub device_code: bool,
+    /// Issuers of others that are trusted.
+    pub external_issuers: Vec<ExternalIssuer>,
 }
 
 impl Default for GalleryOptions {
     fn default() -> Self {
         let regions = ["eastus", "westus", "westeurope"].map(str::to_owned).to_vec();
-        Self { regions, hosts: Vec::new(), clock: None, workers: true, device_code: true }
+        let (hosts, external_issuers) = (Vec::new(), Vec::new());
+        Self { regions, hosts, clock: None, workers: true, device_code: true, external_issuers }
     }
 }
 
@@ -91,6 +94,7 @@ impl Gallery {
         let bootstrap = control.bootstrap().await.expect("a first start");
         let client_secret = bootstrap.client_secret.expect("a new administrator");
         let (tenant, subscription, client_id) = (bootstrap.tenant, bootstrap.subscription, bootstrap.client_id);
+        control.identity().trust(options.external_issuers.clone()).await.expect("issuers that can be trusted");
         let router = serve(&control, &options);
         let token = OnceCell::new();
         Self { control, tenant, subscription, client_id, client_secret, router, token, options, directory }
@@ -102,6 +106,7 @@ impl Gallery {
         self.control.shutdown().await;
         self.options.workers = true;
         let control = open(self.directory.path(), &self.options).await;
+        control.identity().trust(self.options.external_issuers.clone()).await.expect("issuers that can be trusted");
         let router = serve(&control, &self.options);
         Self { control, router, ..self }
     }

@@ -15,6 +15,7 @@ mod answer;
 mod clock;
 mod flows;
 mod gallery;
+mod issuer;
 mod principal;
 pub mod vhd;
 
@@ -22,5 +23,6 @@ pub use self::{
     answer::Answer,
     clock::VirtualClock,
     gallery::{Gallery, GalleryOptions, SecondTenant},
+    issuer::{IssuerKey, TestIssuer},
     principal::{Principal, client_form},
 };

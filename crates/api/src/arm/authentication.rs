@@ -1,7 +1,7 @@
 //! Who calls: bearer tokens (RFC 6750), and the challenge that goes with every 401.
 //!
 //! The token's audience and issuer are good when they name this server or the public cloud's ARM; which hosts are ours is
-//! `hosts`' business. They are read from the token before its signature is checked, only to be handed to the check.
+//! `hosts`' business. What an external issuer's token is good for is the configuration's; it is for ARM and Graph alike. They are read from the token before its signature is checked, only to be handed to the check.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
@@ -66,6 +66,10 @@ pub(super) async fn verify(state: &ApiState, token: &str) -> Result<Caller, ArmE
 }
 
 async fn verified(state: &ApiState, token: &str, is_audience: fn(&Hosts, &str) -> bool) -> Result<Caller, ArmError> {
+    // The issuer that a token names decides whose keys it is verified with, and there is no second try with others'.
+    if let Some(caller) = state.control.identity().verify_external(token).await? {
+        return Ok(caller);
+    }
     let (audiences, issuers) = acceptable(&state.hosts, token, is_audience);
     Ok(state.control.identity().verify(token, &audiences, &issuers).await?)
 }

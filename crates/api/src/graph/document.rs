@@ -111,7 +111,7 @@ pub(super) fn service_principal(found: &ServicePrincipal) -> Value {
         "servicePrincipalNames": found.names,
         "createdDateTime": time(found.created_ms),
         "appRoleAssignmentRequired": false,
-        "appRoles": [],
+        "appRoles": found.app_roles,
         "oauth2PermissionScopes": [],
         "alternativeNames": [],
         "replyUrls": [],

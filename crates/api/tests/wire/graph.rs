@@ -296,6 +296,32 @@ async fn another_tenants_directory_is_not_there() {
     assert!(values(&listed).is_empty());
 }
 
+#[tokio::test]
+async fn roles_of_an_application_are_checked_and_shown_on_its_service_principal() {
+    let graph = Graph::start().await;
+    let role = json!({
+        "id": uuid(7), "value": "Images.Publish", "displayName": "Publisher", "description": "Publishes images",
+        "allowedMemberTypes": ["User", "Application"], "isEnabled": true
+    });
+    let made = graph.post("applications", json!({ "displayName": "Pipeline", "appRoles": [role] })).await.expect(201);
+    let (made, path) = (made.json(), format!("applications/{}", made.json()["id"].as_str().expect("an id")));
+    assert_eq!(made["appRoles"], json!([role]));
+    let principal = graph.post("servicePrincipals", json!({ "appId": made["appId"] })).await.expect(201).json();
+    assert_eq!(principal["appRoles"], json!([role]));
+    for roles in [json!([]), Value::Null, json!([{ "id": uuid(7), "value": "x" }])] {
+        let refused = graph.call(Method::PATCH, &path, Some(json!({ "appRoles": roles }))).await;
+        assert_eq!(refused.status, 400, "{roles}: {refused}");
+    }
+    let refused = graph.call(Method::PATCH, &path, Some(json!({ "appRoles": [] }))).await;
+    assert_eq!(refused.code(), "CannotDeleteOrUpdateEnabledEntitlement");
+    let mut disabled = role;
+    disabled["isEnabled"] = false.into();
+    for roles in [json!([disabled]), json!([])] {
+        let _ = graph.call(Method::PATCH, &path, Some(json!({ "appRoles": roles }))).await.expect(204);
+        assert_eq!(graph.get(&path).await.expect(200).json()["appRoles"], roles);
+    }
+}
+
 fn uuid(number: u8) -> String {
     format!("00000000-0000-0000-0000-0000000000{number:02}")
 }

@@ -7,6 +7,7 @@ mod content;
 mod contract;
 mod documents;
 mod errors;
+mod external_issuer;
 mod graph;
 mod groups;
 mod hosts;

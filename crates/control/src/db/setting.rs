@@ -29,6 +29,8 @@ pub(crate) const COLLECTION_WAITS: &str = "collection.waits/";
 pub(crate) const ACCESS_CHANGES: &str = "access.changes/";
 /// When somebody last tried to sign in with a name that nobody has; see `identity::sign_in`.
 pub(crate) const NOBODYS_SIGN_IN: &str = "sign-in.nobodys";
+/// Before what identifies an external issuer; the value is its public keys, as last read.
+pub(crate) const ISSUER_KEYS: &str = "issuer.keys/";
 /// The restore that filled the catalogue.
 pub(crate) const RESTORE: &str = "restore";
 

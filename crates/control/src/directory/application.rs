@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Document, access, check_document,
+    Document, access, app_role, check_document,
     credential::{self, Credential, NewCertificate},
     display_name, error, merge, new_object, properties, removal,
     role::DirectoryRole,
@@ -98,6 +98,7 @@ impl Control {
         transact!(self.db(), |tx| -> Result<Application, ArmError> {
             access::require(tx, &ctx.caller, DirectoryRole::ApplicationAdministrator).await?;
             check(&document)?;
+            app_role::check(&Document::new(), &document)?;
             let object = new_object(tx, ctx.caller.tenant, ObjectKind::Application, display_name).await?;
             let row = ApplicationRow { object, app_id: Uuid::new_v4(), document: document.clone().into() };
             application::insert(tx, &row).await?;
@@ -170,6 +171,7 @@ impl Control {
             let mut document = properties(&row.document);
             merge(&mut document, change.clone());
             check(&document)?;
+            app_role::check(&properties(&row.document), &document)?;
             put_uris(tx, &row, &document).await?;
             row.document = document.into();
             application::update(tx, &row).await?;

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{access, error, owner, role::DirectoryRole};
+use super::{access, error, external, owner, role::DirectoryRole};
 use crate::{
     Control, Error, audit,
     db::{
@@ -153,6 +153,9 @@ pub(super) async fn replace_certificates(
     owner: Uuid,
     wanted: &[NewCertificate],
 ) -> Result<(), ArmError> {
+    if !wanted.is_empty() {
+        external::require_not_from_outside(owner)?;
+    }
     let there = credential::list(tx, owner).await?;
     let secrets = there.iter().filter(|row| row.kind == CredentialKind::Secret).count();
     if secrets + wanted.len() > MOST_CREDENTIALS {
@@ -244,6 +247,7 @@ impl Control {
         check_name(new.display_name.as_deref())?;
         transact!(self.db(), |tx| -> Result<(Credential, SecretString), ArmError> {
             require(tx, ctx, kind, id).await?;
+            external::require_not_from_outside(id)?;
             let now_ms = tx.now_ms().await?;
             let starts_ms = new.starts_ms.unwrap_or(now_ms);
             let expires_ms = new.expires_ms.unwrap_or(starts_ms.saturating_add(LIFETIME_MS));

@@ -15,6 +15,8 @@ pub mod service_principal;
 pub mod user;
 
 mod access;
+mod app_role;
+pub(crate) mod external;
 mod owner;
 mod removal;
 

@@ -43,6 +43,8 @@ pub struct ServicePrincipal {
     pub application_tenant: Option<Uuid>,
     /// What it is known by: the client id and the application's URIs.
     pub names: Vec<String>,
+    /// What its application says that others can be to it.
+    pub app_roles: Vec<Value>,
 }
 
 /// A service principal of any tenant.
@@ -57,6 +59,7 @@ async fn whole(tx: &mut Connection, row: ServicePrincipalRow) -> Result<ServiceP
     let credentials = credential::list(tx, row.object.id).await?;
     let application = application::find_by_app(tx, row.app_id).await?;
     let uris = application.as_ref().and_then(|found| found.document["identifierUris"].as_array().cloned());
+    let app_roles = application.as_ref().and_then(|found| found.document["appRoles"].as_array().cloned());
     let uris = uris.unwrap_or_default().into_iter().filter_map(|uri| uri.as_str().map(str::to_owned));
     let document = properties(&row.document);
     let ServicePrincipalRow { object, app_id, enabled, .. } = row;
@@ -70,6 +73,7 @@ async fn whole(tx: &mut Connection, row: ServicePrincipalRow) -> Result<ServiceP
         credentials,
         application_tenant: application.map(|found| found.object.tenant),
         names: [app_id.to_string()].into_iter().chain(uris).collect(),
+        app_roles: app_roles.unwrap_or_default(),
     })
 }
 

@@ -136,7 +136,8 @@ impl Identity {
         let is_over = session.expires_ms <= now_ms || session.rotated_ms.saturating_add(SESSION_IDLE_MS) <= now_ms;
         let user = user::find(tx, session.user).await?.filter(|user| user.enabled && !user.must_change);
         let is_known = client::is_known_in(tx, client, session.tenant).await?;
-        let Some(user) = user.filter(|_| !is_over && is_known) else {
+        let is_closed = self.is_closed_to_users(session.tenant);
+        let Some(user) = user.filter(|_| !is_over && is_known && !is_closed) else {
             session::delete(tx, id).await?;
             return Ok(Refreshed::Refused("its session has ended"));
         };

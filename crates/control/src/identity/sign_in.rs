@@ -99,7 +99,7 @@ impl Identity {
             tracing::info!(address, "a wrong user name or password");
             return Err(SignInError::Wrong);
         };
-        if !row.enabled {
+        if !row.enabled || self.is_closed_to_users(row.object.tenant) {
             return Err(SignInError::Disabled);
         }
         let (id, tenant) = (row.object.id, row.object.tenant);

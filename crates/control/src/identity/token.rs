@@ -88,6 +88,15 @@ pub enum TokenError {
     /// The user's sessions were ended since: another password, or by an administrator.
     #[error("the token was revoked")]
     Revoked,
+    /// It is from an external issuer, and cannot be taken; why.
+    #[error("the external issuer's token is refused: {0}")]
+    External(&'static str),
+    /// The external issuer's keys cannot be had now.
+    #[error("the keys of the token's issuer cannot be had")]
+    IssuerUnavailable,
+    /// Whoever it stands for is new, and has no place in the directory.
+    #[error("the token's principal cannot be added to the directory")]
+    Directory(ArmError),
     /// Our fault; the log has the rest.
     #[error("the catalogue failed")]
     Catalogue(#[from] db::Error),
@@ -102,6 +111,11 @@ impl From<TokenError> for ArmError {
             TokenError::Issuer(issuer) => Self::invalid_token(&format!("It is from the issuer '{issuer}'.")),
             TokenError::UnknownPrincipal => Self::invalid_token("Its principal does not exist."),
             TokenError::Revoked => Self::invalid_token("It was revoked; sign in again."),
+            TokenError::External(why) => Self::invalid_token(why),
+            TokenError::IssuerUnavailable => {
+                Self::service_unavailable("The token's issuer does not show its keys. Try again.")
+            }
+            TokenError::Directory(error) => error,
             TokenError::Catalogue(error) => error.into(),
         }
     }

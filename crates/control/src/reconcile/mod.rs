@@ -71,6 +71,12 @@ pub(crate) fn start(control: &Control) {
             patient: false,
             run: |control| Box::pin(sign_ins::tend_keys(control)),
         },
+        Reconciler {
+            name: "issuer-keys",
+            every: seconds(600),
+            patient: false,
+            run: |control| Box::pin(sign_ins::reload_issuer_keys(control)),
+        },
         Reconciler { name: "pins", every: seconds(30), patient: false, run: |control| Box::pin(pins::run(control)) },
         Reconciler { name: "space", every: seconds(15), patient: false, run: |control| Box::pin(space::run(control)) },
         Reconciler {

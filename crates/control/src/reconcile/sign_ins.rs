@@ -1,5 +1,5 @@
 //! What is left of sign-ins goes: codes that nobody redeemed, devices that nobody let in, sessions whose time is over. And
-//! token keys come and go.
+//! token keys come and go, ours and those of external issuers.
 
 use galerie_arm::ArmError;
 
@@ -21,4 +21,9 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
 /// See `keys::rotation`.
 pub(super) async fn tend_keys(control: &Control) -> Result<(), ArmError> {
     control.tend_keys().await
+}
+
+/// See `identity::external`.
+pub(super) async fn reload_issuer_keys(control: &Control) -> Result<(), ArmError> {
+    Ok(control.identity().reload_issuer_keys().await?)
 }

@@ -51,6 +51,7 @@ pub(crate) fn run(args: ConnectArgs) -> Result<()> {
 }
 
 fn az(profile: &Profile) -> Result<String> {
+    let account = profile.application()?;
     let trust = match ca_file(profile)? {
         Some(path) => format!(
             "export REQUESTS_CA_BUNDLE={}   # trust this server; it replaces the public authorities in this shell\n",
@@ -69,13 +70,14 @@ fn az(profile: &Profile) -> Result<String> {
          # through a pipe: arguments show in the list of processes\n\
          # Then, for instance: az group create -n myGalleryRG -l eastus && az sig create -g myGalleryRG -r myGallery\n",
         endpoint = profile.endpoint_text(),
-        client = profile.client_id,
-        secret = quoted(profile.client_secret.expose_secret()),
-        tenant = profile.tenant_id,
+        client = account.client_id,
+        secret = quoted(account.client_secret.expose_secret()),
+        tenant = account.tenant_id,
     ))
 }
 
 fn python(profile: &Profile) -> Result<String> {
+    let account = profile.application()?;
     let trust = match ca_file(profile)? {
         Some(path) => format!("import os\n\nos.environ[\"REQUESTS_CA_BUNDLE\"] = {}\n\n", literal(path)),
         None => String::new(),
@@ -92,14 +94,15 @@ fn python(profile: &Profile) -> Result<String> {
          base_url=endpoint,\n    credential_scopes=[endpoint + \"/.default\"],\n)\n\
          for gallery in compute.galleries.list():\n    print(gallery.name, gallery.location)\n",
         endpoint = literal(profile.endpoint_text()),
-        tenant = literal(&profile.tenant_id.to_string()),
-        client = literal(&profile.client_id.to_string()),
-        secret = literal(profile.client_secret.expose_secret()),
+        tenant = literal(&account.tenant_id.to_string()),
+        client = literal(&account.client_id.to_string()),
+        secret = literal(account.client_secret.expose_secret()),
         subscription = literal(&profile.subscription_id.to_string()),
     ))
 }
 
 fn js(profile: &Profile) -> Result<String> {
+    let account = profile.application()?;
     let trust = match ca_file(profile)? {
         Some(path) => format!("// run it with NODE_EXTRA_CA_CERTS={}\n", quoted(path)),
         None => String::new(),
@@ -116,14 +119,15 @@ fn js(profile: &Profile) -> Result<String> {
          endpoint,\n  credentials: {{ scopes: [`${{endpoint}}/.default`] }},\n}});\n\
          for await (const gallery of compute.galleries.list()) console.log(gallery.name, gallery.location);\n",
         endpoint = literal(profile.endpoint_text()),
-        tenant = literal(&profile.tenant_id.to_string()),
-        client = literal(&profile.client_id.to_string()),
-        secret = literal(profile.client_secret.expose_secret()),
+        tenant = literal(&account.tenant_id.to_string()),
+        client = literal(&account.client_id.to_string()),
+        secret = literal(account.client_secret.expose_secret()),
         subscription = literal(&profile.subscription_id.to_string()),
     ))
 }
 
 fn env(profile: &Profile) -> Result<String> {
+    let account = profile.application()?;
     let trust = match ca_file(profile)? {
         Some(path) => format!("export GALERIE_CA_FILE={}   # copy the file along\n", quoted(path)),
         None => String::new(),
@@ -132,10 +136,10 @@ fn env(profile: &Profile) -> Result<String> {
         "export GALERIE_ENDPOINT={}\n{trust}export GALERIE_TENANT_ID={}\nexport GALERIE_SUBSCRIPTION_ID={}\n\
          export GALERIE_CLIENT_ID={}\nexport GALERIE_CLIENT_SECRET={}\n",
         profile.endpoint_text(),
-        profile.tenant_id,
+        account.tenant_id,
         profile.subscription_id,
-        profile.client_id,
-        quoted(profile.client_secret.expose_secret()),
+        account.client_id,
+        quoted(account.client_secret.expose_secret()),
     ))
 }
 

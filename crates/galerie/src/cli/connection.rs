@@ -37,6 +37,9 @@ pub(crate) struct ConnectionArgs {
     /// The account; its secret is only read from GALERIE_CLIENT_SECRET or admin.json
     #[arg(long, env = "GALERIE_CLIENT_ID", value_name = "UUID")]
     client_id: Option<Uuid>,
+    /// A file with an access token of an external issuer, in place of an account; or the token itself in GALERIE_TOKEN
+    #[arg(long, env = "GALERIE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// What a list takes that is not narrowed.
@@ -75,6 +78,8 @@ impl ConnectionArgs {
             subscription_id: self.subscription_id,
             client_id: self.client_id,
             client_secret: std::env::var("GALERIE_CLIENT_SECRET").ok().map(Into::into),
+            token: std::env::var("GALERIE_TOKEN").ok().filter(|token| !token.is_empty()).map(Into::into),
+            token_file: self.token_file,
         };
         Ok(Profile::resolve(overrides, Path::new(DEFAULT_DATA_DIR))?)
     }

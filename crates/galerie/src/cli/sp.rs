@@ -88,7 +88,7 @@ async fn create(args: CreateArgs) -> Result<()> {
     let app_id = text(&application, "appId");
     let principal = directory.make("servicePrincipals", &json!({ "appId": app_id })).await?;
     let made = add_secret(&directory, &text(&application, "id")).await?;
-    show(&directory, &app_id, &text(&principal, "id"), &made, args.output.output)
+    show(&directory, &app_id, &text(&principal, "id"), &made, args.output.output).await
 }
 
 async fn secret(args: SecretArgs) -> Result<()> {
@@ -103,7 +103,7 @@ async fn secret(args: SecretArgs) -> Result<()> {
         }
     }
     let made = add_secret(&directory, &id).await?;
-    show(&directory, &text(&principal, "appId"), &text(&principal, "id"), &made, args.output.output)
+    show(&directory, &text(&principal, "appId"), &text(&principal, "id"), &made, args.output.output).await
 }
 
 async fn delete(args: NameArgs) -> Result<()> {
@@ -132,8 +132,10 @@ async fn add_secret(directory: &Directory, application: &str) -> Result<Value> {
     directory.make(&format!("applications/{application}/addPassword"), &body).await
 }
 
-fn show(directory: &Directory, app_id: &str, principal: &str, made: &Value, format: Format) -> Result<()> {
-    let tenant = directory.client().profile().tenant_id.to_string();
+async fn show(directory: &Directory, app_id: &str, principal: &str, made: &Value, format: Format) -> Result<()> {
+    // The directory is the caller's tenant's, whichever that is.
+    let organization = directory.list("organization", None).await?;
+    let tenant = organization.first().map(|tenant| text(tenant, "id")).unwrap_or_default();
     let secret = text(made, "secretText");
     if format == Format::Json {
         return output::json(&json!({

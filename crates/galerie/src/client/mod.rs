@@ -19,7 +19,7 @@ pub(crate) use self::{
     content::Content,
     error::{Error, in_full},
     page_blob::{PAGE_BYTES, PAGES_MAX_BYTES, PageBlob},
-    profile::{Overrides, Profile},
+    profile::{Overrides, Profile, is_loopback},
     reference::{DefinitionReference, GalleryReference, VersionReference},
     transport::Client,
 };

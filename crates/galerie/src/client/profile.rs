@@ -20,6 +20,10 @@ pub(crate) struct Overrides {
     pub(crate) subscription_id: Option<Uuid>,
     pub(crate) client_id: Option<Uuid>,
     pub(crate) client_secret: Option<SecretString>,
+    /// A token that somebody else issued, in place of an account with a secret.
+    pub(crate) token: Option<SecretString>,
+    /// A file with such a token, which whoever renews it writes again.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// A server and an account on it.
@@ -29,8 +33,25 @@ pub(crate) struct Profile {
     pub(crate) endpoint: Url,
     /// The authority to trust; `None` for the system's.
     pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) tenant_id: Uuid,
     pub(crate) subscription_id: Uuid,
+    pub(crate) account: Account,
+}
+
+/// As whom.
+#[derive(Debug, Clone)]
+pub(crate) enum Account {
+    /// An application that signs in at the server.
+    Application(Application),
+    /// Whoever this token stands for.
+    Token(SecretString),
+    /// Whoever the token in this file stands for.
+    TokenFile(PathBuf),
+}
+
+/// An application and its secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Application {
+    pub(crate) tenant_id: Uuid,
     pub(crate) client_id: Uuid,
     pub(crate) client_secret: SecretString,
 }
@@ -50,24 +71,49 @@ impl Profile {
         let file = file.as_ref();
         let missing = |what: &str| Error::Profile(format!("{what} is not known"));
         let endpoint = overrides.endpoint.or_else(|| file.map(|file| file.endpoint.clone()));
-        let secret = overrides.client_secret.or_else(|| file.map(|file| file.client_secret.clone().into()));
+        let account = match (overrides.token, overrides.token_file) {
+            (Some(_), Some(_)) => {
+                return Err(Error::Profile("there are two tokens: GALERIE_TOKEN and GALERIE_TOKEN_FILE".to_owned()));
+            }
+            (Some(token), None) => Account::Token(token),
+            (None, Some(path)) => Account::TokenFile(path),
+            (None, None) => {
+                let secret = overrides.client_secret.or_else(|| file.map(|file| file.client_secret.clone().into()));
+                Account::Application(Application {
+                    tenant_id: overrides
+                        .tenant_id
+                        .or(file.map(|file| file.tenant_id))
+                        .ok_or_else(|| missing("the tenant (--tenant-id)"))?,
+                    client_id: overrides
+                        .client_id
+                        .or(file.map(|file| file.client_id))
+                        .ok_or_else(|| missing("the account (--client-id)"))?,
+                    client_secret: secret.ok_or_else(|| missing("the account's secret (GALERIE_CLIENT_SECRET)"))?,
+                })
+            }
+        };
         Ok(Self {
             endpoint: parse_endpoint(&endpoint.ok_or_else(|| missing("the server's endpoint (--endpoint)"))?)?,
             ca_file: overrides.ca_file.or_else(|| file.and_then(|file| file.ca_file.clone())),
-            tenant_id: overrides
-                .tenant_id
-                .or(file.map(|file| file.tenant_id))
-                .ok_or_else(|| missing("the tenant (--tenant-id)"))?,
             subscription_id: overrides
                 .subscription_id
                 .or(file.map(|file| file.subscription_id))
                 .ok_or_else(|| missing("the subscription (--subscription-id)"))?,
-            client_id: overrides
-                .client_id
-                .or(file.map(|file| file.client_id))
-                .ok_or_else(|| missing("the account (--client-id)"))?,
-            client_secret: secret.ok_or_else(|| missing("the account's secret (GALERIE_CLIENT_SECRET)"))?,
+            account,
         })
+    }
+
+    /// The application that signs in.
+    ///
+    /// # Errors
+    /// `Profile`, when there is a token in its place.
+    pub(crate) fn application(&self) -> Result<&Application> {
+        match &self.account {
+            Account::Application(application) => Ok(application),
+            Account::Token(_) | Account::TokenFile(_) => {
+                Err(Error::Profile("this needs an account with a secret, and there is a token in its place".to_owned()))
+            }
+        }
     }
 
     /// The endpoint without a trailing slash.
@@ -82,7 +128,7 @@ impl Profile {
 }
 
 /// Whether a URL is of this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
         Some(host) => {
@@ -122,7 +168,28 @@ mod tests {
         let profile = Profile::resolve(said, folder.path()).unwrap();
         assert_eq!(profile.endpoint_text(), "https://localhost:9");
         assert_eq!(profile.subscription_id, Uuid::from_u128(7));
-        assert_eq!(profile.tenant_id, Uuid::from_u128(1));
+        assert_eq!(profile.application().unwrap().tenant_id, Uuid::from_u128(1));
+    }
+
+    #[test]
+    fn a_token_takes_the_place_of_the_account_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        write_admin_file(folder.path());
+        let token = || Some(SecretString::from("t".to_owned()));
+        let said = Overrides { token: token(), ..Overrides::default() };
+        let profile = Profile::resolve(said, folder.path()).unwrap();
+        assert_eq!(profile.endpoint_text(), "https://localhost:9");
+        assert!(matches!(profile.account, Account::Token(_)) && profile.application().is_err());
+        let elsewhere = Overrides {
+            endpoint: Some("https://gallery.example.com".to_owned()),
+            subscription_id: Some(Uuid::from_u128(7)),
+            token_file: Some("/run/token".into()),
+            ..Overrides::default()
+        };
+        let profile = Profile::resolve(elsewhere, Path::new("/nowhere")).unwrap();
+        assert!(matches!(profile.account, Account::TokenFile(_)), "neither tenant nor client id are needed");
+        let both = Overrides { token: token(), token_file: Some("/run/token".into()), ..Overrides::default() };
+        assert!(Profile::resolve(both, folder.path()).unwrap_err().to_string().contains("two tokens"));
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Client {
         if let Some(secret) = held.as_ref().and_then(Token::secret) {
             return Ok(secret.expose_secret().to_owned());
         }
-        let token = Token::request(&self.http, &self.profile, &self.audience).await?;
+        let token = Token::of(&self.http, &self.profile, &self.audience).await?;
         let secret = token.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
         *held = Some(token);
         Ok(secret)

@@ -1,5 +1,6 @@
 //! The configuration file: TOML, every key optional, unknown keys refused. `docs/configuration.md` explains each.
 
+mod external_issuer;
 mod host;
 mod min_free;
 mod s3;
@@ -21,6 +22,7 @@ use galerie_region::MinFreeSpace;
 use serde::Deserialize;
 
 pub(crate) use self::{
+    external_issuer::ExternalIssuerConfig,
     host::{Host, PeerUrl},
     min_free::MinFree,
     s3::{S3Config, StorePlace},
@@ -86,6 +88,8 @@ pub(crate) struct Config {
     /// For how long the server says that it is not ready before it stops taking connections.
     pub(crate) drain_delay_s: u64,
     pub(crate) sign_in: SignInConfig,
+    /// Issuers of others whose tokens are trusted.
+    pub(crate) external_issuers: Vec<ExternalIssuerConfig>,
 }
 
 /// How users sign in.
@@ -205,6 +209,7 @@ impl Default for Config {
             audit_keep_days: 365,
             drain_delay_s: 0,
             sign_in: SignInConfig::default(),
+            external_issuers: Vec::new(),
         }
     }
 }
@@ -240,7 +245,8 @@ impl Config {
         let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
         let files =
             [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file, &mut config.master_key_file];
-        let paths = files.into_iter().chain(config.regions.iter_mut().flat_map(RegionConfig::files));
+        let issuers = config.external_issuers.iter_mut().map(|issuer| &mut issuer.ca_file);
+        let paths = files.into_iter().chain(config.regions.iter_mut().flat_map(RegionConfig::files)).chain(issuers);
         for path in paths.flatten() {
             *path = folder.join(&*path);
         }
@@ -315,6 +321,13 @@ impl Config {
                 && !buckets.insert((&region.s3.endpoint, place))
             {
                 return Err(format!("two regions cannot share the bucket and prefix {place}"));
+            }
+        }
+        let mut issuers = BTreeSet::new();
+        for issuer in &self.external_issuers {
+            issuer.check()?;
+            if !issuers.insert(&issuer.issuer) {
+                return Err(format!("external_issuers: {} is there twice; an issuer is of one tenant", issuer.issuer));
             }
         }
         self.metrics_listen().map(|_| ())
@@ -406,6 +419,15 @@ mod tests {
         let rows = bucket.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         let documented = rows.map(str::to_owned).collect::<BTreeSet<_>>();
         assert_eq!(documented, keys("[[regions]]\nname = 'x'\n[regions.s3]\nnone = 1"));
+        let issuer = "[[external_issuers]]\nissuer = 'x'\ntenant = 'x'\naudience = 'x'\n";
+        for (part, text) in [
+            ("`[[external_issuers]]`", format!("{issuer}none = 1")),
+            ("`[external_issuers.claims]`", format!("{issuer}[external_issuers.claims]\nnone = 1")),
+        ] {
+            let found = in_file.split("### ").find(|found| found.starts_with(part)).expect("a part of its own");
+            let rows = found.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+            assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), keys(&text), "{part}");
+        }
     }
 
     #[test]
@@ -526,6 +548,12 @@ mod tests {
         let twice =
             "[[regions]]\nname = 'a'\nstore = 's3://images/x'\n[[regions]]\nname = 'b'\nstore = 's3://images/x/'";
         check(twice, "cannot share the bucket");
+        let issuer = "[[external_issuers]]\nissuer = 'https://i'\ntenant = 't'\naudience = 'api://galerie'\n";
+        check(issuer, "api://galerie");
+        check(&format!("{issuer}{issuer}"), "https://i is there twice");
+        check(&format!("{issuer}algorithms = ['HS256']"), "'HS256' is none of the algorithms");
+        check(&format!("{issuer}ca_file = 'idp.pem'"), "/etc/galerie/idp.pem");
+        check(&issuer.replace("api://galerie", "https://management.azure.com"), "is Azure's own");
         check("certificate_file = 'x'", "come together");
         check("ca_file = 'x'", "which is missing");
         check("metrics_listen = 'here'", "or \"off\"");

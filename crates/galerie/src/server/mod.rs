@@ -13,6 +13,7 @@ pub(crate) mod config;
 mod data_directory;
 mod error;
 mod gallery;
+mod issuer_documents;
 mod listener;
 pub(crate) mod logging;
 mod metrics;
@@ -82,6 +83,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let config = read_config(options.config.as_deref())?;
     logging::start(&config)?;
     config.check_processes()?;
+    let issuers = issuer_documents::external_issuers(&config.external_issuers)?;
     let directory = DataDirectory::lock(&options.data_dir)?;
     restore::refuse_unfinished(&directory)?;
     let (listener, address) = listener::bind(&options.listen)?;
@@ -104,6 +106,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         None => ServerTls::of_process(&config, names, &directory.tls(), &gallery.control).await?,
     };
     let admin_file = update_admin_file(&gallery, &directory, &endpoint, tls.ca_file()).await?;
+    gallery.control.identity().trust(issuers).await?;
     let link = gallery.control.first_link().await?;
     let link = link.map(|link| setup_url(&endpoint, &link));
     let welcome = Welcome {
