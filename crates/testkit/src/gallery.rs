@@ -102,13 +102,17 @@ impl Gallery {
 
     /// Stops the gallery and starts it again on the same directory, workers and all.
     #[must_use]
-    pub async fn restart(mut self) -> Self {
-        self.control.shutdown().await;
-        self.options.workers = true;
-        let control = open(self.directory.path(), &self.options).await;
-        control.identity().trust(self.options.external_issuers.clone()).await.expect("issuers that can be trusted");
-        let router = serve(&control, &self.options);
-        Self { control, router, ..self }
+    pub async fn restart(self) -> Self {
+        let Self { control, tenant, subscription, client_id, client_secret, router, token, mut options, directory } =
+            self;
+        control.shutdown().await;
+        // Regions are one process's: the old ones go before the new ones come.
+        drop((router, control));
+        options.workers = true;
+        let control = open(directory.path(), &options).await;
+        control.identity().trust(options.external_issuers.clone()).await.expect("issuers that can be trusted");
+        let router = serve(&control, &options);
+        Self { control, tenant, subscription, client_id, client_secret, router, token, options, directory }
     }
 
     /// Where everything is kept.
