@@ -126,7 +126,11 @@ impl ResourceId {
 
     /// Makes the key of a version independent of leading zeros.
     fn fold_version(&mut self) {
-        if self.resource_type() != Some(ResourceType::ImageVersion) {
+        let is_numbered = matches!(
+            self.resource_type(),
+            Some(ResourceType::ImageVersion | ResourceType::AccessControlProfileVersion)
+        );
+        if !is_numbered {
             return;
         }
         if let Ok(version) = self.name().parse::<VersionName>()

@@ -20,6 +20,8 @@ const LONGEST_DESCRIPTION_CHARS: usize = 2048;
 const LONGEST_ACTION_CHARS: usize = 2048;
 /// Ours: a role is read whole.
 const MOST_ACTIONS: usize = 1000;
+/// All of a role's actions together. Ours: each caller that has the role has them in memory.
+const MOST_ACTIONS_BYTES: usize = 64 * 1024;
 const MOST_SCOPES: usize = 1000;
 
 /// The four lists of a permission, as ARM names them.
@@ -68,6 +70,9 @@ impl RoleDefinitionBody {
         let mut actions: [Vec<String>; 4] = Default::default();
         for (list, name) in actions.iter_mut().zip(ACTION_LISTS) {
             *list = texts(permission, name, &format!("permissions[0].{name}"), MOST_ACTIONS, LONGEST_ACTION_CHARS)?;
+        }
+        if actions.iter().flatten().map(String::len).sum::<usize>() > MOST_ACTIONS_BYTES {
+            return Err(wrong("permissions", &format!("has more than {MOST_ACTIONS_BYTES} bytes of actions.")));
         }
         let assignable_scopes = texts(
             properties,

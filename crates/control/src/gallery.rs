@@ -29,7 +29,11 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
     let subscription = write.id.subscription().ok_or_else(|| write.id.not_found())?;
     let mut document = write.document.clone();
     match write.stored() {
-        Some(stored) => hold_sharing_still(&mut document, stored)?,
+        Some(stored) => {
+            hold_sharing_still(&mut document, stored)?;
+            // Who does not mention it does not mean to give it up.
+            document::keep(&mut document, stored, policy::ENABLED);
+        }
         None => begin_sharing(&mut document, write.uid)?,
     }
     policy::fill_in(&mut document)?;

@@ -44,7 +44,7 @@ async fn show(
     let Some(domain) = identity.invitation_domain(code).await? else {
         return Ok(Page::new(404, "This link is not good (any more)")
             .text(
-                "It was used, replaced by a newer one, or is over. On the server, `galerie admin link` makes another.",
+                "It was used, replaced by a newer one, or is over. On the server, `galerie tenant link` makes another.",
             )
             .response());
     };

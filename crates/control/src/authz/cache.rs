@@ -25,6 +25,8 @@ use crate::db::{
 
 /// Grants that are kept, of all callers.
 const MOST_GRANTS: u64 = 200_000;
+/// About what a grant takes.
+const GRANT_BYTES: usize = 256;
 /// What a caller takes without any, in grants.
 const CALLER_GRANTS: u64 = 4;
 const TYPICAL_CALLERS: usize = 1024;
@@ -60,8 +62,10 @@ struct KnownWeight;
 
 impl Weighter<Principal, Known> for KnownWeight {
     fn weight(&self, _: &Principal, known: &Known) -> u64 {
-        let Compiled { holders, grants, .. } = &known.access;
-        CALLER_GRANTS + (known.groups.len() + holders.len() + grants.count()) as u64
+        let Compiled { holders, grants, roles } = &known.access;
+        // A custom role is looked up for each caller anew; whoever writes a long one does not fill the memory with it.
+        let patterns: usize = roles.iter().map(|role| role.pattern_bytes()).sum();
+        CALLER_GRANTS + (known.groups.len() + holders.len() + grants.count() + patterns / GRANT_BYTES) as u64
     }
 }
 

@@ -23,6 +23,14 @@ pub(crate) struct Role {
 }
 
 impl Role {
+    /// How long its patterns are together; a built-in role is there once, and counts nothing.
+    pub(crate) fn pattern_bytes(&self) -> usize {
+        if super::built_in_roles::find(self.id).is_some() {
+            return 0;
+        }
+        self.permissions.iter().map(PermissionSet::pattern_bytes).sum()
+    }
+
     pub(crate) fn permits(&self, action: &str) -> bool {
         self.permissions.iter().any(|set| set.permits(action))
     }

@@ -17,6 +17,12 @@ pub(crate) struct PermissionSet {
 }
 
 impl PermissionSet {
+    /// How long its patterns are together.
+    pub(crate) fn pattern_bytes(&self) -> usize {
+        let lists = [&self.actions, &self.not_actions, &self.data_actions, &self.not_data_actions];
+        lists.into_iter().flatten().map(|pattern| pattern.as_str().len()).sum()
+    }
+
     /// Whether it allows an action.
     pub(crate) fn permits(&self, action: &str) -> bool {
         let has = |patterns: &[ActionPattern]| patterns.iter().any(|pattern| pattern.matches(action));

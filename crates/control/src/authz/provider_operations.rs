@@ -54,6 +54,7 @@ const ACTIONS: &[&str] = &[
     "Microsoft.Compute/galleries/scripts/versions/write",
     "Microsoft.Compute/galleries/scripts/write",
     "Microsoft.Compute/galleries/share/action",
+    "Microsoft.Compute/galleries/softDeletedArtifactTypes/artifacts/versions/delete",
     "Microsoft.Compute/galleries/softDeletedArtifactTypes/artifacts/versions/read",
     "Microsoft.Compute/galleries/write",
     "Microsoft.Compute/images/delete",

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{error, role::DirectoryRole};
 use crate::{
-    db::{Connection, directory_role, service_principal},
+    db::{Connection, application, directory_role, service_principal},
     request::Caller,
 };
 
@@ -61,4 +61,24 @@ pub(super) async fn require_no_greater_power(
         }
     }
     Ok(())
+}
+
+/// The same for an object by its id: an application, or a service principal. Nobody has to have power over others.
+///
+/// # Errors
+/// `Authorization_RequestDenied`.
+pub(super) async fn require_no_greater_power_over(
+    tx: &mut Connection,
+    caller: &Caller,
+    object: Uuid,
+) -> Result<(), ArmError> {
+    let principal = service_principal::find(tx, object).await?.map(|principal| principal.app_id);
+    let app_id = match principal {
+        Some(app_id) => Some(app_id),
+        None => application::find(tx, object).await?.map(|application| application.app_id),
+    };
+    match app_id {
+        Some(app_id) => require_no_greater_power(tx, caller, app_id).await,
+        None => Ok(()),
+    }
 }

@@ -66,6 +66,7 @@ impl Control {
         transact!(self.db(), |tx| -> Result<(), ArmError> {
             access::require_or_owner(tx, &ctx.caller, role_for(kind), id).await?;
             find(tx, &ctx.caller, kind, id).await?;
+            access::require_no_greater_power_over(tx, &ctx.caller, id).await?;
             let found = directory_object::find(tx, owner).await?.filter(|found| found.tenant == ctx.caller.tenant);
             match found.map(|found| found.kind) {
                 Some(ObjectKind::User | ObjectKind::ServicePrincipal) => {}

@@ -21,10 +21,15 @@ use crate::{
 const BATCH: u32 = 100;
 
 pub(super) async fn run(control: &Control, claimed: &OperationRow) -> Result<(), Failure> {
-    for resource_type in children_first() {
-        while delete_batch(control, claimed, resource_type).await? {}
+    loop {
+        for resource_type in children_first() {
+            while delete_batch(control, claimed, resource_type).await? {}
+        }
+        // A version that was put away meanwhile has another type than the one that it was looked for under.
+        if finish(control, claimed).await? {
+            return Ok(());
+        }
     }
-    finish(control, claimed).await
 }
 
 /// Every type that a group can hold, the deepest nested first.
@@ -54,14 +59,20 @@ async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceT
     Ok(is_there_more)
 }
 
-async fn finish(control: &Control, claimed: &OperationRow) -> Result<(), Failure> {
-    transact!(control.db(), |tx| -> Result<(), Failure> {
+/// Ends the group, if it is empty; whether it was.
+async fn finish(control: &Control, claimed: &OperationRow) -> Result<bool, Failure> {
+    transact!(control.db(), |tx| -> Result<bool, Failure> {
+        for resource_type in children_first() {
+            if !resource::first_in_group(tx, &claimed.resource, resource_type, 1).await?.is_empty() {
+                return Ok(false);
+            }
+        }
         if !operation::finish(tx, claimed.lease(), None, control.now_ms()).await? {
             return Err(Failure::Stopped);
         }
         db::role_assignment::delete_at_or_below(tx, claimed.tenant, &claimed.resource).await?;
         resource_group::delete(tx, &claimed.resource, claimed.resource_uid).await?;
-        Ok(())
+        Ok(true)
     })
 }
 

@@ -20,6 +20,9 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
             return Ok(());
         }
         drop(reading);
-        transact!(control.db(), |tx| -> Result<usize, ArmError> { soft_delete::purge(tx, BATCH).await })?;
+        let purged = transact!(control.db(), |tx| -> Result<usize, ArmError> { soft_delete::purge(tx, BATCH).await })?;
+        if purged == 0 {
+            return Ok(());
+        }
     }
 }

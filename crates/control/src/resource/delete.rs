@@ -7,7 +7,7 @@
 use galerie_arm::{ArmError, ETag, ResourceId, ResourceType, disk::DiskState};
 use serde_json::Value;
 
-use super::{Verb, action, tracked_type};
+use super::{Verb, action, place, tracked_type};
 use crate::{
     authz,
     control::Control,
@@ -66,6 +66,10 @@ impl Control {
         deletion: Deletion,
     ) -> Result<Option<Accepted>, ArmError> {
         authz::authorize(tx, &context.caller, action(resource_type, Verb::Delete), id).await?;
+        if deletion == Deletion::ForGood && resource_type == ResourceType::ImageVersion {
+            // Who may only delete what can come back does not destroy.
+            authz::authorize(tx, &context.caller, action(ResourceType::SoftDeletedVersion, Verb::Delete), id).await?;
+        }
         let row = match deletion {
             Deletion::AsThePolicySays => db::resource::find(tx, id.key()).await?,
             Deletion::ForGood => db::resource::find_kept(tx, id.key()).await?,
@@ -73,9 +77,11 @@ impl Control {
         context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(row) = row else { return Ok(None) };
         check_deletable(tx, &row, self.now_ms()).await?;
+        // Nothing is kept in a group that goes: it would outlive the group.
+        let is_going = place::find(tx, id).await?.going.is_some();
         let policy = match deletion {
-            Deletion::AsThePolicySays => soft_delete::policy_of(tx, &row).await?,
-            Deletion::ForGood => None,
+            Deletion::AsThePolicySays if !is_going => soft_delete::policy_of(tx, &row).await?,
+            _ => None,
         };
         match policy {
             Some(policy) => soft_delete::put_away(tx, &row, policy).await?,

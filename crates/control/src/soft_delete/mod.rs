@@ -75,14 +75,15 @@ pub(crate) async fn deletion_of(tx: &mut Connection, row: &ResourceRow) -> db::R
 /// The catalogue's.
 pub(crate) async fn purge(tx: &mut Connection, most: u32) -> Result<usize, ArmError> {
     let now_ms = tx.now_ms().await?;
-    let due = soft_deletion::due(tx, now_ms, most).await?;
-    for deletion in &due {
+    let mut purged = 0;
+    for deletion in soft_deletion::due(tx, now_ms, most).await? {
         if let Some(row) = resource::find_kept(tx, &deletion.key).await? {
             delete_for_good(tx, &row).await?;
+            purged += 1;
             tracing::info!(version = row.id, "a soft-deleted version's time is over, and it is deleted for good");
         }
     }
-    Ok(due.len())
+    Ok(purged)
 }
 
 async fn delete_for_good(tx: &mut Connection, row: &ResourceRow) -> Result<(), ArmError> {

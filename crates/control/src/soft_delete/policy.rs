@@ -8,7 +8,8 @@ use crate::{
     resource::document::{integer, is_true, set_default},
 };
 
-const ENABLED: &str = "properties.softDeletePolicy.isSoftDeleteEnabled";
+/// Whether it is on.
+pub(crate) const ENABLED: &str = "properties.softDeletePolicy.isSoftDeleteEnabled";
 const RETENTION: &str = "properties.softDeletePolicy.retentionPeriodInDays";
 const GRACE: &str = "properties.softDeletePolicy.gracePeriodInDays";
 /// What 2024-03-03 has for everybody (Microsoft's "Soft Delete in Azure Compute Gallery"), and later versions fill in.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{delete_for_good, deletion_of};
 use crate::{
     db::{Connection, resource::ResourceRow, soft_deletion},
-    resource::document::{is_true, remove},
+    resource::document::{at, is_true, remove},
 };
 
 const RESTORE: &str = "properties.restore";
@@ -23,7 +23,7 @@ pub(crate) struct Met {
 /// the documentation and az, respectively.
 ///
 /// # Errors
-/// 409 `Conflict` for a PUT with a source.
+/// 409 `Conflict` for a PUT with a source, or with `restore: false`.
 pub(crate) async fn meet(
     tx: &mut Connection,
     row: Option<ResourceRow>,
@@ -31,6 +31,7 @@ pub(crate) async fn meet(
     is_put: bool,
 ) -> Result<Met, ArmError> {
     let asks = is_true(sent, RESTORE);
+    let declines = !asks && at(sent, RESTORE).is_some();
     // It is a request, and no property of a version.
     remove(sent, RESTORE);
     let Some(mut row) = row else { return Ok(Met { row: None, restores: false }) };
@@ -39,7 +40,7 @@ pub(crate) async fn meet(
         delete_for_good(tx, &row).await?;
         return Ok(Met { row: None, restores: false });
     }
-    if is_put && ImageVersion::read(sent)?.source()?.is_some() {
+    if is_put && (declines || ImageVersion::read(sent)?.source()?.is_some()) {
         return Err(ArmError::name_is_soft_deleted(&row.name));
     }
     if !is_put && !asks {

@@ -197,6 +197,35 @@ async fn a_version_that_was_still_being_copied_comes_back() {
     world.control.shutdown().await;
 }
 
+/// Regression: what was put away in a group that was being deleted outlived the group, and was found by whoever reused its names.
+#[tokio::test]
+async fn nothing_is_put_away_in_a_group_that_goes() {
+    let world = keeping().await;
+    world.control.shutdown().await;
+    let world = world.reopen().await;
+    let deleted = world.control.resource_group_delete(&world.ctx(), &world.id("")).await.unwrap().unwrap();
+    world.delete(VERSION).await.unwrap();
+    assert!(!holds_anything(&world).await, "it is gone at once");
+    world.start();
+    assert_eq!(world.ended(&deleted.operation).await, (OperationStatus::Succeeded, None));
+    world.furnish().await;
+    assert!(deleted_names(&world).await.is_empty());
+    world.control.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_false_switches_a_policy_off_and_false_restores_nothing() {
+    let world = keeping().await;
+    let silent = json!({ "location": "eastus", "properties": { "description": "d" } });
+    world.control.put(&newest(&world), &world.id("galleries/g"), silent).await.unwrap();
+    world.delete(VERSION).await.unwrap();
+    assert_eq!(deleted_names(&world).await, ["1.0.0"]);
+    let declined = json!({ "location": "eastus", "properties": { "restore": false } });
+    let error = world.control.put(&world.ctx(), &world.id(VERSION), declined).await.unwrap_err();
+    assert_eq!((error.status, deleted_names(&world).await.len()), (409, 1));
+    world.control.shutdown().await;
+}
+
 /// A group goes with everything in it.
 #[tokio::test]
 async fn a_group_is_deleted_with_what_is_kept_in_it() {

@@ -114,8 +114,8 @@ async fn delete(client: &Client, doomed: Vec<Doomed>, args: &CascadeArgs, yes: b
         } else {
             client.delete(&one.path).await?
         };
-        client.wait(&format!("delete {} {name}", one.kind), accepted).await?;
-        output::note(&format!("Deleted {} {name}.", one.kind));
+        client.wait(&format!("delete {name}"), accepted).await?;
+        output::note(&format!("Deleted {} {name}.", one.kind.trim_start_matches("deleted ")));
     }
     Ok(())
 }

@@ -130,7 +130,8 @@ async fn members(args: MembersArgs) -> Result<()> {
     let group = directory.find("groups", &args.name).await?;
     let members = directory.list(&format!("groups/{}/members", text(&group, "id")), None).await?;
     output::list(args.output.output, members, &["MEMBER", "KIND", "ID"], |member| {
-        let kind = text(member, "@odata.type");
+        // Its name has a period, which elsewhere parts the names of a path.
+        let kind = member["@odata.type"].as_str().unwrap_or_default();
         let kind = kind.trim_start_matches("#microsoft.graph.").to_owned();
         let name = match text(member, "userPrincipalName") {
             name if name.is_empty() => text(member, "displayName"),

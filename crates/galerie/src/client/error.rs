@@ -89,10 +89,16 @@ fn advice_for(code: &str) -> Option<&'static str> {
         "LocationNotAvailableForResourceType" => {
             "The server's regions are in its configuration (docs/configuration.md)."
         }
-        "SubscriptionNotFound" | "AuthorizationFailed" => {
+        "SubscriptionNotFound" => {
             "Check GALERIE_SUBSCRIPTION_ID and GALERIE_CLIENT_ID against the server's admin.json."
         }
-        "CannotDeleteResource" => "Delete what is inside first.",
+        "AuthorizationFailed" | "LinkedAuthorizationFailed" => {
+            "Ask for a role with that action at that scope (`az role assignment create`)."
+        }
+        "CannotDeleteResource" => {
+            "Delete what is inside first, or all of it at once with --cascade. `galerie version list --deleted` shows versions that \
+             can still come back."
+        }
         "AuthenticationFailed" => "The SAS URL has expired, was revoked or was cut short; ask for a new one.",
         "AuthorizationPermissionMismatch" => {
             "The SAS URL is for the other direction; ask for one with `az disk grant-access --access-level Write` (to upload) \

@@ -15,8 +15,12 @@ use crate::identity::{
 const MOST_AUDIENCES: usize = 32;
 /// What a header may call an access token (RFC 9068, section 2.1); many say nothing, or only that it is a JWT.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
-/// Claims of id tokens, which bind them to other tokens (OpenID Connect Core, sections 3.1.3.6 and 3.3.2.11).
-const OF_ID_TOKENS: [&str; 2] = ["at_hash", "c_hash"];
+/// Claims of id tokens (OpenID Connect Core, sections 2, 3.1.3.6 and 3.3.2.11) and logout tokens (Back-Channel Logout, section 2.4).
+const OF_ID_TOKENS: [&str; 4] = ["at_hash", "c_hash", "nonce", "events"];
+/// What some issuers say of an access token in the claim `token_use`; of others they say `id`.
+const ACCESS: &str = "access";
+/// The longest life of a token that is taken.
+const LONGEST_LIFE_S: u64 = 24 * 60 * 60;
 /// What Keycloak says of an access token in the claim `typ`; of others it says `ID`, `Refresh`, `Offline`, `Logout`.
 const BEARER: &str = "Bearer";
 
@@ -105,6 +109,7 @@ fn check(issuer: &TrustedIssuer, claims: &Map<String, Value>, now_s: u64) -> Res
         return Err(TokenError::Audience(shown_audience(claims.get("aud"))));
     }
     if OF_ID_TOKENS.iter().any(|name| claims.contains_key(*name))
+        || claims.get("token_use").is_some_and(|of| of.as_str() != Some(ACCESS))
         || claims.get("typ").is_some_and(|typ| typ.as_str().is_none_or(|typ| !typ.eq_ignore_ascii_case(BEARER)))
     {
         return refused("It is an id token, or another one that gives no access.");
@@ -124,6 +129,9 @@ fn check(issuer: &TrustedIssuer, claims: &Map<String, Value>, now_s: u64) -> Res
             None => return refused("Its nbf is no time."),
         },
     };
+    if ends_s.saturating_sub(issued_s) > LONGEST_LIFE_S {
+        return refused("It is good for more than a day.");
+    }
     if ends_s.saturating_add(CLOCK_SKEW_S) <= now_s {
         return Err(TokenError::Expired);
     }

@@ -69,7 +69,7 @@ pub(crate) struct PublishArgs {
     /// GALLERY/DEFINITION/VERSION, or an ARM id
     #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
     version: VersionReference,
-    /// A region that gets the version, and how many replicas [default: the gallery's own region; needed when the gallery is made, too]
+    /// A region that gets the version, and how many replicas [default: the home region; needed when the gallery is made, too]
     #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]")]
     target_regions: Vec<TargetRegion>,
     /// The version's home region: where it is sent to [default: the gallery's, or the first target region]
