@@ -79,7 +79,7 @@ def test_service_principals(fresh):
 
 def test_tenants_and_subscriptions(fresh):
     made = told(fresh, "tenant", "create", "Research", "--domain", "research.example")
-    assert {tenant["defaultDomain"] for tenant in told(fresh, "tenant", "list")["value"]} == {"galerie.internal", "research.example"}
+    assert {tenant["defaultDomain"] for tenant in told(fresh, "tenant", "list")} == {"galerie.internal", "research.example"}
     form = {"client_id": made["clientId"], "client_secret": made["clientSecret"]}
     assert token(fresh, form, "research.example").status_code == 200
     page = Browser(fresh.ca_file).open(made["link"])
