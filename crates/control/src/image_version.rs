@@ -10,7 +10,6 @@ pub(crate) mod target_regions;
 use galerie_arm::{ArmError, Location, ProvisioningState, ReplicationState, VersionName, timestamp};
 use serde_json::Value;
 
-use self::target_regions::Target;
 use crate::{
     db::foreign_source::ForeignSource,
     image_definition::check_end_of_life,
@@ -19,6 +18,7 @@ use crate::{
         plan::{Effect, Plan, Work, Write},
     },
     source::Source,
+    target_regions::Target,
 };
 
 const PROFILE: &str = "properties.publishingProfile";
@@ -59,7 +59,7 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
     set(&mut document, "properties.publishingProfile.publishedDate", timestamp::format_ms(write.created_ms()));
     set_default(&mut document, "properties.publishingProfile.excludeFromLatest", false);
     check_end_of_life(&write, &document, "properties.publishingProfile.endOfLifeDate")?;
-    let targets = target_regions::fill_in(&mut document, write.stored(), write.location, write.locations)?;
+    let targets = target_regions::fill_in(&mut document, &write)?;
     check_shallow(&document, &targets)?;
     effects.push(Effect::Version {
         numbers: name.numbers(),

@@ -52,6 +52,7 @@ mod space;
 pub mod spawn;
 mod store_admin;
 mod store_space;
+mod target_regions;
 #[cfg(test)]
 mod testing;
 mod tuning;

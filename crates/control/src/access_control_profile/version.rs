@@ -1,20 +1,20 @@
 //! The rules of a profile's versions: what they enforce, and where they are.
 
-use galerie_arm::{ArmError, Location, ReplicationState, VersionName, timestamp};
-use serde_json::{Value, json};
+use galerie_arm::{ArmError, ReplicationState, VersionName, timestamp};
 
 use super::rules;
 use crate::{
     replication_status::{self, ReplicaView},
     resource::{
-        document::{integer, list, required_text, set, set_default, text},
+        document::{list, required_text, set, set_default},
         plan::{Plan, Write},
     },
+    target_regions::{self, Defaults},
 };
 
 const TARGETS: &str = "properties.targetLocations";
-/// Most replicas in one region, as of images.
-const MOST_REPLICAS: i64 = 100;
+/// What a location has that says nothing about it.
+const DEFAULTS: Defaults<'static> = Defaults { count: 1, storage_account_type: "Standard_LRS" };
 
 /// Decides about a write to a profile's version.
 ///
@@ -29,10 +29,10 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
     rules::check(&document)?;
     set_default(&mut document, "properties.excludeFromLatest", false);
     set(&mut document, "properties.publishedDate", timestamp::format_ms(write.created_ms()));
-    let locations = fill_in_locations(&mut document, &write)?;
+    let locations = target_regions::fill_in(&mut document, TARGETS, &write, DEFAULTS)?;
     // The catalogue is one: what is stored is everywhere at once.
-    let views = locations.into_iter().map(|region| ReplicaView {
-        region,
+    let views = locations.into_iter().map(|target| ReplicaView {
+        region: target.region,
         state: ReplicationState::Completed,
         details: String::new(),
         total_bytes: 0,
@@ -44,41 +44,10 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
     Ok(Plan::immediate(document))
 }
 
-fn fill_in_locations(document: &mut Value, write: &Write<'_>) -> Result<Vec<Location>, ArmError> {
-    let mut entries = list(document, TARGETS).to_vec();
-    if entries.is_empty() {
-        entries = write.stored().map(|stored| list(stored, TARGETS).to_vec()).unwrap_or_default();
-    }
-    if entries.is_empty() {
-        entries.push(json!({ "name": write.location.as_str() }));
-    }
-    let mut found: Vec<Location> = Vec::with_capacity(entries.len());
-    for entry in &mut entries {
-        let name = text(entry, "name").ok_or_else(|| ArmError::required_parameter_missing("targetLocation.name"))?;
-        let region = write.locations.require(name, write.resource_type.as_str())?.clone();
-        if found.contains(&region) {
-            return Err(ArmError::duplicate_regions(write.locations.display_name(&region)));
-        }
-        set_default(entry, "regionalReplicaCount", 1);
-        let count = integer(entry, "regionalReplicaCount").unwrap_or(1);
-        if !(1..=MOST_REPLICAS).contains(&count) {
-            return Err(ArmError::out_of_range("regionalReplicaCount", count, 1, MOST_REPLICAS));
-        }
-        set_default(entry, "storageAccountType", "Standard_LRS");
-        set_default(entry, "excludeFromLatest", false);
-        set(entry, "name", write.locations.display_name(&region));
-        found.push(region);
-    }
-    if !found.contains(write.location) {
-        let names: Vec<&str> = found.iter().map(|region| write.locations.display_name(region)).collect();
-        return Err(ArmError::home_region_missing(&names, write.location.as_str()));
-    }
-    set(document, TARGETS, entries);
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::resource::testing::{GALLERY, Given};
 
@@ -110,6 +79,9 @@ mod tests {
             properties[name] = value;
             properties
         };
+        let twice = planned("1.0.0", with("targetLocations", json!([{ "name": "eastus" }, { "name": "East US" }])));
+        let target = "galleryInVMAccessControlProfileVersion.properties.targetLocations";
+        assert_eq!(twice.unwrap_err().target.as_deref(), Some(target));
         for (name, properties) in [
             ("1.0", good.clone()),
             ("1.0.0", json!({ "mode": "Audit" })),
