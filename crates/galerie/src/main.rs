@@ -4,6 +4,7 @@
 //! gallery is and how bytes are kept is in the crates below.
 
 mod admin_file;
+mod causes;
 mod cli;
 mod client;
 mod durable;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::output;
-use crate::{client, server};
+use crate::{causes::in_full, client, server};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Failure {
     }
 
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
-        Self::new(client::in_full(error))
+        Self::new(in_full(error))
     }
 
     /// What is wrong with an image file, by its name.
     pub(crate) fn file(path: &std::path::Path, error: &dyn std::error::Error) -> Self {
-        Self::new(format!("{}: {}", path.display(), client::in_full(error)))
+        Self::new(format!("{}: {}", path.display(), in_full(error)))
     }
 
     /// Whether what was asked for is not there.
@@ -67,13 +67,13 @@ impl From<client::Error> for Failure {
             error if error.is_not_found() => NOT_FOUND,
             _ => FAILED,
         };
-        Self { message: client::in_full(&error), advice: error.advice(), exit_code }
+        Self { message: in_full(&error), advice: error.advice(), exit_code }
     }
 }
 
 impl From<server::Error> for Failure {
     fn from(error: server::Error) -> Self {
-        Self { message: client::in_full(&error), advice: error.advice(), exit_code: FAILED }
+        Self { message: in_full(&error), advice: error.advice(), exit_code: FAILED }
     }
 }
 

@@ -166,7 +166,7 @@ impl BlobSource for Content {
         self.fetch_listed(ids, listed_by).await.map_err(|error| match error {
             Error::Store(error) => error,
             Error::Refused { status: 404, message, .. } => galerie_store::Error::NotFound(message),
-            error => galerie_store::Error::Unavailable(super::in_full(&error)),
+            error => galerie_store::Error::Unavailable(crate::causes::in_full(&error)),
         })
     }
 }

@@ -17,7 +17,7 @@ mod transport;
 pub(crate) use self::{
     chunk_upload::ChunkUpload,
     content::Content,
-    error::{Error, in_full},
+    error::Error,
     page_blob::{PAGE_BYTES, PAGES_MAX_BYTES, PageBlob},
     profile::{Overrides, Profile, is_loopback},
     reference::{DefinitionReference, GalleryReference, VersionReference},

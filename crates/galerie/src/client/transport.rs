@@ -226,7 +226,7 @@ fn http_builder(ca_file: Option<&Path>) -> Result<reqwest::ClientBuilder> {
 }
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
-    builder.build().map_err(|error| Error::Profile(format!("set up HTTPS: {}", super::in_full(&error))))
+    builder.build().map_err(|error| Error::Profile(format!("set up HTTPS: {}", crate::causes::in_full(&error))))
 }
 
 /// Sends what `request` makes until an answer comes that repeating does not change.

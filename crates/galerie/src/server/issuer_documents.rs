@@ -11,7 +11,7 @@ use galerie_control::{ExternalIssuer, IssuerDocuments};
 use reqwest::{Certificate, StatusCode, Url, redirect::Policy};
 
 use super::{Error, config::ExternalIssuerConfig};
-use crate::client::is_loopback;
+use crate::{causes::in_full, client::is_loopback};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole of a document.
@@ -67,7 +67,7 @@ impl HttpsDocuments {
 impl IssuerDocuments for HttpsDocuments {
     async fn get(&self, url: &str, longest_bytes: usize) -> Result<Vec<u8>, String> {
         let url = self.allowed(url)?;
-        let failed = |error: reqwest::Error| chain(&error);
+        let failed = |error: reqwest::Error| in_full(&error);
         let mut answer =
             self.http.get(url.clone()).header("Accept", "application/json").send().await.map_err(failed)?;
         if answer.status() != StatusCode::OK {
@@ -116,16 +116,6 @@ fn is_link_local(url: &Url) -> bool {
         },
         Err(_) => host.ends_with(".localhost"),
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

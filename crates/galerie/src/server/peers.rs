@@ -24,6 +24,7 @@ use galerie_control::{Control, Peer};
 use tokio::sync::RwLock;
 
 use super::{Error, config::Config, tls};
+use crate::causes::in_full;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shorter than the time after which a peer closes an idle connection.
@@ -103,7 +104,7 @@ impl Peers {
                         return Err(Unsent::Unreached(Box::new(Request::from_parts(parts, body))));
                     }
                 }
-                Err(Unsent::Broken(chain(&error)))
+                Err(Unsent::Broken(in_full(&error)))
             }
         }
     }
@@ -134,16 +135,6 @@ fn response(answer: reqwest::Response) -> Response {
     HOP_BY_HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
     *response.body_mut() = Body::from_stream(answer.bytes_stream());
     response
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// A body that can be had back while nothing of it was read: a request that reached nobody is whole.
