@@ -80,11 +80,17 @@ def test_a_gallery_is_deleted_with_everything_in_it(az, server, version, raw_ima
     for number in ("2.0.0", "2.0.1"):
         server.galerie("publish", raw_image, f"{GALLERY}/{DEFINITION}/{number}", "--resource-group", GROUP)
     server.galerie("version", "delete", f"{GALLERY}/{DEFINITION}/2.0.0", "--yes")
+    profile = "sig in-vm-access-control-profile create --os-type Linux --applicable-host-endpoint IMDS --name web"
+    az(f"{profile} -g {GROUP} --gallery-name {GALLERY}")
     refused = server.galerie("gallery", "delete", GALLERY, "--yes", check=False)
     assert refused.returncode != 0 and "nested resources" in refused.stderr
     preview = server.galerie("gallery", "delete", GALLERY, "--cascade", "--dry-run").stdout
-    for name in ("2.0.0", "2.0.1", f"{GALLERY}/{DEFINITION}\n", f"{GALLERY}\n"):
-        assert name.strip() in preview
+    kinds = {line.rsplit(maxsplit=1)[1]: line.rsplit(maxsplit=1)[0].strip() for line in preview.splitlines()[1:]}
+    definition, profile = f"{GALLERY}/{DEFINITION}", f"{GALLERY}/web"
+    assert kinds == {
+        f"{definition}/2.0.0": "deleted image version", f"{definition}/2.0.1": "image version", definition: "image definition",
+        profile: "access control profile", GALLERY: "gallery",
+    }  # fmt: skip
     assert len(az(in_definition("image-version list"))) == 1, "it was only shown"
     server.galerie("gallery", "delete", GALLERY, "--cascade", "--yes")
     assert GALLERY not in [gallery["name"] for gallery in az("sig list")]

@@ -32,9 +32,39 @@ impl CascadeArgs {
     }
 }
 
+/// What something is that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Version,
+    /// Put away by its gallery's policy before.
+    DeletedVersion,
+    Definition,
+    ProfileVersion,
+    Profile,
+    Gallery,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "image version",
+            Self::DeletedVersion => "deleted image version",
+            Self::Definition => "image definition",
+            Self::ProfileVersion => "access control profile version",
+            Self::Profile => "access control profile",
+            Self::Gallery => "gallery",
+        }
+    }
+
+    /// Whether its gallery's policy would keep it.
+    const fn is_image_version(self) -> bool {
+        matches!(self, Self::Version | Self::DeletedVersion)
+    }
+}
+
 /// What is deleted, in this order.
 struct Doomed {
-    kind: &'static str,
+    kind: Kind,
     path: String,
     /// Why it cannot be deleted.
     obstacle: Option<String>,
@@ -50,7 +80,14 @@ pub(crate) async fn delete_gallery(client: &Client, path: &str, args: &CascadeAr
     for definition in client.list(&format!("{path}/images")).await? {
         add_definition(client, &text(&definition, "id"), &mut doomed).await?;
     }
-    doomed.push(Doomed { kind: "gallery", path: path.to_owned(), obstacle: obstacle_of_gallery(&gallery) });
+    for profile in client.list(&format!("{path}/inVMAccessControlProfiles")).await? {
+        let profile = text(&profile, "id");
+        for version in client.list(&format!("{profile}/versions")).await? {
+            doomed.push(Doomed { kind: Kind::ProfileVersion, path: text(&version, "id"), obstacle: None });
+        }
+        doomed.push(Doomed { kind: Kind::Profile, path: profile, obstacle: None });
+    }
+    doomed.push(Doomed { kind: Kind::Gallery, path: path.to_owned(), obstacle: obstacle_of_gallery(&gallery) });
     delete(client, doomed, args, yes).await
 }
 
@@ -68,13 +105,13 @@ pub(crate) async fn delete_definition(client: &Client, path: &str, args: &Cascad
 async fn add_definition(client: &Client, path: &str, doomed: &mut Vec<Doomed>) -> Result<()> {
     for version in client.list(&format!("{path}/versions")).await? {
         let obstacle = obstacle_of_version(&version);
-        doomed.push(Doomed { kind: "image version", path: text(&version, "id"), obstacle });
+        doomed.push(Doomed { kind: Kind::Version, path: text(&version, "id"), obstacle });
     }
     for version in version_deleted::of(client, path).await? {
         let path = text(&version, "properties.resourceArmId");
-        doomed.push(Doomed { kind: "deleted image version", path, obstacle: None });
+        doomed.push(Doomed { kind: Kind::DeletedVersion, path, obstacle: None });
     }
-    doomed.push(Doomed { kind: "image definition", path: path.to_owned(), obstacle: None });
+    doomed.push(Doomed { kind: Kind::Definition, path: path.to_owned(), obstacle: None });
     Ok(())
 }
 
@@ -109,20 +146,22 @@ async fn delete(client: &Client, doomed: Vec<Doomed>, args: &CascadeArgs, yes: b
     output::confirm(&format!("Delete all {} for good?", doomed.len()), yes)?;
     for one in &doomed {
         let name = name_of(&one.path);
-        let accepted = if one.kind.ends_with("version") {
+        let accepted = if one.kind.is_image_version() {
             client.delete_for_good(&one.path).await?
         } else {
             client.delete(&one.path).await?
         };
         client.wait(&format!("delete {name}"), accepted).await?;
-        output::note(&format!("Deleted {} {name}.", one.kind.trim_start_matches("deleted ")));
+        output::note(&format!("Deleted {name}."));
     }
     Ok(())
 }
 
 fn show(doomed: &[Doomed], format: Format) -> Result<()> {
-    let rows: Vec<Value> =
-        doomed.iter().map(|one| json!({ "kind": one.kind, "id": one.path, "obstacle": one.obstacle })).collect();
+    let rows: Vec<Value> = doomed
+        .iter()
+        .map(|one| json!({ "kind": one.kind.as_str(), "id": one.path, "obstacle": one.obstacle }))
+        .collect();
     output::list(format, rows, &["KIND", "NAME", "OBSTACLE"], |row| {
         vec![text(row, "kind"), name_of(&text(row, "id")), text(row, "obstacle")]
     })
