@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -182,3 +183,15 @@ class Gallery(Server):
             "GALERIE_CLIENT_ID": admin["clientId"],
             "GALERIE_CLIENT_SECRET": admin["clientSecret"],
         }
+
+
+@contextmanager
+def serving(folder: Path):
+    """A started gallery that must not panic."""
+    assert "GALERIE_TEST_POSTGRES" in os.environ, "several processes need PostgreSQL: make test-postgres"
+    gallery = Gallery(folder)
+    try:
+        yield gallery.start()
+        assert "panicked" not in gallery.log
+    finally:
+        gallery.close()

@@ -14,7 +14,7 @@ import requests
 import disk_images
 from disk_images import MIB
 from galerie_server import BINARY, unique, wait_until
-from processes import NUMBERS, Gallery
+from processes import NUMBERS, Gallery, serving
 
 COMPUTE = "providers/Microsoft.Compute"
 REGIONS = ["eastus", "westus", "westeurope"]
@@ -24,13 +24,8 @@ PUBLISH = [*TARGETS, "--create", "--os-type", "Linux", "--resource-group", "many
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    assert "GALERIE_TEST_POSTGRES" in os.environ, "several processes need PostgreSQL: make test-postgres"
-    gallery = Gallery(tmp_path_factory.mktemp("processes"))
-    try:
-        yield gallery.start()
-        assert "panicked" not in gallery.log
-    finally:
-        gallery.close()
+    with serving(tmp_path_factory.mktemp("processes")) as gallery:
+        yield gallery
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Who somebody is, across processes on one catalogue: what one of them decided counts at the others' next request (`make test-postgres`)."""
 
-import os
 import re
 import secrets
 
@@ -9,7 +8,7 @@ import requests
 
 from browser import Browser
 from galerie_server import token_claims, unique, wait_until
-from processes import Gallery, Process
+from processes import Gallery, Process, serving
 
 AZ = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -19,13 +18,8 @@ READER = "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    assert "GALERIE_TEST_POSTGRES" in os.environ, "several processes need PostgreSQL: make test-postgres"
-    gallery = Gallery(tmp_path_factory.mktemp("identity"))
-    try:
-        yield gallery.start()
-        assert "panicked" not in gallery.log
-    finally:
-        gallery.close()
+    with serving(tmp_path_factory.mktemp("identity")) as gallery:
+        yield gallery
 
 
 def post(process: Process, path: str, form: dict) -> requests.Response:

@@ -19,10 +19,9 @@ use galerie_testkit::{Gallery, Principal};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{METHODS, Table, ask};
+use super::{METHODS, Table, ask, served};
 use crate::{
-    graph, hosts::AcceptedHost, middleware::request_ids::RequestIds, options::ApiOptions, route_class::RouteClass,
-    routes, state::ApiState,
+    graph, hosts::AcceptedHost, middleware::request_ids::RequestIds, route_class::RouteClass, routes, state::ApiState,
 };
 
 const ASKERS: [&str; 12] = [
@@ -72,16 +71,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let gallery = Gallery::start().await;
-        let options = ApiOptions {
-            hosts: Vec::new(),
-            listen: "127.0.0.1:8443".parse().expect("an address"),
-            trusted_proxies: Vec::new(),
-            version: "test".to_owned(),
-            device_code: false,
-            forward: None,
-        };
-        let state = ApiState::new(gallery.control.clone(), options);
-        let host = state.hosts.accept("localhost:8443").expect("a loopback name");
+        let (state, host) = served(&gallery);
         let (context, owner) = (gallery.operator().await, gallery.make_principal("owner").await);
         Self { gallery, state, host, context, owner }
     }

@@ -18,9 +18,9 @@ use axum::{
 };
 use galerie_testkit::{Answer, Gallery};
 
-use crate::{route_class::RouteClass, routes};
+use crate::{hosts::AcceptedHost, options::ApiOptions, route_class::RouteClass, routes, state::ApiState};
 
-const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::PATCH, Method::POST, Method::DELETE];
+pub(crate) const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::PATCH, Method::POST, Method::DELETE];
 /// Answers that say that nothing is here, or not so.
 const NOTHING_HERE: [u16; 2] = [404, 405];
 
@@ -90,6 +90,21 @@ fn is_nothing(status: u16) -> bool {
 
 /// Where roles are given.
 const GROUP: &str = "{s}/resourceGroups/rg";
+
+/// What handlers are called with: the gallery on a loopback name.
+pub(crate) fn served(gallery: &Gallery) -> (ApiState, AcceptedHost) {
+    let options = ApiOptions {
+        hosts: Vec::new(),
+        listen: "127.0.0.1:8443".parse().expect("an address"),
+        trusted_proxies: Vec::new(),
+        version: "test".to_owned(),
+        device_code: false,
+        forward: None,
+    };
+    let state = ApiState::new(gallery.control.clone(), options);
+    let host = state.hosts.accept("localhost:8443").expect("a loopback name");
+    (state, host)
+}
 
 /// Sends a request, with a token if there is one.
 async fn ask(gallery: &Gallery, method: &Method, uri: &str, token: Option<&str>, body: Vec<u8>) -> Answer {

@@ -16,15 +16,14 @@ use uuid::Uuid;
 
 use super::{answer, answer_call, call::Call, route::Route};
 use crate::{
+    access_table::{METHODS, served},
     hosts::AcceptedHost,
     middleware::request_ids::RequestIds,
-    options::ApiOptions,
     query::{Query, segments},
     state::ApiState,
 };
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/access.txt");
-const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::PATCH, Method::POST, Method::DELETE];
 /// The columns: a role over the resource group, without one, of another tenant, without a token.
 const ASKERS: [&str; 9] = [
     "anonymous",
@@ -54,17 +53,7 @@ impl World {
     async fn start() -> Self {
         let gallery = Gallery::start().await;
         furnish(&gallery).await;
-        let listen = "127.0.0.1:8443".parse().expect("an address");
-        let options = ApiOptions {
-            hosts: Vec::new(),
-            listen,
-            trusted_proxies: Vec::new(),
-            version: "test".to_owned(),
-            device_code: false,
-            forward: None,
-        };
-        let state = ApiState::new(gallery.control.clone(), options);
-        let host = state.hosts.accept("localhost:8443").expect("a loopback name");
+        let (state, host) = served(&gallery);
         let first = gallery.control.bootstrapped().await.expect("a first start");
         let owner = Caller::application(first.tenant, first.principal, first.client_id, true);
         let other_token = gallery.second_tenant().await.token;
