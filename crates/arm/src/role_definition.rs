@@ -212,7 +212,7 @@ mod tests {
         let read = body(|_| ()).unwrap();
         assert_eq!((read.name.as_str(), &read.actions[0]), ("Reads", &vec!["*/read".to_owned()]));
         type Change = fn(&mut Value);
-        let changes: [(&str, Change); 10] = [
+        let changes: [(&str, Change); 11] = [
             ("properties.roleName", |p| p["roleName"] = json!("")),
             ("properties.roleName", |p| p["roleName"] = json!(7)),
             ("properties.roleName", |p| p["roleName"] = json!("x".repeat(513))),
@@ -222,6 +222,7 @@ mod tests {
             ("properties.permissions", |p| p["permissions"] = json!([{}, {}])),
             ("properties.permissions[0].actions", |p| p["permissions"][0]["actions"] = json!("*")),
             ("properties.permissions[0].notActions", |p| p["permissions"][0]["notActions"] = json!([""])),
+            ("properties.permissions", |p| p["permissions"][0]["actions"] = json!(vec!["x".repeat(2000); 33])),
             ("properties.assignableScopes", |p| p["assignableScopes"] = json!([])),
         ];
         for (target, change) in changes {

@@ -43,6 +43,8 @@ fn versions_are_equal_by_number() {
     let base = "/subscriptions/{s}/resourceGroups/RG/providers/Microsoft.Compute/galleries/G/images/I/versions/";
     assert_eq!(id(&format!("{base}1.02.0")), id(&format!("{base}1.2.0")));
     assert_eq!(id(&format!("{base}1.02.0")).name(), "1.02.0");
+    let profile = base.replace("/images/", "/inVMAccessControlProfiles/");
+    assert_eq!(id(&format!("{profile}1.02.0")), id(&format!("{profile}1.2.0")));
 }
 
 #[test]

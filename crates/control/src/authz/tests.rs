@@ -26,7 +26,7 @@ pub(super) fn role(name: &str) -> Uuid {
 }
 
 /// A new service principal without any role, as a caller.
-pub(super) async fn newcomer(world: &World) -> RequestContext {
+pub(crate) async fn newcomer(world: &World) -> RequestContext {
     let (principal, app_id) = (Uuid::new_v4(), Uuid::new_v4());
     let object = DirectoryObjectRow {
         id: principal,
@@ -47,7 +47,7 @@ pub(super) fn assignment(role: Uuid, principal: Uuid) -> Value {
 }
 
 /// Gives a role over a scope; the assignment's name.
-pub(super) async fn give(world: &World, to: &RequestContext, role: Uuid, scope: &Scope) -> String {
+pub(crate) async fn give(world: &World, to: &RequestContext, role: Uuid, scope: &Scope) -> String {
     let (name, body) = (Uuid::new_v4().to_string(), assignment(role, to.caller.principal));
     let (is_new, _) = world.control.role_assignment_put(&world.ctx(), scope, &name, &body).await.unwrap();
     assert!(is_new);
@@ -289,7 +289,7 @@ async fn assignments_that_cannot_be_are_refused_by_name() {
     assert_eq!(refused.unwrap_err().code, "AuthorizationFailed");
 }
 
-pub(super) fn custom(name: &str, actions: &[&str], scopes: &[&str]) -> Value {
+pub(crate) fn custom(name: &str, actions: &[&str], scopes: &[&str]) -> Value {
     json!({ "properties": { "roleName": name, "type": "CustomRole", "description": "",
         "permissions": [{ "actions": actions }], "assignableScopes": scopes } })
 }

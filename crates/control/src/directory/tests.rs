@@ -82,8 +82,13 @@ async fn a_directory_is_changed_by_its_administrators_and_by_owners() {
     is_denied(control.add_secret(&bob, ObjectKind::Application, app.id, NewSecret::default()).await);
     is_denied(control.add_secret(&ada, ObjectKind::Application, app.id, NewSecret::default()).await);
     is_denied(control.application_update(&ada, app.id, Some("mine"), Document::new(), None).await);
+    // Owning it would outlast the role that makes it out of reach.
+    for (kind, id) in [(ObjectKind::Application, app.id), (ObjectKind::ServicePrincipal, principal.id)] {
+        is_denied(control.add_owner(&ada, kind, id, ada.caller.principal).await);
+    }
     let operators = control.service_principal(&ada.caller, world.caller.principal).await.unwrap();
     is_denied(control.add_secret(&ada, ObjectKind::ServicePrincipal, operators.id, NewSecret::default()).await);
+    is_denied(control.add_owner(&ada, ObjectKind::ServicePrincipal, operators.id, ada.caller.principal).await);
     is_denied(control.service_principal_delete(&operator, operators.id).await);
     control.remove_role_member(&operator, member).await.unwrap();
     control.add_secret(&bob, ObjectKind::Application, app.id, NewSecret::default()).await.unwrap();

@@ -2,10 +2,11 @@
 
 use galerie_arm::{ApiVersion, ArmError, OperationStatus};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::purge;
 use crate::{
-    RequestContext,
+    RequestContext, Scope, authz,
     db::{disk_image, quota::QuotaScope, replica, transact},
     testing::World,
 };
@@ -142,6 +143,29 @@ async fn deleting_for_good_leaves_nothing() {
         assert!(deleted_names(&world).await.is_empty() && !holds_anything(&world).await);
     }
     assert!(world.control.delete_for_good(&newest(&world), &world.id(VERSION)).await.unwrap().is_none());
+    world.control.shutdown().await;
+}
+
+/// Somebody with a role that deletes versions, and no more, cannot destroy one.
+#[tokio::test]
+async fn who_may_only_delete_does_not_destroy() {
+    let world = keeping().await;
+    let (role, scope) = (Uuid::new_v4(), Scope::At(Box::new(world.id(""))));
+    let actions = ["Microsoft.Compute/galleries/images/versions/delete"];
+    let body = authz::tests::custom("Deletes", &actions, &[world.id("").as_str()]);
+    world.control.role_definition_put(&world.ctx(), &scope, &role.to_string(), &body).await.unwrap();
+    let ctx = authz::tests::newcomer(&world).await;
+    authz::tests::give(&world, &ctx, role, &scope).await;
+    let ctx = RequestContext { caller: ctx.caller, ..newest(&world) };
+    let id = world.id(VERSION);
+    for is_deleted_already in [false, true] {
+        let error = world.control.delete_for_good(&ctx, &id).await.unwrap_err();
+        assert_eq!(error.code, "AuthorizationFailed", "{is_deleted_already}");
+        if !is_deleted_already {
+            world.control.delete(&ctx, &id).await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(deleted_names(&world).await, ["1.0.0"]);
     world.control.shutdown().await;
 }
 
