@@ -158,7 +158,7 @@ impl Identity {
     /// What is wrong with the token.
     pub async fn verify(&self, token: &str, audiences: &[String], issuers: &[String]) -> Result<Caller, TokenError> {
         let claims = token::check(&self.keys.tokens(), token, audiences, issuers, self.db.time().now_ms())?;
-        let mut tx = self.db.read().await?;
+        let mut tx = self.db.look().await?;
         if claims.is_users() {
             let found = user::find(&mut tx, claims.oid).await?;
             let found = found.filter(|user| user.object.tenant == claims.tid && user.enabled);

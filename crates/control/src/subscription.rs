@@ -99,8 +99,10 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn tenant_of(&self, subscription: Uuid) -> Result<Option<Uuid>, ArmError> {
-        let found = subscription::find(&mut *self.db().read().await?, subscription).await?;
-        Ok(found.map(|row| row.tenant))
+        if let Some(tenant) = self.db().remembered().tenants.known(subscription) {
+            return Ok(Some(tenant));
+        }
+        authz::tenant_of(&mut *self.db().look().await?, SubscriptionId::new(subscription)).await
     }
 
     /// The regions.

@@ -96,7 +96,8 @@ pub(crate) async fn grants(
     groups: &[Uuid],
 ) -> db::Result<Arc<Grants>> {
     let revision = access_revision::find(tx, tenant).await?;
-    let cache = Arc::clone(tx.access());
+    let remembered = Arc::clone(tx.remembered());
+    let cache = &remembered.access;
     let known = cache.callers.get(&(tenant, principal)).filter(|known| *known.groups == *groups);
     let brought_up = match known {
         Some(known) if known.revision == revision => return Ok(known.access.grants),

@@ -9,7 +9,7 @@ use galerie_arm::{
     ResourceType::{self, Disk, ImageVersion, ManagedImage, Snapshot, VirtualMachine},
 };
 
-use super::{authorize, scope::tenant_of};
+use super::{authorize, tenant_of};
 use crate::{
     db::Connection,
     request::{Caller, RequestContext},

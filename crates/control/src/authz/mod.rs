@@ -19,6 +19,7 @@ mod provider_operations;
 pub(crate) mod role_assignment;
 mod role_definition;
 mod scope;
+mod subscription_tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod visible;
@@ -32,11 +33,11 @@ use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::evaluator::Grants;
+use self::{cache::AccessCache, evaluator::Grants, subscription_tenants::SubscriptionTenants};
 pub(crate) use self::{
-    cache::AccessCache,
     permission_set::PermissionSet,
     role_assignment::{forget_principal, own},
+    subscription_tenants::tenant_of,
     visible::{KeyRange, Visible, VisiblePart},
 };
 pub use self::{
@@ -49,6 +50,13 @@ use crate::{
     db::{Connection, Result, service_principal, user},
     request::{Caller, RequestContext},
 };
+
+/// What transactions need not ask of the catalogue again.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    access: AccessCache,
+    pub(crate) tenants: SubscriptionTenants,
+}
 
 const READ_SUBSCRIPTION: &str = "Microsoft.Resources/subscriptions/read";
 const READ_PERMISSIONS: &str = "Microsoft.Authorization/permissions/read";
@@ -136,7 +144,7 @@ async fn check_tenant(
     subscription: Option<SubscriptionId>,
 ) -> Result<(), ArmError> {
     let Some(id) = subscription else { return Ok(()) };
-    match scope::tenant_of(tx, id).await? {
+    match tenant_of(tx, id).await? {
         Some(tenant) if tenant == caller.tenant => Ok(()),
         _ => {
             let scope = ResourceId::of_subscription(id);

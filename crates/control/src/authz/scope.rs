@@ -4,7 +4,6 @@
 //! that one rule holds for all: what lies below a scope has a key that begins with the scope's key and a slash.
 
 use galerie_arm::{ArmError, ResourceId, ResourceType, SubscriptionId};
-use uuid::Uuid;
 
 use crate::{
     db::{self, Connection, subscription},
@@ -147,11 +146,6 @@ pub(crate) fn reach(key: &str, listed: &[&str]) -> Reach {
 /// The folded path of a type: `galleries/images`.
 pub(crate) fn folded_path(resource_type: ResourceType) -> String {
     resource_type.path().to_lowercase()
-}
-
-/// The tenant that a subscription trusts; `None` when there is no such subscription.
-pub(crate) async fn tenant_of(tx: &mut Connection, subscription: SubscriptionId) -> Result<Option<Uuid>, ArmError> {
-    Ok(subscription::find(tx, subscription.as_uuid()).await?.map(|found| found.tenant))
 }
 
 #[cfg(test)]

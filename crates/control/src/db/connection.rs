@@ -5,11 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use futures::TryStreamExt;
-use sqlx::{Postgres, Transaction};
-
-use super::{Error, Result, row::Columns, sqlite::SqliteTransaction, statement::Statement, time::Time};
-use crate::authz::AccessCache;
+use super::{
+    Error, Result, postgres::PostgresTransaction, row::Columns, sqlite::SqliteTransaction, statement::Statement,
+    time::Time,
+};
+use crate::authz::Remembered;
 
 /// What table functions take: either kind of transaction derefs to it.
 #[derive(Debug)]
@@ -20,36 +20,33 @@ pub(crate) struct Connection {
     pub(super) time: Time,
     /// The transaction's present, once it was asked for.
     pub(super) present_ms: Option<i64>,
-    access: Arc<AccessCache>,
+    remembered: Arc<Remembered>,
 }
 
 #[derive(Debug)]
 enum Begun {
     Sqlite(SqliteTransaction),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PostgresTransaction),
 }
 
 impl Connection {
-    pub(super) fn sqlite(transaction: SqliteTransaction, time: Time, access: Arc<AccessCache>) -> Self {
-        Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None, access }
+    pub(super) fn sqlite(transaction: SqliteTransaction, time: Time, remembered: Arc<Remembered>) -> Self {
+        Self { transaction: Begun::Sqlite(transaction), lost_race: false, time, present_ms: None, remembered }
     }
 
-    pub(super) fn postgres(transaction: Transaction<'static, Postgres>, time: Time, access: Arc<AccessCache>) -> Self {
-        Self { transaction: Begun::Postgres(transaction), lost_race: false, time, present_ms: None, access }
+    pub(super) fn postgres(transaction: PostgresTransaction, time: Time, remembered: Arc<Remembered>) -> Self {
+        Self { transaction: Begun::Postgres(transaction), lost_race: false, time, present_ms: None, remembered }
     }
 
-    /// What was compiled of who may do what, in this and earlier transactions.
-    pub(crate) fn access(&self) -> &Arc<AccessCache> {
-        &self.access
+    /// What is known of who may do what from this and earlier transactions.
+    pub(crate) fn remembered(&self) -> &Arc<Remembered> {
+        &self.remembered
     }
 
     pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {
         let fetched = match &mut self.transaction {
             Begun::Sqlite(tx) => tx.fetch_optional(statement).await,
-            Begun::Postgres(tx) => {
-                let row = statement.for_postgres().fetch_optional(&mut **tx).await;
-                row.map(|row| row.map(Columns::Postgres))
-            }
+            Begun::Postgres(tx) => tx.fetch_optional(statement).await,
         };
         self.note(fetched)
     }
@@ -57,10 +54,7 @@ impl Connection {
     pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Columns>> {
         let fetched = match &mut self.transaction {
             Begun::Sqlite(tx) => tx.fetch_all(statement).await,
-            Begun::Postgres(tx) => {
-                let rows = statement.for_postgres().fetch_all(&mut **tx).await;
-                rows.map(|rows| rows.into_iter().map(Columns::Postgres).collect())
-            }
+            Begun::Postgres(tx) => tx.fetch_all(statement).await,
         };
         self.note(fetched)
     }
@@ -69,25 +63,19 @@ impl Connection {
     pub(super) async fn for_each(
         &mut self,
         statement: Statement<'_>,
-        mut each: impl FnMut(&Columns) -> Result<()> + Send,
+        each: impl FnMut(&Columns) -> Result<()> + Send,
     ) -> Result<()> {
         match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.for_each(statement, each).await?,
-            Begun::Postgres(tx) => {
-                let mut rows = statement.for_postgres().fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await? {
-                    each(&Columns::Postgres(row))?;
-                }
-            }
+            Begun::Sqlite(tx) => tx.for_each(statement, each).await,
+            Begun::Postgres(tx) => tx.for_each(statement, each).await,
         }
-        Ok(())
     }
 
     /// How many rows it touched.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = match &mut self.transaction {
             Begun::Sqlite(tx) => tx.execute(statement).await,
-            Begun::Postgres(tx) => statement.for_postgres().execute(&mut **tx).await.map(|done| done.rows_affected()),
+            Begun::Postgres(tx) => tx.execute(statement).await,
         };
         self.note(done)
     }
@@ -95,10 +83,9 @@ impl Connection {
     /// Has the database read a statement, without running it.
     #[cfg(test)]
     pub(super) async fn prepare(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        use sqlx::{Executor, SqlSafeStr};
         match &mut self.transaction {
             Begun::Sqlite(tx) => tx.prepare(text).await,
-            Begun::Postgres(tx) => tx.prepare(text.into_sql_str()).await.map(drop),
+            Begun::Postgres(tx) => tx.prepare(text).await,
         }
     }
 
@@ -159,7 +146,7 @@ impl DerefMut for WriteTx {
     }
 }
 
-/// A transaction that reads one snapshot.
+/// A transaction that reads one snapshot; of a look, one for each statement.
 #[derive(Debug)]
 pub(crate) struct ReadTx(pub(super) Connection);
 

@@ -54,6 +54,7 @@ pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod wrapped_key;
 
+mod postgres;
 mod sole_use;
 mod sqlite;
 mod statement;
@@ -77,11 +78,9 @@ pub(crate) use self::{
     time::Time,
     transact::transact,
 };
-use self::{in_place::done, sqlite::SqliteConnections};
-use crate::{Clock, SystemClock, authz::AccessCache};
+use self::{in_place::done, postgres::PostgresConnections, sqlite::SqliteConnections};
+use crate::{Clock, SystemClock, authz::Remembered};
 
-/// Connections to PostgreSQL that a process has at most; each is a process there.
-const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a statement waits for another process's write to the file before it is an error.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that a connection reads ahead of who asked: a page of a list, so that the two do not wait for each other row by row.
@@ -89,21 +88,19 @@ const ROW_BUFFER: usize = 128;
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
-const NOTIFY: &str = "SELECT pg_notify($1, $2)";
-
 /// Handles to one catalogue.
 #[derive(Debug, Clone)]
 pub(crate) struct Db {
     pools: Pools,
     time: Time,
-    /// What was compiled of who may do what, for all transactions.
-    access: Arc<AccessCache>,
+    /// What is known of who may do what, for all transactions.
+    remembered: Arc<Remembered>,
 }
 
 #[derive(Debug, Clone)]
 enum Pools {
     Sqlite(SqliteConnections),
-    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
+    Postgres { connections: PostgresConnections, options: Box<PgConnectOptions> },
 }
 
 impl Db {
@@ -140,7 +137,7 @@ impl Db {
     async fn open_prepared(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let is_the_databases = database.is_shared() && clock.is_the_machines();
         let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
-        let db = Self { pools: Self::connect(database).await?, time, access: Arc::default() };
+        let db = Self { pools: Self::connect(database).await?, time, remembered: Arc::default() };
         if is_the_databases {
             db.read().await?.now_ms().await?;
         }
@@ -151,8 +148,8 @@ impl Db {
         match database {
             Database::Sqlite(path) => Ok(Pools::Sqlite(done(SqliteConnections::open(path)).await?)),
             Database::Postgres(options) => {
-                let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
-                Ok(Pools::Postgres { pool, options: options.clone() })
+                let connections = PostgresConnections::new((**options).clone());
+                Ok(Pools::Postgres { connections, options: options.clone() })
             }
         }
     }
@@ -160,25 +157,35 @@ impl Db {
     /// Begins a transaction that may write; dropping it rolls it back. On SQLite there is one at a time. What decides
     /// uses [`transact!`], which does it again when PostgreSQL demands it.
     pub(crate) async fn write(&self) -> Result<WriteTx> {
-        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
+        let (time, remembered) = (self.time.clone(), Arc::clone(&self.remembered));
         Ok(WriteTx(match &self.pools {
-            Pools::Sqlite(file) => Connection::sqlite(file.write().await?, time, access),
-            Pools::Postgres { pool, .. } => {
-                Connection::postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?, time, access)
-            }
+            Pools::Sqlite(file) => Connection::sqlite(file.write().await?, time, remembered),
+            Pools::Postgres { connections, .. } => Connection::postgres(connections.write().await?, time, remembered),
         }))
     }
 
     /// Begins a transaction that reads one snapshot.
     pub(crate) async fn read(&self) -> Result<ReadTx> {
-        let (time, access) = (self.time.clone(), Arc::clone(&self.access));
+        let (time, remembered) = (self.time.clone(), Arc::clone(&self.remembered));
         Ok(ReadTx(match &self.pools {
-            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time, access),
-            Pools::Postgres { pool, .. } => {
-                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-                Connection::postgres(begun, time, access)
-            }
+            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time, remembered),
+            Pools::Postgres { connections, .. } => Connection::postgres(connections.read().await?, time, remembered),
         }))
+    }
+
+    /// As [`Db::read`], for one statement, which needs no transaction around it: a third of the round trips. Two statements
+    /// would see two snapshots.
+    pub(crate) async fn look(&self) -> Result<ReadTx> {
+        let (time, remembered) = (self.time.clone(), Arc::clone(&self.remembered));
+        Ok(ReadTx(match &self.pools {
+            Pools::Sqlite(file) => Connection::sqlite(file.look().await?, time, remembered),
+            Pools::Postgres { connections, .. } => Connection::postgres(connections.look().await?, time, remembered),
+        }))
+    }
+
+    /// What is known of who may do what.
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// Whose clock the catalogue goes by.
@@ -194,23 +201,24 @@ impl Db {
     /// The connections, when it is a PostgreSQL database.
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         match &self.pools {
-            Pools::Postgres { pool, .. } => Some(pool),
+            Pools::Postgres { connections, .. } => Some(connections.pool()),
             Pools::Sqlite(_) => None,
         }
     }
 
     /// Sends a hint to whoever listens on a channel. Nobody does on SQLite.
     pub(crate) async fn notify(&self, channel: &str, payload: &str) -> Result<()> {
-        let Some(pool) = self.postgres() else { return Ok(()) };
-        sqlx::query(NOTIFY).bind(channel).bind(payload).execute(pool).await?;
-        Ok(())
+        match &self.pools {
+            Pools::Postgres { connections, .. } => connections.notify(channel, payload).await,
+            Pools::Sqlite(_) => Ok(()),
+        }
     }
 
     /// Closes every connection; waits for what they do.
     pub(crate) async fn close(&self) {
         match &self.pools {
             Pools::Sqlite(file) => file.close().await,
-            Pools::Postgres { pool, .. } => pool.close().await,
+            Pools::Postgres { connections, .. } => connections.close().await,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct SqliteConnections {
     readers: SqlitePool,
 }
 
-/// A transaction. Dropping it rolls it back.
+/// A transaction, or a connection on which each statement is one. Dropping it rolls it back.
 #[derive(Debug)]
 pub(super) struct SqliteTransaction(PoolConnection<Sqlite>);
 
@@ -59,6 +59,11 @@ impl SqliteConnections {
     /// Begins a transaction that reads one snapshot, of the moment of its first statement.
     pub(super) async fn read(&self) -> Result<SqliteTransaction> {
         begin(&self.readers, "BEGIN").await
+    }
+
+    /// A connection that reads, on which each statement has a snapshot of its own.
+    pub(super) async fn look(&self) -> Result<SqliteTransaction> {
+        Ok(SqliteTransaction(acquire(&self.readers).await?))
     }
 
     /// Closes every connection; waits for what they do.

@@ -1,0 +1,133 @@
+//! The connections to a PostgreSQL database, and transactions on them.
+//!
+//! Between two processes it is round trips that cost, so none is made for nothing: a connection that was used a moment ago is not
+//! asked whether it is still there, and a single statement that reads has no transaction begun and ended around it.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection, postgres::PgConnectOptions,
+};
+
+use super::{Result, pool, row::Columns, statement::Statement};
+
+/// Connections that a process has at most; each is a process there.
+const CONNECTIONS: u32 = 16;
+/// How long a connection lies idle before it is asked whether it is still there.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+const NOTIFY: &str = "SELECT pg_notify($1, $2)";
+
+/// The connections of this process.
+#[derive(Debug, Clone)]
+pub(super) struct PostgresConnections {
+    pool: PgPool,
+}
+
+/// A transaction, or a connection on which each statement is one. Dropping it rolls it back.
+#[derive(Debug)]
+pub(super) enum PostgresTransaction {
+    Begun(Transaction<'static, Postgres>),
+    EachStatement(PoolConnection<Postgres>),
+}
+
+impl PostgresConnections {
+    /// Connects when there is something to ask.
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        let pool = pool::<Postgres>(CONNECTIONS).test_before_acquire(false).before_acquire(|connection, lain| {
+            Box::pin(async move {
+                if lain.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
+        Self { pool: pool.connect_lazy_with(options) }
+    }
+
+    /// Begins a transaction that may write.
+    pub(super) async fn write(&self) -> Result<PostgresTransaction> {
+        self.begin("BEGIN ISOLATION LEVEL SERIALIZABLE").await
+    }
+
+    /// Begins a transaction that reads one snapshot, of the moment of its first statement.
+    pub(super) async fn read(&self) -> Result<PostgresTransaction> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// A connection on which each statement has a snapshot of its own.
+    pub(super) async fn look(&self) -> Result<PostgresTransaction> {
+        Ok(PostgresTransaction::EachStatement(self.pool.acquire().await?))
+    }
+
+    async fn begin(&self, statement: &'static str) -> Result<PostgresTransaction> {
+        Ok(PostgresTransaction::Begun(self.pool.begin_with(statement).await?))
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Sends a hint to whoever listens on a channel.
+    pub(super) async fn notify(&self, channel: &str, payload: &str) -> Result<()> {
+        sqlx::query(NOTIFY).bind(channel).bind(payload).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes every connection; waits for what they do.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl PostgresTransaction {
+    fn connection(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Begun(transaction) => transaction,
+            Self::EachStatement(connection) => connection,
+        }
+    }
+
+    pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> sqlx::Result<Option<Columns>> {
+        let row = statement.for_postgres().fetch_optional(self.connection()).await?;
+        Ok(row.map(Columns::Postgres))
+    }
+
+    pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> sqlx::Result<Vec<Columns>> {
+        let rows = statement.for_postgres().fetch_all(self.connection()).await?;
+        Ok(rows.into_iter().map(Columns::Postgres).collect())
+    }
+
+    /// Hands each row to `each` as it comes.
+    pub(super) async fn for_each(
+        &mut self,
+        statement: Statement<'_>,
+        mut each: impl FnMut(&Columns) -> Result<()> + Send,
+    ) -> Result<()> {
+        let mut rows = statement.for_postgres().fetch(self.connection());
+        while let Some(row) = rows.try_next().await? {
+            each(&Columns::Postgres(row))?;
+        }
+        Ok(())
+    }
+
+    /// How many rows it touched.
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> sqlx::Result<u64> {
+        Ok(statement.for_postgres().execute(self.connection()).await?.rows_affected())
+    }
+
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Begun(transaction) => transaction.commit().await,
+            Self::EachStatement(_) => Ok(()),
+        }
+    }
+
+    /// Has the database read a statement, without running it.
+    #[cfg(test)]
+    pub(super) async fn prepare(&mut self, text: &'static str) -> sqlx::Result<()> {
+        use sqlx::{Executor, SqlSafeStr};
+        self.connection().prepare(text.into_sql_str()).await.map(drop)
+    }
+}
