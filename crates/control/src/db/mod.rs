@@ -64,8 +64,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool,
-    pool::PoolOptions,
-    postgres::PgConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -86,6 +85,8 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that a connection reads ahead of who asked: a page of a list, so that the two do not wait for each other row by row.
 const ROW_BUFFER: usize = 128;
+/// Prepared statements that a connection keeps. There are about 300; some are known as a transaction's first one, too.
+const PREPARED: usize = 512;
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -149,9 +150,10 @@ impl Db {
 
     async fn connect(database: &Database) -> Result<Pools> {
         match database {
-            Database::Sqlite(path) => Ok(Pools::Sqlite(done(SqliteConnections::open(path)).await?)),
+            Database::Sqlite(path) => Ok(Pools::Sqlite(SqliteConnections::open(path).await?)),
             Database::Postgres(options) => {
-                let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with((**options).clone());
+                let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+                let pool = pool.connect_lazy_with((**options).clone());
                 Ok(Pools::Postgres { pool, options: options.clone() })
             }
         }
@@ -220,10 +222,6 @@ pub(crate) fn schema_version() -> i64 {
     schema::newest(&schema::MIGRATIONS)
 }
 
-fn pool<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
-    PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
-}
-
 /// How the catalogue's file is opened.
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -233,7 +231,7 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .statement_cache_capacity(256)
+        .statement_cache_capacity(PREPARED)
         .row_buffer_size(ROW_BUFFER)
 }
 
@@ -324,7 +322,7 @@ pub(crate) mod tests {
         let db = Db::open(&directory.path().join("catalogue.db").into()).await.unwrap();
         // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
         let Pools::Sqlite(file) = &db.pools else { unreachable!("a file is SQLite's") };
-        sqlx::query("PRAGMA max_page_count = 1").execute(&file.writer).await.unwrap();
+        file.run_on_writer("PRAGMA max_page_count = 1").await.unwrap();
         let mut tx = db.write().await.unwrap();
         let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();
         assert!(matches!(error, Error::Full(_)), "{error:?}");
@@ -332,7 +330,7 @@ pub(crate) mod tests {
         assert_eq!((told.status, told.code.as_ref()), (507, "InsufficientStorage"));
         assert!(told.message.contains("catalogue is full"), "{told}");
         drop(tx);
-        sqlx::query("PRAGMA max_page_count = 1073741823").execute(&file.writer).await.unwrap();
+        file.run_on_writer("PRAGMA max_page_count = 1073741823").await.unwrap();
         let mut tx = db.write().await.unwrap();
         setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap();
         tx.commit().await.unwrap();
