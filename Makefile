@@ -82,9 +82,9 @@ test-collector: ## imports, copies, deletions, reads and collections at once, ki
 	GALERIE_FIRE_LIVES=$(LIVES) GALERIE_FIRE_SEED=$(SEED) cargo nextest run --workspace --no-capture \
 		-E 'package(galerie-control) & test(under_fire)'
 
-test-simulation: ## 200 seeds of processes, regions and clients in virtual time, on all cores
+test-simulation: ## 500 seeds of processes, regions and clients in virtual time, on all cores
 	cargo build --workspace --bins
-	target/debug/galerie-simulation --seeds 1..200
+	target/debug/galerie-simulation --seeds 1..500
 
 simulate: ## the same for many more seeds (SEEDS=10000), or for one with all its events when it breaks something (SEED=42)
 	cargo build --workspace --bins

@@ -292,8 +292,12 @@ async fn say_alive(control: &Control, member: &Member) -> db::Result<bool> {
     let (start, is_draining) = (member.start(), control.is_draining());
     transact!(control.db(), |tx| -> db::Result<bool> {
         let now_ms = tx.now_ms().await?;
-        process::forget(tx, now_ms.saturating_sub(SHOWN_MS)).await?;
-        let rows = process::list(tx).await?;
+        let mut rows = process::list(tx).await?;
+        let forgotten_ms = now_ms.saturating_sub(SHOWN_MS);
+        if rows.iter().any(|row| row.expires_ms <= forgotten_ms) {
+            process::forget(tx, forgotten_ms).await?;
+            rows = process::list(tx).await?;
+        }
         let alive = rows.iter().filter(|row| row.expires_ms > now_ms).count();
         metrics::gauge!("galerie_processes").set(alive as f64);
         let Some(row) = rows.iter().find(|row| row.id == member.id) else { return Ok(false) };

@@ -35,8 +35,9 @@ pub(crate) const WELL: FaultPlan = FaultPlan {
 const CALM_MAX_MS: u64 = 15_000;
 /// The longest that a fault lasts, for most of them.
 const FAULT_MAX_MS: u64 = 45_000;
-/// How long a collector, or whoever else is in the middle of something, may be away.
-const LONG_FREEZE: Duration = Duration::from_secs(65 * 60);
+/// How long a collector, or whoever else is in the middle of something, may be away: longer than every lease, pin and chore, every
+/// wait for another attempt, and what the collector takes for lost. The others go on meanwhile, which is not free.
+const LONG_FREEZE: Duration = Duration::from_secs(7 * 60);
 
 /// What may go wrong, and where.
 pub(crate) struct Faults {

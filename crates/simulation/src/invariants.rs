@@ -16,8 +16,11 @@ use crate::{
 
 /// How long everything that was begun may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 3600);
-/// How long damage may take to be found and healed: a whole reading of a store, and the copies after it.
+/// How long damage may take to be found and healed: two whole readings of a store, and the copies after them. A chore of a process
+/// that has just been stopped may come before.
 const HEALS_WITHIN: Duration = Duration::from_secs(6 * 60);
+/// Whole readings after which damage counts as found: what the first one had healed is whole in the second.
+const READINGS: u32 = 2;
 /// How long what is deleted may take to be gone: a few collections, an hour's pins and everybody's grace.
 const GONE_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Between two looks.
@@ -95,8 +98,8 @@ impl Judge {
         for process in self.world.running().into_iter().skip(1) {
             self.world.stop(process.number).await;
         }
-        if self.weak.is_some() {
-            sleep(HEALS_WITHIN).await;
+        if let Some(weak) = self.weak {
+            self.await_readings(weak).await;
             // Healing is copying.
             self.settle().await;
         }
@@ -106,6 +109,21 @@ impl Judge {
         self.check_quotas().await;
         self.check_stores().await;
         self.world.journal().note("everything is as it should be");
+    }
+
+    /// Waits until a region's store was read as a whole, from its beginning, so often.
+    async fn await_readings(&self, region: usize) {
+        let until = Instant::now() + HEALS_WITHIN;
+        let last_began = async || self.stats(region).await.ok()?["scrub"]["last"]["beganMs"].as_i64();
+        let (mut seen, mut after_ms) = (0, self.world.now_ms());
+        while seen < READINGS && Instant::now() < until {
+            sleep(PAUSE).await;
+            // One that begins after this moment reads what is there now.
+            if last_began().await.is_some_and(|began_ms| began_ms >= after_ms) {
+                (seen, after_ms) = (seen + 1, self.world.now_ms());
+            }
+        }
+        self.world.journal().note(format_args!("{} was read as a whole {seen} times", REGIONS[region]));
     }
 
     async fn check_versions(&self) {

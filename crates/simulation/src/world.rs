@@ -42,7 +42,7 @@ fn tuning() -> WorkerTuning {
         collect_every: Duration::from_secs(40),
         collect_grace_ms: 5_000,
         // Longer than faults last, and several readings of everything.
-        lost_after_ms: 10 * 60 * 1000,
+        lost_after_ms: 5 * 60 * 1000,
         scrub_rate_bytes_s: 1 << 20,
         scrub_period: Duration::from_secs(90),
         ..WorkerTuning::default()
@@ -277,6 +277,11 @@ impl World {
             correlation_id: Uuid::new_v4(),
             client_address: None,
         }
+    }
+
+    /// Virtual time as the program's processes read it.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.clock.now_ms()
     }
 
     pub(crate) fn owner(&self) -> &Caller {

@@ -15,6 +15,14 @@ pub(crate) async fn prune(control: &Control) -> Result<(), ArmError> {
     let Some(kept) = control.tuning().audit_kept else { return Ok(()) };
     let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
     loop {
+        {
+            // Looking takes no write lock; there is something to do once in a while.
+            let mut reading = control.db().read().await?;
+            let before_ms = reading.now_ms().await?.saturating_sub(kept_ms);
+            if audit_seal::oldest_unpruned(&mut reading, before_ms).await?.is_none() {
+                return Ok(());
+            }
+        }
         let pruned = transact!(control.db(), |tx| -> Result<bool, ArmError> {
             let now_ms = tx.now_ms().await?;
             let Some(seal) = audit_seal::oldest_unpruned(tx, now_ms.saturating_sub(kept_ms)).await? else {

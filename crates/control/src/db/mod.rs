@@ -65,7 +65,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool,
-    pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -85,6 +84,8 @@ use crate::{Clock, SystemClock, authz::Remembered};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that a connection reads ahead of who asked: a page of a list, so that the two do not wait for each other row by row.
 const ROW_BUFFER: usize = 128;
+/// Prepared statements that a connection keeps. There are about 300; some are known as a transaction's first one, too.
+const PREPARED: usize = 512;
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -146,7 +147,7 @@ impl Db {
 
     async fn connect(database: &Database) -> Result<Pools> {
         match database {
-            Database::Sqlite(path) => Ok(Pools::Sqlite(done(SqliteConnections::open(path)).await?)),
+            Database::Sqlite(path) => Ok(Pools::Sqlite(SqliteConnections::open(path).await?)),
             Database::Postgres(options) => {
                 let connections = PostgresConnections::new((**options).clone());
                 Ok(Pools::Postgres { connections, options: options.clone() })
@@ -173,12 +174,12 @@ impl Db {
         }))
     }
 
-    /// As [`Db::read`], for one statement, which needs no transaction around it: a third of the round trips. Two statements
-    /// would see two snapshots.
+    /// As [`Db::read`], for one statement. On PostgreSQL it has no transaction around it, which is a third of the round trips; two
+    /// statements would see two snapshots.
     pub(crate) async fn look(&self) -> Result<ReadTx> {
         let (time, remembered) = (self.time.clone(), Arc::clone(&self.remembered));
         Ok(ReadTx(match &self.pools {
-            Pools::Sqlite(file) => Connection::sqlite(file.look().await?, time, remembered),
+            Pools::Sqlite(file) => Connection::sqlite(file.read().await?, time, remembered),
             Pools::Postgres { connections, .. } => Connection::postgres(connections.look().await?, time, remembered),
         }))
     }
@@ -228,10 +229,6 @@ pub(crate) fn schema_version() -> i64 {
     schema::newest(&schema::MIGRATIONS)
 }
 
-fn pool<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
-    PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
-}
-
 /// How the catalogue's file is opened.
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -241,7 +238,7 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .statement_cache_capacity(256)
+        .statement_cache_capacity(PREPARED)
         .row_buffer_size(ROW_BUFFER)
 }
 
@@ -332,7 +329,7 @@ pub(crate) mod tests {
         let db = Db::open(&directory.path().join("catalogue.db").into()).await.unwrap();
         // What a full file system answers, without one: the file may not grow. It is this connection's own limit.
         let Pools::Sqlite(file) = &db.pools else { unreachable!("a file is SQLite's") };
-        sqlx::query("PRAGMA max_page_count = 1").execute(&file.writer).await.unwrap();
+        file.run_on_writer("PRAGMA max_page_count = 1").await.unwrap();
         let mut tx = db.write().await.unwrap();
         let error = setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap_err();
         assert!(matches!(error, Error::Full(_)), "{error:?}");
@@ -340,7 +337,7 @@ pub(crate) mod tests {
         assert_eq!((told.status, told.code.as_ref()), (507, "InsufficientStorage"));
         assert!(told.message.contains("catalogue is full"), "{told}");
         drop(tx);
-        sqlx::query("PRAGMA max_page_count = 1073741823").execute(&file.writer).await.unwrap();
+        file.run_on_writer("PRAGMA max_page_count = 1073741823").await.unwrap();
         let mut tx = db.write().await.unwrap();
         setting::put(&mut tx, "large", &"x".repeat(1 << 20)).await.unwrap();
         tx.commit().await.unwrap();

@@ -36,6 +36,10 @@ macro_rules! claim {
 /// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time. An import is
 /// the process's that has the upload.
 const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
+/// In any region, since few are due at once; most looks find nothing.
+const IS_DUE: &str = "SELECT COUNT(*) FROM (SELECT id FROM operations \
+     WHERE region IN (SELECT region FROM region_stores UNION ALL SELECT '') AND status = 'InProgress' \
+     AND next_attempt_ms <= $1 AND lease_until_ms <= $1 LIMIT 1) AS due";
 const HOLDS: &str = "SELECT COUNT(*) FROM operations WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
 const RENEW: &str = "UPDATE operations SET lease_until_ms = $3, percent = $4 \
      WHERE id = $1 AND generation = $2 AND status = 'InProgress'";
@@ -51,6 +55,9 @@ const RELEASE_ALL: &str = "UPDATE operations SET lease_owner = NULL, lease_until
      AND status = 'InProgress' AND lease_until_ms > 0";
 const SHORTEN_WAITS: &str = "UPDATE operations SET next_attempt_ms = $3 WHERE region = $1 AND status = 'InProgress' \
      AND next_attempt_ms > $2 AND next_attempt_ms < $4";
+const WAITS_BEYOND: &str = "SELECT COUNT(*) FROM (SELECT id FROM operations \
+     WHERE region IN (SELECT region FROM region_stores UNION ALL SELECT '') AND status = 'InProgress' \
+     AND next_attempt_ms > $1 AND next_attempt_ms < $2 LIMIT 1) AS waiting";
 const RELEASE_OF: &str = "UPDATE operations SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE lease_owner = $1 AND region IN (SELECT region FROM region_stores UNION ALL SELECT '') \
      AND status = 'InProgress'";
@@ -65,6 +72,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     INSERT,
     UNFINISHED,
     CLAIM[0],
+    IS_DUE,
     HOLDS,
     RENEW,
     FINISH,
@@ -72,6 +80,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RELINQUISH,
     RELEASE_ALL,
     SHORTEN_WAITS,
+    WAITS_BEYOND,
     RELEASE_OF,
     CANCEL_FOR_RESOURCE,
     FORGET,
@@ -221,6 +230,16 @@ pub(crate) async fn claim_due(
 ) -> Result<Option<OperationRow>> {
     let statement = query_of(CLAIM).bind(region.unwrap_or("")).bind(now_ms).bind(owner);
     row::one(tx, statement.bind(lease_until_ms)).await
+}
+
+/// Whether an operation is due and free, for any process: who sees none need not ask to claim one.
+pub(crate) async fn is_due(tx: &mut Connection, now_ms: i64) -> Result<bool> {
+    Ok(row::one::<i64>(tx, query(IS_DUE).bind(now_ms)).await? == Some(1))
+}
+
+/// Whether [`shorten_waits`] has something to do, in any region.
+pub(crate) async fn waits_beyond(tx: &mut Connection, latest_ms: i64) -> Result<bool> {
+    Ok(row::one::<i64>(tx, query(WAITS_BEYOND).bind(latest_ms).bind(NEVER_MS)).await? == Some(1))
 }
 
 /// Makes what would wait beyond `latest_ms` due at `now_ms`; how many. What no worker claims is left alone.

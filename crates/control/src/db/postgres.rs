@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection, postgres::PgConnectOptions,
+    Connection as _, PgConnection, PgPool, Postgres, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{Result, pool, row::Columns, statement::Statement};
+use super::{ACQUIRE_TIMEOUT, Result, row::Columns, statement::Statement};
 
 /// Connections that a process has at most; each is a process there.
 const CONNECTIONS: u32 = 16;
@@ -35,7 +37,8 @@ pub(super) enum PostgresTransaction {
 impl PostgresConnections {
     /// Connects when there is something to ask.
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        let pool = pool::<Postgres>(CONNECTIONS).test_before_acquire(false).before_acquire(|connection, lain| {
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool.test_before_acquire(false).before_acquire(|connection, lain| {
             Box::pin(async move {
                 if lain.idle_for > TRUSTED_FOR {
                     connection.ping().await?;

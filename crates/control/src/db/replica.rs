@@ -45,6 +45,8 @@ macro_rules! claim {
 }
 /// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time.
 const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
+const IS_DUE: &str = "SELECT COUNT(*) FROM (SELECT uid FROM replicas WHERE region = $1 AND state = $2 \
+     AND next_attempt_ms <= $3 AND lease_until_ms <= $3 LIMIT 1) AS due";
 const HOLDS: &str = "SELECT COUNT(*) FROM replicas WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
 const RENEW: &str = "UPDATE replicas SET lease_until_ms = $3, total_bytes = $4, copied_bytes = $5 \
      WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
@@ -62,6 +64,8 @@ const RELEASE_ALL: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_m
      WHERE region IN (SELECT region FROM region_stores) AND state = 'Replicating' AND lease_until_ms > 0";
 const SHORTEN_WAITS: &str =
     "UPDATE replicas SET next_attempt_ms = $4 WHERE region = $1 AND state = $2 AND next_attempt_ms > $3";
+const WAITS_BEYOND: &str = "SELECT COUNT(*) FROM (SELECT uid FROM replicas \
+     WHERE region IN (SELECT region FROM region_stores) AND state = $1 AND next_attempt_ms > $2 LIMIT 1) AS waiting";
 const RELEASE_OF: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE lease_owner = $1 AND region IN (SELECT region FROM region_stores) AND state = 'Replicating'";
 
@@ -76,6 +80,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     COPY_AGAIN,
     DELETE,
     CLAIM[0],
+    IS_DUE,
     HOLDS,
     RENEW,
     COMPLETE,
@@ -84,6 +89,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RELINQUISH,
     RELEASE_ALL,
     SHORTEN_WAITS,
+    WAITS_BEYOND,
     RELEASE_OF,
 ];
 
@@ -249,6 +255,17 @@ pub(crate) async fn retry_due(tx: &mut Connection, region: &str, now_ms: i64) ->
 /// Has a complete replica, of which something is damaged, copied again. Whether it was complete.
 pub(crate) async fn copy_again(tx: &mut Connection, version: &str, region: &str, now_ms: i64) -> Result<bool> {
     Ok(row::run(tx, query(COPY_AGAIN).bind(version).bind(region).bind(now_ms)).await? == 1)
+}
+
+/// Whether a region has a replica in a state whose time has come and that nobody has claimed: who sees none need not ask for it.
+pub(crate) async fn is_due(tx: &mut Connection, region: &str, state: ReplicationState, now_ms: i64) -> Result<bool> {
+    let statement = query(IS_DUE).bind(region).bind(state.as_str()).bind(now_ms);
+    Ok(row::one::<i64>(tx, statement).await? == Some(1))
+}
+
+/// Whether [`shorten_waits`] has something to do, in any region.
+pub(crate) async fn waits_beyond(tx: &mut Connection, state: ReplicationState, latest_ms: i64) -> Result<bool> {
+    Ok(row::one::<i64>(tx, query(WAITS_BEYOND).bind(state.as_str()).bind(latest_ms)).await? == Some(1))
 }
 
 /// Makes replicas in a state that would wait beyond `latest_ms` due at `now_ms`; how many.

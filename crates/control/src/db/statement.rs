@@ -49,6 +49,12 @@ impl<'q> Statement<'q> {
         self
     }
 
+    /// The same, with a statement without parameters before it: SQLite does one after the other, and stops where one fails.
+    pub(super) fn after_on_sqlite(self, first: &'static str) -> Self {
+        let both = format!("{first}; {}", self.sqlite.as_str());
+        Self { sqlite: AssertSqlSafe(both).into_sql_str(), ..self }
+    }
+
     pub(super) fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
         self.values.into_iter().fold(prepared(self.sqlite), |query, value| match value {
             Value::Text(text) => query.bind(text),

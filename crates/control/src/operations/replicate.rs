@@ -70,6 +70,14 @@ async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
     if control.is_draining() {
         return Ok(None);
     }
+    {
+        // As with operations: looking takes no write lock.
+        let mut reading = control.db().read().await?;
+        let now_ms = reading.now_ms().await?;
+        if !replica::is_due(&mut reading, region, ReplicationState::Replicating, now_ms).await? {
+            return Ok(None);
+        }
+    }
     transact!(control.db(), |tx| -> db::Result<Option<Claimed>> {
         let now_ms = tx.now_ms().await?;
         let until_ms = now_ms.saturating_add(LEASE_MS);

@@ -63,6 +63,14 @@ async fn claim(control: &Control) -> db::Result<Option<OperationRow>> {
     if control.is_draining() {
         return Ok(None);
     }
+    {
+        // Workers are woken far more often than there is work. Looking takes no write lock.
+        let mut reading = control.db().read().await?;
+        let now_ms = reading.now_ms().await?;
+        if !operation::is_due(&mut reading, now_ms).await? {
+            return Ok(None);
+        }
+    }
     let regions = control.region_names();
     transact!(control.db(), |tx| -> db::Result<Option<OperationRow>> {
         let now_ms = tx.now_ms().await?;
