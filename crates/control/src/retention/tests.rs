@@ -302,3 +302,36 @@ fn settings_are_read_strictly() {
         assert_eq!(read, expected.map_err(str::to_owned), "{body}");
     }
 }
+
+/// Two processes run the policy, while somebody pins a version and somebody makes a disk of another: each version goes once, and
+/// what somebody got hold of is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_race_with_each_other_and_with_whoever_needs_a_version() {
+    let world = published(9).await;
+    let other = world.reopen().await;
+    set(&world, 1, 0).await;
+    let (ctx, id) = (world.ctx(), world.id(DEFINITION));
+    let (pinned, used) = (world.id(&version("4.0.0")), format!("{}/versions/5.0.0", world.id(DEFINITION)));
+    let disk = json!({ "location": "eastus", "properties": { "creationData":
+        { "createOption": "FromImage", "galleryImageReference": { "id": used } } } });
+    let (one, two, pin, made) = tokio::join!(
+        world.control.retention_run(&ctx, &id),
+        other.control.retention_run(&ctx, &id),
+        other.control.set_version_pin(&ctx, &pinned, true),
+        world.put("disks/used", disk),
+    );
+    let mut gone = [deleted(&one.unwrap()), deleted(&two.unwrap())].concat();
+    gone.sort();
+    let all = gone.len();
+    gone.dedup();
+    assert_eq!(gone.len(), all, "each once: {gone:?}");
+    for (number, is_held) in [(4, pin.is_ok()), (5, made.is_ok())] {
+        let name = format!("{number}.0.0");
+        let is_there = world.get(&version(&name)).await.is_ok();
+        assert_eq!((is_there, gone.contains(&name)), (is_held, !is_held), "{name}");
+    }
+    world.get(&version("9.0.0")).await.unwrap();
+    assert!(gone.len() >= 6, "{gone:?}");
+    other.control.shutdown().await;
+    world.control.shutdown().await;
+}
