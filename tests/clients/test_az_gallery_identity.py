@@ -36,6 +36,6 @@ def test_a_system_assigned_identity_is_a_principal_that_takes_roles(az, server, 
     failure = az.fails(named("sig identity assign"), "--user-assigned", NONE.format(gallery["id"].split("/")[2]))
     assert "not supported by this server" in failure.message
 
-    az(f"{named('sig delete')} --no-wait")
+    az(named("sig delete"))
     assert az.fails(f"ad sp show --id {identity['principalId']}").code != 0
     assert az(f"role assignment list --scope {scope} --role Reader") == []
