@@ -58,7 +58,7 @@ fn version() -> impl Strategy<Value = Version> {
     let often = prop::bool::weighted(0.12);
     let numbers = prop::array::uniform3(prop_oneof![0_u32..4, Just(i32::MAX as u32)]);
     let use_count = prop_oneof![8 => Just(0_u8), 1 => 1..3_u8];
-    let flags = (often.clone(), often.clone(), often.clone(), often);
+    let flags = (often, often, often, often);
     (numbers, state, 0..12_i64, [replica.clone(), replica], use_count, flags).prop_map(
         |(numbers, state, age_days, replicas, disks, (is_excluded, is_pinned, is_copied, is_protected))| Version {
             numbers,
@@ -90,10 +90,9 @@ fn expected(versions: &[Version], keep: usize, days: i64) -> BTreeSet<Numbers> {
     let last: BTreeSet<Numbers> = good.into_iter().take(keep).collect();
     let latest: BTreeSet<Numbers> = (0..REGIONS.len()).filter_map(|region| latest_of(versions, region)).collect();
     let goes = |version: &&Version| {
-        !last.contains(&version.numbers)
-            && !latest.contains(&version.numbers)
-            && version.age_days >= days
-            && !(version.is_pinned || version.disks > 0 || version.is_copied || version.is_protected)
+        let is_needed = last.contains(&version.numbers) || latest.contains(&version.numbers);
+        let is_held = version.is_pinned || version.disks > 0 || version.is_copied || version.is_protected;
+        version.age_days >= days && !is_needed && !is_held
     };
     versions.iter().filter(is_good).filter(goes).map(|version| version.numbers).collect()
 }
@@ -194,7 +193,7 @@ async fn check(world: &World, case: usize, versions: &[Version], keep: u32, days
     let settings = RetentionSettings { keep, older_than_days: days, automatic: false };
     let ctx = world.ctx();
     world.control.set_retention_policy(&ctx, &id, Ok(settings)).await.unwrap();
-    let before = latest_everywhere(&mut *world.control.db().read().await.unwrap(), id.key()).await;
+    let before = latest_everywhere(&mut world.control.db().read().await.unwrap(), id.key()).await;
     let dry = world.control.retention_dry_run(&ctx, &id, None).await.unwrap();
     let run = world.control.retention_run(&ctx, &id).await.unwrap();
 
