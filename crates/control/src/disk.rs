@@ -94,6 +94,7 @@ pub(crate) fn hold_source(plan: &mut Plan, source: Option<&Source>) -> Result<()
         check_size(wanted, image.size_gib())?;
     }
     content_arrived(&mut plan.document, image.virtual_size_bytes);
+    plan.effects.extend(source.and_then(|source| source.version.clone()).map(Effect::UseVersion));
     match source.and_then(|source| source.foreign.clone()) {
         None => plan.effects.push(Effect::HoldImages(vec![HeldImage { lun: OS_LUN, ..image }])),
         Some(foreign) => {

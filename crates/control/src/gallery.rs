@@ -1,9 +1,12 @@
 //! The rules of galleries: a name that is unique in the subscription, and what the service fills in.
 
+pub(crate) mod identity;
+
 use galerie_arm::{ArmError, GalleryName, gallery::SharingPermission};
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::identity::Offered;
 use crate::{
     db::resource::ResourceRow,
     resource::{
@@ -23,8 +26,8 @@ const PREFIX: &str = "publicNamePrefix";
 /// Decides about a write to a gallery.
 ///
 /// # Errors
-/// A name that breaks the rule, a change of who may be shared with.
-pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
+/// A name that breaks the rule, a change of who may be shared with, an identity that it cannot have.
+pub(crate) fn plan(write: Write<'_>, offered: Offered) -> Result<Plan, ArmError> {
     let name: GalleryName = write.id.name_at(0)?;
     let subscription = write.id.subscription().ok_or_else(|| write.id.not_found())?;
     let mut document = write.document.clone();
@@ -37,13 +40,14 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
         None => begin_sharing(&mut document, write.uid)?,
     }
     policy::fill_in(&mut document)?;
+    let effects = identity::fill_in(&mut document, &write, offered)?.into_iter().collect();
     set(&mut document, UNIQUE_NAME, galerie_arm::gallery::unique_name(subscription, &name));
     let subscription = subscription.to_string();
     let unique = Unique {
         key: unique_key(&subscription, &name),
         taken: ArmError::gallery_name_not_unique(name.as_str(), &subscription),
     };
-    Ok(Plan { unique: Some(unique), ..Plan::immediate(document) })
+    Ok(Plan { unique: Some(unique), effects, ..Plan::immediate(document) })
 }
 
 /// What is unique: the folded name in its subscription, whatever the group.
@@ -111,6 +115,10 @@ mod tests {
 
     use super::*;
     use crate::resource::testing::{GALLERY, Given};
+
+    fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
+        super::plan(write, Offered { principal: Uuid::from_u128(1), tenant: Uuid::from_u128(2) })
+    }
 
     #[test]
     fn the_unique_name_is_filled_in() {
@@ -205,7 +213,7 @@ mod tests {
     fn a_community_gallery_has_a_public_name_from_the_start() {
         let body = json!({ "properties": { "sharingProfile": { "permissions": "Community",
             "communityGalleryInfo": { "publicNamePrefix": "prefix" } } } });
-        let plan = plan(Given::new(GALLERY, body).write()).unwrap();
+        let plan = self::plan(Given::new(GALLERY, body).write()).unwrap();
         let info = &plan.document["properties"]["sharingProfile"]["communityGalleryInfo"];
         assert_eq!(info["communityGalleryEnabled"], false);
         assert!(info["publicNames"][0].as_str().unwrap().starts_with("prefix-"));

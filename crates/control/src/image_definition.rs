@@ -1,6 +1,6 @@
 //! The rules of image definitions: what an image is, chosen once.
 
-use galerie_arm::{ApiVersion, ArmError, DefinitionName, timestamp};
+use galerie_arm::{ApiVersion, ArmError, DefinitionName, VersionName, gallery::SharingPermission, timestamp};
 use serde_json::{Value, json};
 
 use crate::resource::{
@@ -33,8 +33,9 @@ const IDENTIFIER_LIMITS: [(&str, usize); 3] = [("publisher", 128), ("offer", 64)
 /// Decides about a write to an image definition.
 ///
 /// # Errors
-/// A broken name, a missing or changed immutable property, a recommendation turned upside down.
-pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
+/// A broken name, a missing or changed immutable property, a recommendation turned upside down, a kind of security that the
+/// gallery, which may be shared with `permissions`, cannot have.
+pub(crate) fn plan(write: Write<'_>, permissions: SharingPermission) -> Result<Plan, ArmError> {
     let name: DefinitionName = write.id.name_at(1)?;
     let mut document = write.document.clone();
     match write.stored() {
@@ -42,6 +43,8 @@ pub(crate) fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
         None => fill_in(&mut document, write.api_version)?,
     }
     let identifier = check_identifier(&document)?;
+    check_features(&document)?;
+    check_security(&document, write.stored(), permissions)?;
     check_recommended(&document)?;
     check_end_of_life(&write, &document, END_OF_LIFE)?;
     let gallery_key = write.id.parent().map(|gallery| gallery.key().to_owned()).unwrap_or_default();
@@ -107,6 +110,49 @@ fn check_identifier(document: &Value) -> Result<[String; 3], ArmError> {
     Ok(parts)
 }
 
+/// Each feature is there once, says what it is, and holds from a version on that can be one.
+fn check_features(document: &Value) -> Result<(), ArmError> {
+    let features = document::list(document, FEATURES);
+    for (index, feature) in features.iter().enumerate() {
+        let target = format!("galleryImage.{FEATURES}[{index}]");
+        let name =
+            text(feature, "name").ok_or_else(|| ArmError::required_parameter_missing(&format!("{target}.name")))?;
+        let is_same = |other: &Value| text(other, "name").is_some_and(|other| other.eq_ignore_ascii_case(name));
+        if features[..index].iter().any(is_same) {
+            let message = format!("The feature '{}' is there more than once.", name.escape_debug());
+            return Err(ArmError::invalid_parameter(&format!("{target}.name"), message));
+        }
+        if let Some(version) = text(feature, "startsAtVersion")
+            && let Err(error) = version.parse::<VersionName>()
+        {
+            return Err(ArmError::invalid_parameter(&format!("{target}.startsAtVersion"), error.message));
+        }
+    }
+    Ok(())
+}
+
+/// What only runs as a trusted or confidential machine is for private galleries. A definition that has it keeps it.
+fn check_security(document: &Value, stored: Option<&Value>, permissions: SharingPermission) -> Result<(), ArmError> {
+    let is_private = permissions == SharingPermission::Private;
+    if is_private
+        || stored.is_some_and(|stored| document::same(document::at(document, FEATURES), document::at(stored, FEATURES)))
+    {
+        return Ok(());
+    }
+    let is_security =
+        |feature: &&Value| text(feature, "name").is_some_and(|name| name.eq_ignore_ascii_case("SecurityType"));
+    let Some(feature) = document::list(document, FEATURES).iter().find(is_security) else { return Ok(()) };
+    let value = text(feature, "value").unwrap_or_default();
+    if ["TrustedLaunch", "ConfidentialVM"].iter().any(|kind| kind.eq_ignore_ascii_case(value)) {
+        let message = format!(
+            "The SecurityType '{value}' is not supported in a gallery whose sharingProfile.permissions is '{permissions}': it is for \
+             private galleries only. '{value}Supported' leaves the choice to whoever makes a machine."
+        );
+        return Err(ArmError::invalid_parameter(&format!("galleryImage.{FEATURES}"), message));
+    }
+    Ok(())
+}
+
 fn check_recommended(document: &Value) -> Result<(), ArmError> {
     /// Most vCPUs, and GB of memory, that a recommendation may name: what a 32-bit integer holds.
     const MOST: i64 = i32::MAX as i64;
@@ -152,6 +198,33 @@ mod tests {
 
     use super::*;
     use crate::resource::testing::{DEFINITION, Given};
+
+    fn plan(write: Write<'_>) -> Result<Plan, ArmError> {
+        super::plan(write, SharingPermission::Private)
+    }
+
+    #[test]
+    fn some_security_is_for_private_galleries_only() {
+        for (value, allowed) in [("TrustedLaunch", false), ("confidentialvm", false), ("TrustedLaunchSupported", true)]
+        {
+            let sent = with("properties.features", json!([{ "name": "SecurityType", "value": value }]));
+            let given = Given::new(DEFINITION, sent.clone());
+            for (permissions, allowed) in [
+                (SharingPermission::Private, true),
+                (SharingPermission::Groups, allowed),
+                (SharingPermission::Community, allowed),
+            ] {
+                let answer = super::plan(given.write(), permissions);
+                assert_eq!(
+                    answer.map_err(|error| error.status).err(),
+                    (!allowed).then_some(400),
+                    "{value} {permissions}"
+                );
+            }
+            let kept = Given::new(DEFINITION, sent.clone()).over(plan(given.write()).unwrap().document);
+            super::plan(kept.write(), SharingPermission::Groups).unwrap();
+        }
+    }
 
     fn body() -> Value {
         json!({ "location": "eastus", "properties": { "osType": "Linux", "osState": "Generalized",
@@ -245,6 +318,44 @@ mod tests {
             let answer = plan(Given::new(DEFINITION, sent.clone()).over(stored.clone()).write());
             let answer = answer.map(|_| ()).map_err(|error| error.target.unwrap());
             assert_eq!(answer, expected.map_err(str::to_owned), "{sent}");
+        }
+    }
+
+    #[test]
+    fn features_change_when_the_definition_says_that_they_may() {
+        let features =
+            |value: &str, starts: &str| json!([{ "name": "SecurityType", "value": value, "startsAtVersion": starts }]);
+        let stored = plan(Given::new(DEFINITION, with("properties.features", features("Standard", "1.0.0"))).write());
+        let stored = stored.unwrap().document;
+        let changed = with("properties.features", features("TrustedLaunch", "2.0.0"));
+        let mut allowed = changed.clone();
+        set(&mut allowed, "properties.allowUpdateImage", true);
+        let mut denied = changed.clone();
+        set(&mut denied, "properties.allowUpdateImage", false);
+        for (sent, expected) in [(&changed, Err(409)), (&denied, Err(409)), (&allowed, Ok(json!("2.0.0")))] {
+            let answer = plan(Given::new(DEFINITION, sent.clone()).over(stored.clone()).write());
+            let answer = answer.map_err(|error| error.status);
+            let seen = answer.map(|plan| plan.document["properties"]["features"][0]["startsAtVersion"].clone());
+            assert_eq!(seen, expected, "{sent}");
+        }
+        // One that is open stays so for who does not mention it, and can be closed again.
+        let open = plan(Given::new(DEFINITION, allowed).over(stored).write()).unwrap().document;
+        let again = with("properties.features", features("Standard", "3.0.0"));
+        plan(Given::new(DEFINITION, again).over(open.clone()).write()).unwrap();
+        plan(Given::new(DEFINITION, denied).over(open).write()).unwrap();
+    }
+
+    #[test]
+    fn features_are_whole_and_there_once() {
+        for (features, target) in [
+            (json!([{ "value": "V" }]), "galleryImage.properties.features[0].name"),
+            (json!([{ "name": "a" }, { "name": "A" }]), "galleryImage.properties.features[1].name"),
+            (json!([{ "name": "a", "startsAtVersion": "1.0" }]), "galleryImage.properties.features[0].startsAtVersion"),
+        ] {
+            let error =
+                plan(Given::new(DEFINITION, with("properties.features", features.clone())).write()).unwrap_err();
+            let named = error.target.as_deref() == Some(target) || error.message.contains(target);
+            assert!(error.status == 400 && named, "{features}: {error}");
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     db::foreign_source::ForeignSource,
     image_definition::check_end_of_life,
+    quota::azure,
     resource::{
         document::{self, set, set_default},
         plan::{Effect, Plan, Work, Write},
@@ -34,6 +35,8 @@ pub(crate) struct Surroundings {
     pub(crate) sources: Vec<Source>,
     /// The replicas of an existing version.
     pub(crate) replicas: Vec<(Location, ReplicationState)>,
+    /// Whether Azure's limits hold.
+    pub(crate) azure_limits: bool,
 }
 
 /// Decides about a write to an image version.
@@ -52,8 +55,12 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
         None => {
             set_default(&mut document, REPLICATION_MODE, "Full");
             let images = storage_profile::fill_in(&mut document, &around.definition, &around.sources)?;
+            if around.azure_limits {
+                azure::check_sizes(&images, is_shallow(&document))?;
+            }
             effects.push(Effect::HoldImages(images));
             effects.extend(foreign_source(around).cloned().map(Effect::AwaitCopy));
+            effects.extend(around.sources.iter().find_map(|source| source.version.clone()).map(Effect::UseVersion));
         }
     }
     set(&mut document, "properties.publishingProfile.publishedDate", timestamp::format_ms(write.created_ms()));
@@ -124,10 +131,13 @@ fn still_copying(replicas: &[(Location, ReplicationState)], targets: &[Target]) 
     })
 }
 
+fn is_shallow(document: &Value) -> bool {
+    document::text(document, REPLICATION_MODE).is_some_and(|mode| mode.eq_ignore_ascii_case("Shallow"))
+}
+
 /// `Shallow` versions live in their home region only, once.
 fn check_shallow(document: &Value, targets: &[Target]) -> Result<(), ArmError> {
-    let shallow = document::text(document, REPLICATION_MODE).is_some_and(|mode| mode.eq_ignore_ascii_case("Shallow"));
-    if !shallow || (targets.len() == 1 && targets[0].terms.count == 1) {
+    if !is_shallow(document) || (targets.len() == 1 && targets[0].terms.count == 1) {
         return Ok(());
     }
     let message =

@@ -134,6 +134,7 @@ mod tests {
             id: "/x".to_owned(),
             unique_id: None,
             foreign: None,
+            version: None,
             facts: SourceFacts { hyper_v_generation: Some("V2".into()), ..SourceFacts::default() },
             disks: vec![SourceDisk {
                 image: HeldImage {

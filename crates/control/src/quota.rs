@@ -6,8 +6,12 @@
 //! changes what the resource holds, and the check is made in the same one: however many writes race, the sum stays within
 //! the limit. `docs/design/quotas.md` has the definitions and the reasons.
 //!
+//! Beside what somebody sets there are Azure's own limits ([`azure`]), which hold unless they are lifted.
+//!
 //! What it deliberately does not count is stored bytes. They depend on what others store, come late, and would tell a
 //! tenant what else is there.
+
+pub(crate) mod azure;
 
 use galerie_arm::{ArmError, ResourceType};
 use serde_json::{Value, json};
@@ -86,18 +90,25 @@ pub(crate) async fn charge(tx: &mut Connection, row: &ResourceRow) -> Result<(),
         check(*scope, *quota, used, change)?;
     }
     record(tx, row, change, !quotas.is_empty()).await?;
+    if change.by.resources > 0 {
+        azure::count_new(tx, row).await?;
+    }
     Ok(())
 }
 
 /// As [`charge`], for work that was accepted before: what it reserved is at least what it holds in the end.
 pub(crate) async fn settle(tx: &mut Connection, row: &ResourceRow) -> db::Result<()> {
     let change = change(tx, row).await?;
+    if change.by.resources > 0 {
+        azure::count(tx, row, 1).await?;
+    }
     record(tx, row, change, false).await
 }
 
 /// Gives back what a resource was charged; it is being deleted.
 pub(crate) async fn release(tx: &mut Connection, row: &ResourceRow) -> db::Result<()> {
     let Some(bytes) = quota::remove_charge(tx, &row.key).await? else { return Ok(()) };
+    azure::count(tx, row, -1).await?;
     quota::add(tx, row.subscription, row.tenant, any_slot(), Usage { bytes: -bytes, resources: -1 }).await
 }
 
@@ -145,7 +156,7 @@ async fn limits(tx: &mut Connection, row: &ResourceRow) -> db::Result<Vec<(Quota
     let mut found = Vec::new();
     for scope in [QuotaScope::Subscription(row.subscription), QuotaScope::Tenant(row.tenant)] {
         let quota = quota::find(tx, scope).await?;
-        if quota != QuotaRow::default() {
+        if quota.limits() {
             found.push((scope, quota));
         }
     }
@@ -249,7 +260,7 @@ impl Control {
         Ok(json!({ "value": shown }))
     }
 
-    /// Sets a quota; its document. A limit below what is used stops growth, and takes nothing away.
+    /// Sets a quota, and whether Azure's limits hold; its document. A limit below what is used stops growth, and takes nothing away.
     ///
     /// # Errors
     /// `AuthorizationFailed` for everybody but the operator; 404 when there is no such subscription or tenant.
@@ -259,6 +270,7 @@ impl Control {
         of: QuotaOf,
         bytes: Limit,
         resources: Limit,
+        azure_limits: Option<bool>,
     ) -> Result<Value, ArmError> {
         authz::require_administrator(&ctx.caller, WRITE)?;
         let scope = QuotaScope::from(of);
@@ -277,6 +289,7 @@ impl Control {
             let quota = QuotaRow {
                 most_bytes: bytes.over(stored.most_bytes),
                 most_resources: resources.over(stored.most_resources),
+                lifts_azure_limits: azure_limits.map_or(stored.lifts_azure_limits, |hold| !hold),
             };
             quota::put(tx, scope, quota, self.now_ms()).await?;
             audit::record(tx, ctx, self.now_ms(), WRITE, &audited(of), None).await?;
@@ -300,12 +313,17 @@ async fn is_operator(tx: &mut Connection, caller: &Caller) -> db::Result<bool> {
 
 async fn document(tx: &mut Connection, scope: QuotaScope, name: &str) -> Result<Value, ArmError> {
     let (quota, used) = (quota::find(tx, scope).await?, quota::used(tx, scope).await?);
-    Ok(json!({
+    let mut document = json!({
         "scope": scope.to_string(),
         "name": name,
         "bytes": { "used": used.bytes, "limit": quota.most_bytes },
         "resources": { "used": used.resources, "limit": quota.most_resources },
-    }))
+        "azureLimits": !quota.lifts_azure_limits,
+    });
+    if let QuotaScope::Subscription(subscription) = scope {
+        document["azureUsage"] = azure::shown(tx, subscription).await?;
+    }
+    Ok(document)
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ mod tests {
             id: "/disk".to_owned(),
             unique_id: Some(Uuid::from_u128(9)),
             foreign: None,
+            version: None,
             facts: SourceFacts::default(),
             disks: vec![SourceDisk { image, host_caching: None }],
         }

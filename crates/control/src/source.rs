@@ -23,7 +23,7 @@ use crate::{
     request::RequestContext,
     resource::{
         document::text,
-        plan::{HeldImage, OS_LUN},
+        plan::{HeldImage, OS_LUN, UsedVersion},
     },
     sharing::reach::Viewer,
     soft_delete,
@@ -42,6 +42,8 @@ pub(crate) struct Source {
     pub(crate) disks: Vec<SourceDisk>,
     /// Whose it is, when the bytes are another tenant's and must be copied.
     pub(crate) foreign: Option<ForeignSource>,
+    /// The image version that it is.
+    pub(crate) version: Option<UsedVersion>,
 }
 
 /// What a source says about itself; what it does not know fits anything.
@@ -152,7 +154,7 @@ impl Asker<'_> {
         let facts = if lun == OS_LUN { SourceFacts::of(&found.definition.document) } else { SourceFacts::default() };
         let disks = vec![SourceDisk { image, host_caching: None }];
         let foreign = self.foreign(&found.row, &parsed)?;
-        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign })
+        Ok(Source { id: reference.to_owned(), unique_id: None, facts, disks, foreign, version: used(&found.row) })
     }
 
     fn viewer(&self) -> Viewer {
@@ -202,7 +204,7 @@ impl Asker<'_> {
         let facts = definition.map(|definition| SourceFacts::of(&definition.document)).unwrap_or_default();
         let disks = held_images(tx, &version.key).await?;
         let disks = disks.into_iter().map(|image| SourceDisk { image, host_caching: None }).collect();
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign })
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign, version: used(version) })
     }
 
     async fn managed_image(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -221,7 +223,7 @@ impl Asker<'_> {
         };
         let images = held_images(tx, &row.key).await?;
         let disks = images.into_iter().map(|image| SourceDisk { image, host_caching: caching(image.lun) }).collect();
-        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign: None })
+        Ok(Source { id: wanted.id.clone(), unique_id: None, facts, disks, foreign: None, version: None })
     }
 
     async fn image_version(&self, tx: &mut Connection, id: &ResourceId, wanted: &Wanted) -> Result<Source, ArmError> {
@@ -247,7 +249,7 @@ impl Asker<'_> {
         let image = HeldImage { lun: wanted.lun, ..image };
         let facts = SourceFacts { os_state: None, ..SourceFacts::of(&row.document) };
         let disks = vec![SourceDisk { image, host_caching: None }];
-        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks, foreign: None })
+        Ok(Source { id: wanted.id.clone(), unique_id: Some(row.uid), facts, disks, foreign: None, version: None })
     }
 
     /// A managed image, disk or snapshot in the region where something is being made.
@@ -338,6 +340,11 @@ pub(crate) async fn find_version(
 pub(crate) async fn is_replicated(tx: &mut Connection, version: &str, region: &str) -> db::Result<bool> {
     let replica = db::replica::find(tx, version, region).await?;
     Ok(replica.is_some_and(|replica| replica.state == ReplicationState::Completed))
+}
+
+/// A version as what is made from it remembers it.
+fn used(version: &ResourceRow) -> Option<UsedVersion> {
+    Some(UsedVersion { key: version.key.clone(), uid: version.uid })
 }
 
 /// Whether a text begins as a reference through a shared or community gallery.

@@ -9,14 +9,18 @@ use super::{
     response,
 };
 
-/// `set` takes `subscription` or `tenant` from the query, and `bytes` and `resources`: a number, or `unlimited`.
+/// `set` takes `subscription` or `tenant` from the query, `bytes` and `resources`: a number, or `unlimited`; and
+/// `azureLimits`: `on` or `off`.
 pub(super) async fn act(call: Call, action: &str) -> Answer {
     call.only(&POST)?;
     let context = call.own_context();
     let control = &call.state.control;
     let document = match action {
         "show" => control.quotas(&context).await?,
-        "set" => control.set_quota(&context, of(&call)?, limit(&call, "bytes")?, limit(&call, "resources")?).await?,
+        "set" => {
+            let (bytes, resources) = (limit(&call, "bytes")?, limit(&call, "resources")?);
+            control.set_quota(&context, of(&call)?, bytes, resources, azure_limits(&call)?).await?
+        }
         _ => return Err(ArmError::path_not_found(&call.path()).into()),
     };
     Ok(response::json(200, &document))
@@ -32,6 +36,15 @@ fn of(call: &Call) -> Result<QuotaOf, ArmError> {
         (Some(id), None) => Ok(QuotaOf::Subscription(id?)),
         (None, Some(id)) => Ok(QuotaOf::Tenant(id?)),
         _ => Err(ArmError::invalid_parameter("subscription", "Name one subscription or one tenant.")),
+    }
+}
+
+fn azure_limits(call: &Call) -> Result<Option<bool>, ArmError> {
+    match call.query.get("azureLimits") {
+        None => Ok(None),
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(text) => Err(ArmError::invalid_query("azureLimits", text)),
     }
 }
 

@@ -5,9 +5,9 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, operation,
-    processes, provider, quota, resource_graph, resource_group, resources, shared_gallery, soft_deleted, store_admin,
-    subscription, subscription_alias, tenant_admin, unsupported,
+    Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, invitation,
+    operation, processes, provider, quota, resource_graph, resource_group, resources, retention, shared_gallery,
+    soft_deleted, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -47,6 +47,8 @@ routes! {
     Processes = "/galerie/processes",
     Store = "/galerie/store/{region}/{action}",
     Quota = "/galerie/quota/{action}",
+    RetentionPolicy = "/galerie/retention/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}",
+    VersionPin = "/galerie/retention/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}",
     TenantCreate = "/galerie/tenant/create",
     TenantUpdate = "/galerie/tenant/update",
     TenantList = "/galerie/tenant/list",
@@ -100,6 +102,7 @@ routes! {
     SharedImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}",
     SharedVersions = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions",
     SharedVersion = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGalleries/{uniqueName}/images/{image}/versions/{version}",
+    SharedGalleryAnswer = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/sharedGallerySubscriptions/{owner}/sharedGalleries/{sharedGallery}/{answer}",
     CommunityGallery = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}",
     CommunityImages = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images",
     CommunityImage = "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/communityGalleries/{publicName}/images/{image}",
@@ -110,6 +113,7 @@ routes! {
     ResourceGraph = "/providers/Microsoft.ResourceGraph/resources",
     SubscriptionAliases = "/providers/Microsoft.Subscription/aliases",
     SubscriptionAlias = "/providers/Microsoft.Subscription/aliases/{alias}",
+    TenantSharedGalleryAnswer = "/providers/Microsoft.Compute/locations/{location}/tenantLevelSharedGallerySubscriptions/{owner}/sharedGalleries/{sharedGallery}/{answer}",
     OtherInTenant = "/providers/{namespace}/{...}",
 }
 
@@ -169,6 +173,8 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::Processes => processes::list(call).await,
         Route::Store => store_admin::act(call, segment(2), segment(3)).await,
         Route::Quota => quota::act(call, segment(2)).await,
+        Route::RetentionPolicy => retention::policy(call).await,
+        Route::VersionPin => retention::pin(call).await,
         Route::TenantCreate => tenant_admin::create(call).await,
         Route::TenantUpdate => tenant_admin::update(call).await,
         Route::TenantList => tenant_admin::list(call).await,
@@ -220,6 +226,7 @@ pub(super) async fn route(call: Call) -> Answer {
         | Route::SharedImage
         | Route::SharedVersions
         | Route::SharedVersion => shared_gallery::answer(call).await,
+        Route::SharedGalleryAnswer => invitation::of_subscription(call, segment(10)).await,
         Route::CommunityGallery
         | Route::CommunityImages
         | Route::CommunityImage
@@ -230,6 +237,7 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::ResourceGraph => resource_graph::answer(call).await,
         Route::SubscriptionAliases => subscription_alias::list(call).await,
         Route::SubscriptionAlias => subscription_alias::answer(call).await,
+        Route::TenantSharedGalleryAnswer => invitation::of_tenant(call, segment(8)).await,
         Route::OtherInTenant => unsupported::answer(&call, segment(1), &folded[2..]),
     }
 }

@@ -19,8 +19,7 @@ const OTHER_NAMESPACES: [&str; 5] = [
     "Microsoft.ManagedIdentity",
 ];
 /// Types and actions of Compute that galleries' clients ask for.
-const KNOWN_TYPES: [&str; 10] = [
-    "locations/sharedgallerysubscriptions",
+const KNOWN_TYPES: [&str; 9] = [
     "locations/publishers",
     "locations/vmsizes",
     "locations/usages",

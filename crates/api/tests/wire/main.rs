@@ -16,6 +16,7 @@ mod mass_assignment;
 mod metadata;
 mod preflights;
 mod publishing;
+mod retention;
 mod revocation;
 mod roles;
 mod sharing;

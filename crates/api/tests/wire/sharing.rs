@@ -224,3 +224,54 @@ async fn an_auxiliary_token_must_be_as_good_as_the_main_one() {
     }
     panic!("the copy does not end");
 }
+
+/// Answers to a share, in a subscription and over a tenant; with the gallery's name and its unique name.
+#[tokio::test]
+async fn a_share_is_rejected_and_accepted() {
+    let gallery = Gallery::start().await;
+    make_gallery(&gallery, "Groups").await;
+    let other = gallery.second_tenant().await;
+    let _ = gallery.post(SHARE, Some(add("Subscriptions", &other.subscription.to_string()))).await.expect(202);
+    let _ = gallery.post(SHARE, Some(add("AADTenants", &other.tenant.to_string()))).await.expect(202);
+    let version = "api-version=2025-12-03";
+    let list = format!("{{t}}/providers/Microsoft.Compute/locations/eastus/sharedGalleries?{version}");
+    let listed = async || {
+        let found = theirs(&gallery, &other, Method::GET, &list, None, None).await.expect(200).json();
+        found["value"].as_array().expect("a list").len()
+    };
+    let own = format!(
+        "{{t}}/providers/Microsoft.Compute/locations/eastus/sharedGallerySubscriptions/{}/sharedGalleries",
+        gallery.subscription
+    );
+    let whole = own.replace("{t}", "").replace("/sharedGallerySubscriptions", "/tenantLevelSharedGallerySubscriptions");
+    let unique = format!("{}-G", gallery.subscription);
+    assert_eq!(listed().await, 1);
+    for (name, answer, expected) in [("g", "reject", 0), ("G", "accept", 1), (&unique, "Reject", 0), ("g", "accept", 1)]
+    {
+        let path = format!("{own}/{name}/{answer}?{version}");
+        let answered = theirs(&gallery, &other, Method::POST, &path, None, None).await.expect(204);
+        assert!(answered.body.is_empty());
+        assert_eq!(listed().await, expected, "{name} {answer}");
+    }
+    for answer in ["reject", "accept"] {
+        let path = format!("{whole}/g/{answer}?{version}");
+        let _ = theirs(&gallery, &other, Method::POST, &path, None, None).await.expect(204);
+        assert_eq!(listed().await, 1, "its own share is its own");
+    }
+    for (path, status, code) in [
+        (format!("{own}/nothing/accept?{version}"), 404, "ResourceNotFound"),
+        (format!("{own}/no-name/accept?{version}"), 400, "InvalidParameter"),
+        (format!("{own}/g/perhaps?{version}"), 404, ""),
+        (format!("{own}/g/accept"), 400, "MissingApiVersionParameter"),
+        (
+            format!("{}/g/accept?{version}", own.replace("eastus", "nowhere")),
+            400,
+            "LocationNotAvailableForResourceType",
+        ),
+    ] {
+        let refused = theirs(&gallery, &other, Method::POST, &path, None, None).await.expect(status).json();
+        let found = refused["error"]["code"].as_str().expect("a code");
+        assert!(code.is_empty() || found == code, "{path}: {refused}");
+    }
+    let _ = theirs(&gallery, &other, Method::GET, &format!("{own}/g/accept?{version}"), None, None).await.expect(405);
+}

@@ -217,6 +217,27 @@ impl ArmError {
         Self::new(404, "NotFound", message).with_target(target)
     }
 
+    /// 400: a user-assigned identity that is not there; there are none here.
+    #[must_use]
+    pub fn user_assigned_identity_not_found(resource: &str, identity: &str) -> Self {
+        let message = format!(
+            "Identity operation for resource '{}' failed with error 'Failed to perform resource identity operation. Resource '{}' \
+             was not found.'. User-assigned identities are not supported by this server: use the type 'SystemAssigned'.",
+            quoted(resource),
+            quoted(identity)
+        );
+        Self::new(400, "FailedIdentityOperation", message).with_target("gallery.identity.userAssignedIdentities")
+    }
+
+    /// 400: a disk of a version's source is larger than a version's may be.
+    #[must_use]
+    pub fn gallery_source_too_large(size_gib: u64, most_gib: u64) -> Self {
+        let message = format!(
+            "The GalleryImageVersion source resource size {size_gib} exceeds the max size {most_gib} supported."
+        );
+        Self::new(400, "GallerySourceResourceExceedsMaxSize", message)
+    }
+
     /// 400: `storageProfile.source.id` of a type that cannot be a source.
     #[must_use]
     pub fn invalid_source_type(source: &str) -> Self {

@@ -31,6 +31,17 @@ impl Path<'_> {
     }
 }
 
+/// Whether a text means a value of an enum. One that is several at once (`SystemAssigned, UserAssigned`) may be written in
+/// any order and without the space: az leaves it out.
+fn is_same_value(known: &str, text: &str) -> bool {
+    let parts = |text: &str| -> Vec<String> {
+        let mut parts: Vec<String> = text.split(',').map(|part| part.trim().to_ascii_lowercase()).collect();
+        parts.sort_unstable();
+        parts
+    };
+    known.eq_ignore_ascii_case(text) || (known.contains(',') && text.contains(',') && parts(known) == parts(text))
+}
+
 struct Reader {
     view: View,
     parameter: &'static str,
@@ -147,7 +158,7 @@ impl Reader {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        match values.iter().find(|known| known.eq_ignore_ascii_case(text.trim())) {
+        match values.iter().find(|known| is_same_value(known, text.trim())) {
             Some(known) => Ok(Some(Value::from(known.as_str()))),
             None if self.view.newer => Ok(Some(Value::from(text))),
             None => {

@@ -474,3 +474,15 @@ proptest! {
         prop_assert_eq!(Shape::of(ResourceType::Gallery, version).view.newer, version > known[known.len() - 1]);
     }
 }
+
+#[test]
+fn several_values_at_once_are_one_value() {
+    let shape = Shape::of(ResourceType::Gallery, "2024-03-03".parse().unwrap());
+    for text in ["SystemAssigned, UserAssigned", "SystemAssigned,UserAssigned", "userassigned ,systemassigned"] {
+        let read = shape.accept(json!({ "identity": { "type": text } })).unwrap();
+        assert_eq!(read["identity"]["type"], "SystemAssigned, UserAssigned", "{text}");
+    }
+    for text in ["SystemAssigned,", "SystemAssigned, None", "SystemAssigned UserAssigned", ","] {
+        assert!(shape.accept(json!({ "identity": { "type": text } })).is_err(), "{text}");
+    }
+}

@@ -9,7 +9,9 @@ use std::{
 };
 
 use galerie_arm::{ApiVersion, ResourceId, etag::Precondition};
-use galerie_control::{Caller, Control, ControlOptions, Database, RequestContext, ServedRegion, StoreIdentities};
+use galerie_control::{
+    Caller, Control, ControlOptions, Database, Limit, QuotaOf, RequestContext, ServedRegion, StoreIdentities,
+};
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -101,6 +103,9 @@ impl FullCatalogue {
             correlation_id: Uuid::new_v4(),
             client_address: None,
         };
+        // There will be more versions than Azure lets a subscription have.
+        let whole = QuotaOf::Tenant(first.tenant);
+        control.set_quota(&owner, whole, Limit::Unchanged, Limit::Unchanged, Some(false)).await?;
         let definition = furnish(&control, &owner, first.subscription).await?;
         let full = Self { control, owner, definition, place };
         full.copy(versions).await?;

@@ -53,6 +53,11 @@ pub(super) const TABLES: &[&str] = &[
     "community_galleries",
     "former_sharing",
     "foreign_sources",
+    "retention_policies",
+    "pinned_versions",
+    "version_uses",
+    "azure_usages",
+    "share_rejections",
     "audit",
     "audit_seals",
 ];

@@ -10,6 +10,7 @@ pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod audit_seal;
 pub(crate) mod authorization_code;
+pub(crate) mod azure_usage;
 pub(crate) mod chore;
 pub(crate) mod condemned_pack;
 mod connection;
@@ -30,6 +31,7 @@ mod in_place;
 pub(crate) mod invitation;
 pub(crate) mod operation;
 pub(crate) mod pin;
+pub(crate) mod pinned_version;
 pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod region_store;
@@ -37,6 +39,7 @@ pub(crate) mod replica;
 pub(crate) mod resource;
 pub(crate) mod resource_group;
 pub(crate) mod restored;
+pub(crate) mod retention_policy;
 pub(crate) mod role_assignment;
 pub(crate) mod role_definition;
 mod row;
@@ -52,6 +55,7 @@ pub(crate) mod subscription_alias;
 pub(crate) mod tenant;
 pub(crate) mod upload;
 pub(crate) mod user;
+pub(crate) mod version_use;
 pub(crate) mod wrapped_key;
 
 mod postgres;
@@ -271,6 +275,7 @@ pub(crate) mod tests {
             audit::STATEMENTS,
             audit_seal::STATEMENTS,
             authorization_code::STATEMENTS,
+            azure_usage::STATEMENTS,
             chore::STATEMENTS,
             condemned_pack::STATEMENTS,
             credential::STATEMENTS,
@@ -286,6 +291,7 @@ pub(crate) mod tests {
             invitation::STATEMENTS,
             operation::STATEMENTS,
             pin::STATEMENTS,
+            pinned_version::STATEMENTS,
             process::STATEMENTS,
             quota::STATEMENTS,
             region_store::STATEMENTS,
@@ -293,6 +299,7 @@ pub(crate) mod tests {
             resource::STATEMENTS,
             resource_group::STATEMENTS,
             restored::STATEMENTS,
+            retention_policy::STATEMENTS,
             role_assignment::STATEMENTS,
             role_definition::STATEMENTS,
             scrub::STATEMENTS,
@@ -306,6 +313,7 @@ pub(crate) mod tests {
             tenant::STATEMENTS,
             upload::STATEMENTS,
             user::STATEMENTS,
+            version_use::STATEMENTS,
             wrapped_key::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {

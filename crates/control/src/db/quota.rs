@@ -9,9 +9,9 @@ use super::{
 };
 
 const FIND: &str = "SELECT * FROM quotas WHERE scope = $1";
-const UPSERT: &str = "INSERT INTO quotas (scope, most_bytes, most_resources, updated_ms) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (scope) DO UPDATE SET most_bytes = excluded.most_bytes, most_resources = excluded.most_resources, \
-     updated_ms = excluded.updated_ms";
+const UPSERT: &str = "INSERT INTO quotas (scope, most_bytes, most_resources, azure_limits, updated_ms) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scope) DO UPDATE SET most_bytes = excluded.most_bytes, \
+     most_resources = excluded.most_resources, azure_limits = excluded.azure_limits, updated_ms = excluded.updated_ms";
 const CHARGE: &str = "SELECT bytes FROM charges WHERE resource = $1";
 const SET_CHARGE: &str = "INSERT INTO charges (resource, subscription, bytes) VALUES ($1, $2, $3) \
      ON CONFLICT (resource) DO UPDATE SET bytes = excluded.bytes";
@@ -87,6 +87,15 @@ impl Row for Scoped {
 pub(crate) struct QuotaRow {
     pub(crate) most_bytes: Option<u64>,
     pub(crate) most_resources: Option<u64>,
+    /// Whether Azure's limits do not hold.
+    pub(crate) lifts_azure_limits: bool,
+}
+
+impl QuotaRow {
+    /// Whether anything is limited that is summed up.
+    pub(crate) fn limits(&self) -> bool {
+        self.most_bytes.is_some() || self.most_resources.is_some()
+    }
 }
 
 impl Row for QuotaRow {
@@ -94,6 +103,7 @@ impl Row for QuotaRow {
         Ok(Self {
             most_bytes: columns.optional_unsigned("most_bytes")?,
             most_resources: columns.optional_unsigned("most_resources")?,
+            lifts_azure_limits: columns.optional_integer("azure_limits")? == Some(0),
         })
     }
 }
@@ -128,6 +138,7 @@ pub(crate) async fn put(tx: &mut Connection, scope: QuotaScope, quota: QuotaRow,
         .bind(scope.to_string())
         .bind(quota.most_bytes.map(bigint))
         .bind(quota.most_resources.map(bigint))
+        .bind(quota.lifts_azure_limits.then_some(0_i64))
         .bind(now_ms);
     row::run(tx, statement).await?;
     Ok(())

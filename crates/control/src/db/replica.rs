@@ -11,6 +11,9 @@ use super::{
 
 const FIND: &str = "SELECT * FROM replicas WHERE version = $1 AND region = $2";
 const LIST: &str = "SELECT * FROM replicas WHERE version = $1 ORDER BY region";
+// A version's key begins with its definition's: a range of the primary key. '0' is what follows '/'.
+const LIST_BELOW: &str =
+    "SELECT * FROM replicas WHERE version > $1 || '/' AND version < $1 || '0' ORDER BY version, region";
 const UPSERT: &str = "INSERT INTO replicas (version, region, uid, state, replica_count, storage_account_type, \
      exclude_from_latest, total_bytes, copied_bytes, details, attempts, next_attempt_ms, lease_owner, lease_until_ms, \
      generation, completed_ms) \
@@ -73,6 +76,7 @@ const RELEASE_OF: &str = "UPDATE replicas SET lease_owner = NULL, lease_until_ms
 pub(super) const STATEMENTS: &[&str] = &[
     FIND,
     LIST,
+    LIST_BELOW,
     UPSERT,
     SET_TERMS,
     RETRY,
@@ -203,6 +207,11 @@ pub(crate) async fn find(tx: &mut Connection, version: &str, region: &str) -> Re
 /// A version's replicas.
 pub(crate) async fn list_for_version(tx: &mut Connection, version: &str) -> Result<Vec<ReplicaRow>> {
     row::all(tx, query(LIST).bind(version)).await
+}
+
+/// The replicas of a definition's versions, soft-deleted ones included.
+pub(crate) async fn list_below(tx: &mut Connection, definition: &str) -> Result<Vec<ReplicaRow>> {
+    row::all(tx, query(LIST_BELOW).bind(definition)).await
 }
 
 /// Adds or replaces a replica.

@@ -32,6 +32,10 @@ const DELETE_PUBLICATION: &str = "DELETE FROM community_galleries WHERE gallery 
 const DELETE_FORMER_SHARING: &str = "DELETE FROM former_sharing WHERE gallery = $1";
 const DELETE_SOFT_DELETION: &str = "DELETE FROM soft_deletions WHERE key = $1";
 const DELETE_FOREIGN_SOURCE: &str = "DELETE FROM foreign_sources WHERE resource = $1";
+const DELETE_RETENTION: &str = "DELETE FROM retention_policies WHERE definition = $1";
+const DELETE_VERSION_PIN: &str = "DELETE FROM pinned_versions WHERE version = $1";
+const DELETE_VERSION_USE: &str = "DELETE FROM version_uses WHERE resource = $1";
+const DELETE_REJECTIONS: &str = "DELETE FROM share_rejections WHERE gallery = $1";
 const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
 const FIRST_IN_GROUP: &str = "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 ORDER BY key LIMIT $3";
 // A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
@@ -95,6 +99,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_FORMER_SHARING,
     DELETE_SOFT_DELETION,
     DELETE_FOREIGN_SOURCE,
+    DELETE_RETENTION,
+    DELETE_VERSION_PIN,
+    DELETE_VERSION_USE,
+    DELETE_REJECTIONS,
     CHILDREN,
     FIRST_IN_GROUP,
     ROWS_BELOW,
@@ -303,6 +311,10 @@ pub(crate) async fn delete_with_everything(tx: &mut Connection, resource: &Resou
         DELETE_FORMER_SHARING,
         DELETE_SOFT_DELETION,
         DELETE_FOREIGN_SOURCE,
+        DELETE_RETENTION,
+        DELETE_VERSION_PIN,
+        DELETE_VERSION_USE,
+        DELETE_REJECTIONS,
     ];
     for statement in hanging {
         row::run(tx, query(statement).bind(key)).await?;

@@ -34,6 +34,9 @@ pub(crate) const ISSUER_KEYS: &str = "issuer.keys/";
 /// The restore that filled the catalogue.
 pub(crate) const RESTORE: &str = "restore";
 
+/// There once it is recorded which image versions the disks of an earlier schema were made from.
+pub(crate) const VERSION_USES: &str = "version-uses.recorded";
+
 /// A value.
 pub(crate) async fn find(tx: &mut Connection, name: &str) -> Result<Option<String>> {
     row::one(tx, query(FIND).bind(name)).await

@@ -18,8 +18,17 @@ const ADD_GROUP: &str =
     "INSERT INTO gallery_shares (gallery, kind, id, shared_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const REMOVE_GROUP: &str = "DELETE FROM gallery_shares WHERE gallery = $1 AND kind = $2 AND id = $3";
 const CLEAR_GROUPS: &str = "DELETE FROM gallery_shares WHERE gallery = $1";
-const IS_SHARED: &str = "SELECT COUNT(*) FROM gallery_shares WHERE gallery = $1 \
+const IS_OFFERED: &str = "SELECT COUNT(*) FROM gallery_shares WHERE gallery = $1 \
      AND ((kind = 'Subscriptions' AND id = $2) OR (kind = 'AADTenants' AND id = $3))";
+/// A subscription that rejected a gallery sees it by no share; a tenant, by none with the tenant.
+const IS_SHARED: &str = "SELECT COUNT(*) FROM gallery_shares s WHERE s.gallery = $1 \
+     AND ((s.kind = 'Subscriptions' AND s.id = $2) OR (s.kind = 'AADTenants' AND s.id = $3)) \
+     AND NOT EXISTS (SELECT 1 FROM share_rejections x WHERE x.gallery = s.gallery \
+     AND ((x.kind = s.kind AND x.id = s.id) OR (x.kind = 'Subscriptions' AND x.id = $2)))";
+const REJECT: &str =
+    "INSERT INTO share_rejections (gallery, kind, id, rejected_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+const ACCEPT: &str = "DELETE FROM share_rejections WHERE gallery = $1 AND kind = $2 AND id = $3";
+const CLEAR_REJECTIONS: &str = "DELETE FROM share_rejections WHERE gallery = $1";
 // Complete replicas below a gallery or definition are a range of their primary key: '0' is what follows '/'.
 macro_rules! seen_in_region {
     ($region:literal) => {
@@ -35,7 +44,9 @@ macro_rules! seen_in_region {
 const LIST_SHARED: &str = concat!(
     "SELECT r.* FROM gallery_shares s JOIN resources r ON r.key = s.gallery WHERE s.kind = $1 AND s.id = $2 AND ",
     seen_in_region!("$3"),
-    " AND r.unique_key > $4 ORDER BY r.unique_key LIMIT $5"
+    " AND NOT EXISTS (SELECT 1 FROM share_rejections x WHERE x.gallery = s.gallery \
+     AND ((x.kind = s.kind AND x.id = s.id) OR (x.kind = 'Subscriptions' AND x.id = $6))) \
+     AND r.unique_key > $4 ORDER BY r.unique_key LIMIT $5"
 );
 const IS_SEEN: &str = concat!("SELECT COUNT(*) FROM resources r WHERE r.key = $1 AND ", seen_in_region!("$2"));
 const LIST_DEFINITIONS: &str = concat!(
@@ -68,7 +79,11 @@ pub(super) const STATEMENTS: &[&str] = &[
     ADD_GROUP,
     REMOVE_GROUP,
     CLEAR_GROUPS,
+    IS_OFFERED,
     IS_SHARED,
+    REJECT,
+    ACCEPT,
+    CLEAR_REJECTIONS,
     LIST_SHARED,
     IS_SEEN,
     LIST_DEFINITIONS,
@@ -116,8 +131,9 @@ pub(crate) async fn groups(tx: &mut Connection, gallery: &str) -> Result<Vec<Sha
     row::all(tx, query(GROUPS).bind(gallery)).await
 }
 
-/// Shares a gallery; again is fine.
+/// Shares a gallery, with who rejected an earlier share, too; again is fine.
 pub(crate) async fn add_group(tx: &mut Connection, gallery: &str, group: SharingGroupRow, now_ms: i64) -> Result<()> {
+    accept(tx, gallery, group).await?;
     let statement = query(ADD_GROUP).bind(gallery).bind(group.kind.as_str()).bind(group.id.to_string());
     row::run(tx, statement.bind(now_ms)).await?;
     Ok(())
@@ -132,10 +148,29 @@ pub(crate) async fn remove_group(tx: &mut Connection, gallery: &str, group: Shar
 /// Ends the sharing with every group.
 pub(crate) async fn clear_groups(tx: &mut Connection, gallery: &str) -> Result<()> {
     row::run(tx, query(CLEAR_GROUPS).bind(gallery)).await?;
+    row::run(tx, query(CLEAR_REJECTIONS).bind(gallery)).await?;
     Ok(())
 }
 
-/// Whether a gallery is shared with a subscription or with its tenant.
+/// A share is seen no more by whom it is with; whether it was.
+pub(crate) async fn reject(tx: &mut Connection, gallery: &str, by: SharingGroupRow, now_ms: i64) -> Result<bool> {
+    let statement = query(REJECT).bind(gallery).bind(by.kind.as_str()).bind(by.id.to_string());
+    Ok(row::run(tx, statement.bind(now_ms)).await? == 1)
+}
+
+/// A share is seen again by whom it is with; whether it was not.
+pub(crate) async fn accept(tx: &mut Connection, gallery: &str, by: SharingGroupRow) -> Result<bool> {
+    let statement = query(ACCEPT).bind(gallery).bind(by.kind.as_str()).bind(by.id.to_string());
+    Ok(row::run(tx, statement).await? == 1)
+}
+
+/// Whether a gallery is shared with a subscription or with its tenant, be it rejected.
+pub(crate) async fn is_offered(tx: &mut Connection, gallery: &str, subscription: Uuid, tenant: Uuid) -> Result<bool> {
+    let statement = query(IS_OFFERED).bind(gallery).bind(subscription.to_string()).bind(tenant.to_string());
+    Ok(row::one::<i64>(tx, statement).await?.is_some_and(|count| count > 0))
+}
+
+/// Whether a gallery is shared with a subscription or with its tenant, and they do not mind.
 pub(crate) async fn is_shared(tx: &mut Connection, gallery: &str, subscription: Uuid, tenant: Uuid) -> Result<bool> {
     let statement = query(IS_SHARED).bind(gallery).bind(subscription.to_string()).bind(tenant.to_string());
     Ok(row::one::<i64>(tx, statement).await?.is_some_and(|count| count > 0))
@@ -146,16 +181,18 @@ pub(crate) async fn is_seen(tx: &mut Connection, key: &str, region: &str) -> Res
     Ok(row::one::<i64>(tx, query(IS_SEEN).bind(key).bind(region)).await?.is_some_and(|count| count > 0))
 }
 
-/// A page of the galleries that are shared with a group and seen in a region, by unique key, after `after`.
+/// A page of the galleries that are shared with a group, not rejected by it or by the subscription that looks, and seen in a
+/// region, by unique key, after `after`.
 pub(crate) async fn list_shared(
     tx: &mut Connection,
     group: SharingGroupRow,
+    viewer: Uuid,
     region: &str,
     after: &str,
     limit: u32,
 ) -> Result<Vec<ResourceRow>> {
     let statement = query(LIST_SHARED).bind(group.kind.as_str()).bind(group.id.to_string()).bind(region);
-    row::all(tx, statement.bind(after).bind(i64::from(limit))).await
+    row::all(tx, statement.bind(after).bind(i64::from(limit)).bind(viewer.to_string())).await
 }
 
 /// A page of a gallery's definitions that are seen in a region, by key, after `after`.

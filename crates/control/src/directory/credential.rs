@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{access, error, external, owner, role::DirectoryRole};
+use super::{access, error, external, managed_identity, owner, role::DirectoryRole};
 use crate::{
     Control, Error, audit,
     db::{
@@ -293,8 +293,9 @@ async fn require(tx: &mut Connection, ctx: &RequestContext, kind: ObjectKind, id
     let app_id = match kind {
         ObjectKind::Application => super::application::find(tx, &ctx.caller, id).await?.app_id,
         ObjectKind::ServicePrincipal => {
-            let found = service_principal::find(tx, id).await?;
-            found.ok_or_else(|| error::not_found(&id.to_string()))?.app_id
+            let found = service_principal::find(tx, id).await?.ok_or_else(|| error::not_found(&id.to_string()))?;
+            managed_identity::require_not_managed(&found)?;
+            found.app_id
         }
         ObjectKind::User | ObjectKind::Group => return Err(error::not_found(&id.to_string())),
     };

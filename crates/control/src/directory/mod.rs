@@ -17,6 +17,7 @@ pub mod user;
 mod access;
 mod app_role;
 pub(crate) mod external;
+pub(crate) mod managed_identity;
 mod owner;
 mod removal;
 
@@ -146,5 +147,7 @@ fn properties(document: &Value) -> Document {
     document.as_object().cloned().unwrap_or_default()
 }
 
+#[cfg(test)]
+mod managed_identity_tests;
 #[cfg(test)]
 mod tests;

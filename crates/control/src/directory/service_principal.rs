@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::{
     Document, access, check_document,
     credential::{self, Credential, NewCertificate},
-    error, merge, new_object, properties, removal,
+    error,
+    managed_identity::require_not_managed,
+    merge, new_object, properties, removal,
     role::DirectoryRole,
 };
 use crate::{
@@ -198,6 +200,7 @@ impl Control {
             access::require_or_owner(tx, &ctx.caller, DirectoryRole::ApplicationAdministrator, id).await?;
             let mut row = find(tx, &ctx.caller, id).await?;
             access::require_no_greater_power(tx, &ctx.caller, row.app_id).await?;
+            require_not_managed(&row)?;
             if enabled == Some(false) && row.administrator {
                 return Err(error::denied());
             }
@@ -224,6 +227,7 @@ impl Control {
             access::require_or_owner(tx, &ctx.caller, DirectoryRole::ApplicationAdministrator, id).await?;
             let row = find(tx, &ctx.caller, id).await?;
             access::require_no_greater_power(tx, &ctx.caller, row.app_id).await?;
+            require_not_managed(&row)?;
             if row.administrator {
                 return Err(error::denied());
             }

@@ -21,6 +21,7 @@ fn source() -> Source {
         id: "/source".to_owned(),
         unique_id: Some(Uuid::from_u128(9)),
         foreign: None,
+        version: None,
         facts: SourceFacts {
             os_type: Some("Linux".into()),
             hyper_v_generation: Some("V2".into()),

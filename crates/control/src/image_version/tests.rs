@@ -39,6 +39,7 @@ fn source(luns: &[i64]) -> Source {
         id: IMAGE_ID.to_owned(),
         unique_id: None,
         foreign: None,
+        version: None,
         facts: SourceFacts::default(),
         disks: luns.iter().map(disk).collect(),
     }
@@ -46,7 +47,7 @@ fn source(luns: &[i64]) -> Source {
 
 fn around() -> Surroundings {
     let definition = json!({ "properties": { "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V1" } });
-    Surroundings { definition, sources: vec![source(&[OS_LUN, 1])], replicas: Vec::new() }
+    Surroundings { definition, sources: vec![source(&[OS_LUN, 1])], replicas: Vec::new(), azure_limits: true }
 }
 
 fn create(sent: Value) -> Result<Plan, ArmError> {

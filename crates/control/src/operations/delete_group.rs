@@ -14,7 +14,7 @@ use crate::{
         operation::{self, OperationRow},
         resource, resource_group, transact,
     },
-    quota,
+    resource::delete::remove,
 };
 
 /// Resources deleted in one transaction, so that other writes get their turn.
@@ -49,8 +49,7 @@ async fn delete_batch(control: &Control, claimed: &OperationRow, kind: ResourceT
         }
         let batch = resource::first_in_group(tx, &claimed.resource, kind, BATCH).await?;
         for row in &batch {
-            quota::release(tx, row).await?;
-            resource::delete_with_everything(tx, row, now_ms).await?;
+            remove(tx, row, now_ms).await?;
         }
         Ok(!batch.is_empty())
     })?;

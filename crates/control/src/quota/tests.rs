@@ -15,7 +15,7 @@ use crate::{
 const UPLOAD_BYTES: u64 = GUEST_BYTES + 512;
 
 async fn limit(world: &World, of: QuotaOf, bytes: Limit, resources: Limit) -> Value {
-    world.control.set_quota(&world.ctx(), of, bytes, resources).await.unwrap()
+    world.control.set_quota(&world.ctx(), of, bytes, resources, None).await.unwrap()
 }
 
 async fn used(world: &World) -> (i64, i64) {
@@ -174,7 +174,7 @@ async fn only_the_operator_sets_quotas() {
     let mut ctx = world.ctx();
     ctx.caller.tenant = other.tenant;
     let of = QuotaOf::Subscription(other.subscription);
-    let refused = world.control.set_quota(&ctx, of, Limit::Unlimited, Limit::Unlimited).await.unwrap_err();
+    let refused = world.control.set_quota(&ctx, of, Limit::Unlimited, Limit::Unlimited, None).await.unwrap_err();
     assert_eq!(refused.status, 403);
     limit(&world, of, Limit::Most(9), Limit::Most(0)).await;
     let shown = world.control.quotas(&ctx).await.unwrap();
@@ -182,6 +182,103 @@ async fn only_the_operator_sets_quotas() {
     assert_eq!(shown["value"][1]["resources"], json!({ "used": 0, "limit": 0 }));
     assert_eq!(world.control.quotas(&world.ctx()).await.unwrap()["value"].as_array().unwrap().len(), 4);
     let nobody = QuotaOf::Tenant(Uuid::nil());
-    let unknown = world.control.set_quota(&world.ctx(), nobody, Limit::Unlimited, Limit::Unlimited).await;
+    let unknown = world.control.set_quota(&world.ctx(), nobody, Limit::Unlimited, Limit::Unlimited, None).await;
     assert_eq!(unknown.unwrap_err().status, 404);
+}
+
+/// As a client does: told that the catalogue is busy, it asks again.
+async fn make_patiently(world: &World, gallery: &str) -> Result<(), ArmError> {
+    loop {
+        match world.put(&format!("galleries/{gallery}"), json!({ "location": "eastus" })).await {
+            Err(error) if error.status == 503 => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Has the catalogue believe that there are so many galleries more.
+async fn pretend_galleries(world: &World, more: i64) {
+    let mut tx = world.control.db().write().await.unwrap();
+    let gallery = ResourceType::Gallery;
+    db::azure_usage::add(&mut tx, world.subscription, "eastus", gallery, 5, more).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn azures_limits_hold_whoever_races() {
+    let world = Arc::new(World::new().await);
+    world.furnish().await;
+    pretend_galleries(&world, 94).await;
+    let racing = (0..24).map(|number| {
+        let world = world.clone();
+        tokio::spawn(async move { make_patiently(&world, &format!("r{number}")).await })
+    });
+    let mut accepted = 0;
+    for outcome in futures::future::join_all(racing).await {
+        match outcome.unwrap() {
+            Ok(()) => accepted += 1,
+            Err(error) => {
+                assert_eq!((error.status, error.code.as_ref()), (409, "OperationNotAllowed"), "{error}");
+                assert_eq!(error.details[0].code, QUOTA_EXCEEDED);
+                assert!(error.message.contains("Current Limit: 100, Current Usage: 100"), "{error}");
+            }
+        }
+    }
+    assert_eq!(accepted, 5);
+    // What is there may be written again, and another region has its own hundred.
+    make_patiently(&world, "g").await.unwrap();
+    world.put("galleries/west", json!({ "location": "westus" })).await.unwrap();
+    // What is deleted is given back.
+    let page =
+        crate::ListScope::Subscription { subscription: world.subscription, resource_type: Some(ResourceType::Gallery) };
+    let listed = world.control.list(&world.ctx(), &page, None).await.unwrap();
+    let names: Vec<Value> = listed.items.iter().map(|item| item.to_value()["name"].clone()).collect();
+    let raced = names.iter().filter_map(Value::as_str).find(|name| name.starts_with('r')).unwrap();
+    world.delete(&format!("galleries/{raced}")).await.unwrap();
+    make_patiently(&world, "again").await.unwrap();
+    make_patiently(&world, "over").await.unwrap_err();
+    // Who lifts the limits has as many as there is room for, and they are counted all the same.
+    let of = QuotaOf::Tenant(world.caller.tenant);
+    let lifted =
+        world.control.set_quota(&world.ctx(), of, Limit::Unchanged, Limit::Unchanged, Some(false)).await.unwrap();
+    assert_eq!(lifted["azureLimits"], false);
+    make_patiently(&world, "over").await.unwrap();
+    world.control.set_quota(&world.ctx(), of, Limit::Unchanged, Limit::Unchanged, Some(true)).await.unwrap();
+    assert!(make_patiently(&world, "more").await.unwrap_err().message.contains("Current Usage: 101"));
+    // Drift is found: the pretended ones are not there.
+    reconciler::mend(&world.control).await.unwrap();
+    let mut tx = world.control.db().read().await.unwrap();
+    assert_eq!(db::azure_usage::used(&mut tx, world.subscription, "eastus", ResourceType::Gallery).await.unwrap(), 7);
+    assert!(azure::is_right(&mut tx, world.subscription).await.unwrap());
+}
+
+#[tokio::test]
+async fn versions_count_in_their_region_deleted_softly_or_not() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let count = async |resource_type| {
+        let mut tx = world.control.db().read().await.unwrap();
+        db::azure_usage::used(&mut tx, world.subscription, "eastus", resource_type).await.unwrap()
+    };
+    let policy = json!({ "location": "eastus", "properties": { "softDeletePolicy": { "isSoftDeleteEnabled": true } } });
+    world.put("galleries/g", policy).await.unwrap();
+    for name in ["1.0.0", "2.0.0"] {
+        let published = world.publish_as(name, &["eastus", "westus"]).await.unwrap();
+        world.ended(&published).await;
+    }
+    let counts = (count(ResourceType::Gallery).await, count(ResourceType::ImageDefinition).await);
+    assert_eq!((counts, count(ResourceType::ImageVersion).await), ((1, 1), 2));
+    world.delete("galleries/g/images/i/versions/1.0.0").await.unwrap();
+    assert_eq!(count(ResourceType::ImageVersion).await, 2, "it is kept");
+    reconciler::mend(&world.control).await.unwrap();
+    assert_eq!(count(ResourceType::ImageVersion).await, 2);
+    world.control.resource_group_delete(&world.ctx(), &world.id("")).await.unwrap();
+    world.until("the group is gone", || async { (used(&world).await == (0, 0)).then_some(()) }).await;
+    for resource_type in [ResourceType::Gallery, ResourceType::ImageDefinition, ResourceType::ImageVersion] {
+        assert_eq!(count(resource_type).await, 0, "{resource_type:?}");
+    }
+    world.control.shutdown().await;
 }

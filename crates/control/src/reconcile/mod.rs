@@ -12,6 +12,7 @@ mod operations;
 mod pins;
 pub(crate) mod quotas;
 mod replicas;
+mod retention;
 pub(crate) mod scrub;
 mod sign_ins;
 mod soft_deletions;
@@ -121,6 +122,12 @@ pub(crate) fn start(control: &Control) {
             every: seconds(60),
             patient: false,
             run: |control| Box::pin(soft_deletions::run(control)),
+        },
+        Reconciler {
+            name: "retention",
+            every: retention::EVERY,
+            patient: true,
+            run: |control| Box::pin(retention::run(control)),
         },
         Reconciler {
             name: "collect",

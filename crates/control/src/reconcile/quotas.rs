@@ -39,6 +39,7 @@ pub(crate) async fn mend(control: &Control) -> Result<(), ArmError> {
         for owned in subscription::list_in_tenant(&mut *control.db().read().await?, tenant.id).await? {
             mend_charges(control, owned.id).await?;
             mend_sums(control, owned.id, tenant.id).await?;
+            mend_azure_counts(control, owned.id).await?;
         }
     }
     Ok(())
@@ -102,6 +103,14 @@ async fn mend_sums(control: &Control, subscription: Uuid, tenant: Uuid) -> Resul
         let charged = quota::charged(tx, subscription).await?;
         Ok(quota::set_used(tx, subscription, tenant, charged).await?)
     })
+}
+
+async fn mend_azure_counts(control: &Control, subscription: Uuid) -> Result<(), ArmError> {
+    if quotas::azure::is_right(&mut *control.db().read().await?, subscription).await? {
+        return Ok(());
+    }
+    drifted(&format!("subscriptions/{subscription}, as Azure counts"));
+    transact!(control.db(), |tx| -> Result<(), ArmError> { Ok(quotas::azure::mend(tx, subscription).await?) })
 }
 
 fn drifted(what: &str) {

@@ -12,6 +12,8 @@ use crate::{
     authz,
     control::Control,
     db::{self, Connection, resource::ResourceRow, transact},
+    directory::managed_identity,
+    gallery::identity,
     image_version,
     operations::{self, Answer, NewOperation, OperationKind},
     quota,
@@ -76,35 +78,62 @@ impl Control {
         };
         context.preconditions.check(row.as_ref().map(|row| ETag::new(&row.etag)).as_ref())?;
         let Some(row) = row else { return Ok(None) };
-        check_deletable(tx, &row, self.now_ms()).await?;
-        // Nothing is kept in a group that goes: it would outlive the group.
-        let is_going = place::find(tx, id).await?.going.is_some();
-        let policy = match deletion {
-            Deletion::AsThePolicySays if !is_going => soft_delete::policy_of(tx, &row).await?,
-            _ => None,
-        };
-        match policy {
-            Some(policy) => soft_delete::put_away(tx, &row, policy).await?,
-            None => {
-                quota::release(tx, &row).await?;
-                db::resource::delete_with_everything(tx, &row, self.now_ms()).await?;
-            }
-        }
-        let new = NewOperation {
-            kind: OperationKind::Immediate,
-            action: action(resource_type, Verb::Delete),
-            resource: id,
-            uid: row.uid,
-            generation: row.generation,
-            location: &row.location,
-            region: None,
-            input: Value::Null,
-            answer: Answer::Deleted,
-            finished: true,
-        };
-        let operation = operations::accept(tx, context, self.now_ms(), new).await?;
-        Ok(Some(Accepted { created: false, resource: None, operation }))
+        Ok(Some(delete_row(tx, context, (id, resource_type), &row, deletion, self.now_ms()).await?))
     }
+}
+
+/// Deletes what was found, with its operation and audit row. The right to it must have been asked for in this transaction.
+///
+/// # Errors
+/// What keeps it from being deleted.
+pub(crate) async fn delete_row(
+    tx: &mut Connection,
+    context: &RequestContext,
+    (id, resource_type): (&ResourceId, ResourceType),
+    row: &ResourceRow,
+    deletion: Deletion,
+    now_ms: i64,
+) -> Result<Accepted, ArmError> {
+    check_deletable(tx, row, now_ms).await?;
+    // Nothing is kept in a group that goes: it would outlive the group.
+    let is_going = place::find(tx, id).await?.going.is_some();
+    let policy = match deletion {
+        Deletion::AsThePolicySays if !is_going => soft_delete::policy_of(tx, row).await?,
+        _ => None,
+    };
+    match policy {
+        Some(policy) => soft_delete::put_away(tx, row, policy).await?,
+        None => remove(tx, row, now_ms).await?,
+    }
+    let new = NewOperation {
+        kind: OperationKind::Immediate,
+        action: action(resource_type, Verb::Delete),
+        resource: id,
+        uid: row.uid,
+        generation: row.generation,
+        location: &row.location,
+        region: None,
+        input: Value::Null,
+        answer: Answer::Deleted,
+        finished: true,
+    };
+    let operation = operations::accept(tx, context, now_ms, new).await?;
+    Ok(Accepted { created: false, resource: None, operation })
+}
+
+/// Removes a resource for good: its charge, its identity, what hangs off it, its row.
+///
+/// # Errors
+/// `CannotDeleteLastRbacAdminAssignment` for an identity that owns everything; the catalogue's.
+pub(crate) async fn remove(tx: &mut Connection, row: &ResourceRow, now_ms: i64) -> Result<(), ArmError> {
+    quota::release(tx, row).await?;
+    if row.resource_type == ResourceType::Gallery
+        && let Some(principal) = identity::principal_of(&row.document)
+    {
+        managed_identity::remove(tx, principal).await?;
+    }
+    db::resource::delete_with_everything(tx, row, now_ms).await?;
+    Ok(())
 }
 
 async fn check_deletable(tx: &mut Connection, row: &ResourceRow, now_ms: i64) -> Result<(), ArmError> {

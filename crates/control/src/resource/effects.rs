@@ -3,15 +3,18 @@
 use galerie_arm::{ArmError, ReplicationState};
 
 use super::plan::{Effect, ReplicaTerms};
-use crate::db::{
-    self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow, replica::ReplicaRow,
-    resource::ResourceRow,
+use crate::{
+    db::{
+        self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow, replica::ReplicaRow,
+        resource::ResourceRow,
+    },
+    directory::managed_identity,
 };
 
 /// Applies `effects` to what hangs off `row`, which is written already.
 ///
 /// # Errors
-/// Of the catalogue only.
+/// Of the catalogue, and of the directory for an identity.
 pub(crate) async fn apply(
     tx: &mut Connection,
     row: &ResourceRow,
@@ -40,6 +43,11 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
             }
         }
         Effect::AwaitCopy(source) => db::foreign_source::put(tx, &row.key, source).await?,
+        Effect::AddIdentity(principal) => {
+            managed_identity::insert(tx, row.tenant, *principal, &row.name, &row.id).await?;
+        }
+        Effect::RemoveIdentity(principal) => managed_identity::remove(tx, *principal).await?,
+        Effect::UseVersion(used) => db::version_use::put(tx, &row.key, &used.key, used.uid).await?,
         Effect::Version { numbers, exclude_from_latest, published_ms } => {
             let version = ImageVersionRow {
                 key: row.key.clone(),

@@ -121,6 +121,12 @@ pub(crate) enum Effect {
     HoldImages(Vec<HeldImage>),
     /// The resource's images are to be copied from another tenant's version.
     AwaitCopy(ForeignSource),
+    /// The gallery gets an identity with this object id.
+    AddIdentity(Uuid),
+    /// The gallery's identity goes.
+    RemoveIdentity(Uuid),
+    /// The resource is made from an image version.
+    UseVersion(UsedVersion),
     /// An image version's row: its number in its definition.
     Version {
         /// Major, minor, patch.
@@ -160,6 +166,15 @@ pub(crate) enum Effect {
         /// Of a disk made for upload: footer included.
         upload_bytes: Option<u64>,
     },
+}
+
+/// The image version that a resource is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UsedVersion {
+    /// Its key.
+    pub(crate) key: String,
+    /// Its incarnation.
+    pub(crate) uid: Uuid,
 }
 
 /// What a target region asks for.

@@ -1,6 +1,8 @@
 //! Picks the rules of a type and gathers the state they need, in the accepting transaction.
 
-use galerie_arm::{ArmError, Location, ProvisioningState, ResourceType};
+use galerie_arm::{ArmError, Location, ProvisioningState, ResourceType, SubscriptionId};
+
+use uuid::Uuid;
 
 use super::plan::{Plan, Write};
 use crate::{
@@ -10,13 +12,16 @@ use crate::{
         self,
         creation_data::{self, Creation},
     },
-    gallery, image_definition,
+    gallery::{self, identity::Offered},
+    image_definition,
     image_version::{
         self, Surroundings,
         storage_profile::{self, Fit, Wanted},
     },
     managed_image,
+    quota::azure,
     resource::plan::OS_LUN,
+    sharing::state::SharingState,
     snapshot,
     source::{Asker, Source},
 };
@@ -27,8 +32,15 @@ use crate::{
 /// What the rules of the type say, and what keeps a source from being used.
 pub(crate) async fn plan(tx: &mut Connection, asker: &Asker<'_>, write: Write<'_>) -> Result<Plan, ArmError> {
     match write.resource_type {
-        ResourceType::Gallery => gallery::plan(write),
-        ResourceType::ImageDefinition => image_definition::plan(write),
+        ResourceType::Gallery => {
+            let offered = Offered { principal: Uuid::new_v4(), tenant: asker.context.caller.tenant };
+            gallery::plan(write, offered)
+        }
+        ResourceType::ImageDefinition => {
+            let parent = write.id.parent().map(|parent| parent.key().to_owned()).unwrap_or_default();
+            let gallery = db::resource::find(tx, &parent).await?.map(|row| row.document).unwrap_or_default();
+            image_definition::plan(write, SharingState::of(&gallery).permissions())
+        }
         ResourceType::ImageVersion => {
             let around = surroundings(tx, asker, &write).await?;
             image_version::plan(write, &around)
@@ -62,12 +74,14 @@ async fn surroundings(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>)
     let definition = db::resource::find(tx, &parent).await?.map(|row| row.document).unwrap_or_default();
     if write.existing.is_none() {
         let sources = asker.find_all(tx, &storage_profile::wanted(&write.document)?).await?;
-        return Ok(Surroundings { definition, sources, replicas: Vec::new() });
+        let subscription = write.id.subscription().map(SubscriptionId::as_uuid).unwrap_or_default();
+        let azure_limits = azure::hold(tx, subscription, asker.context.caller.tenant).await?;
+        return Ok(Surroundings { definition, sources, replicas: Vec::new(), azure_limits });
     }
     let replicas = db::replica::list_for_version(tx, write.id.key()).await?;
     let replicas =
         replicas.into_iter().filter_map(|row| Some((Location::normalise(&row.region)?, row.state))).collect();
-    Ok(Surroundings { definition, sources: Vec::new(), replicas })
+    Ok(Surroundings { definition, sources: Vec::new(), replicas, azure_limits: false })
 }
 
 /// What a new disk's or snapshot's `creationData` names; also that of a disk whose image could not be copied.

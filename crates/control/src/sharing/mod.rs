@@ -12,6 +12,7 @@
 mod community;
 pub(crate) mod foreign;
 pub(crate) mod groups;
+mod invitation;
 pub(crate) mod proxy;
 mod proxy_document;
 pub(crate) mod public_name;
@@ -23,5 +24,6 @@ mod update;
 
 pub use self::{
     community::CommunityPage,
+    invitation::{Invitation, Invited},
     proxy::{ProxyItem, ProxyList, ProxyPage, ProxyPlace},
 };

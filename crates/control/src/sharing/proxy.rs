@@ -215,7 +215,7 @@ impl Look {
         match listed {
             ProxyList::Galleries { to_tenant } => {
                 let group = self.group(*to_tenant);
-                for row in sharing::list_shared(tx, group, region, after, limit).await? {
+                for row in sharing::list_shared(tx, group, self.viewer.subscription, region, after, limit).await? {
                     let named = spelled(&GalleryProxy::Shared(String::new()), &row);
                     page.push(self.frame.gallery(&named, &row), row.unique_key.unwrap_or_default());
                 }

@@ -89,6 +89,11 @@ impl Viewer {
         Ok(FoundVersion { row, definition })
     }
 
+    /// Whether a gallery is shared with the viewer, be it that the viewer does not want to see it.
+    pub(super) async fn is_invited(self, tx: &mut Connection, gallery: &str) -> db::Result<bool> {
+        sharing::is_offered(tx, gallery, self.subscription, self.tenant).await
+    }
+
     async fn is_shared_with(self, tx: &mut Connection, gallery: &str) -> db::Result<bool> {
         sharing::is_shared(tx, gallery, self.subscription, self.tenant).await
     }

@@ -1,5 +1,6 @@
 //! Sharing end to end: the state machine, who sees what, and what consumers in other subscriptions and tenants make.
 
+mod answers;
 mod model;
 
 use futures::future::join_all;

@@ -17,7 +17,7 @@ use crate::{
         resource::{self, ResourceRow},
         soft_deletion::{self, SoftDeletionRow},
     },
-    quota,
+    resource::delete,
 };
 
 /// What deleting a resource comes to.
@@ -88,9 +88,7 @@ pub(crate) async fn purge(tx: &mut Connection, most: u32) -> Result<usize, ArmEr
 
 async fn delete_for_good(tx: &mut Connection, row: &ResourceRow) -> Result<(), ArmError> {
     let now_ms = tx.now_ms().await?;
-    quota::release(tx, row).await?;
-    resource::delete_with_everything(tx, row, now_ms).await?;
-    Ok(())
+    delete::remove(tx, row, now_ms).await
 }
 
 #[cfg(test)]

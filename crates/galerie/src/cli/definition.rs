@@ -9,10 +9,11 @@ use super::{
     failure::Result,
     gallery::delete,
     output::{self, Format, OutputArgs},
+    retention::{self, RetentionArgs},
 };
 use crate::client::{Client, DefinitionReference, GalleryReference};
 
-/// List, show or delete image definitions
+/// List, show or delete image definitions, and say which versions are kept
 #[derive(Debug, clap::Args)]
 pub(crate) struct DefinitionArgs {
     #[command(subcommand)]
@@ -54,6 +55,7 @@ enum DefinitionCommand {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
+    Retention(RetentionArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +93,7 @@ pub(crate) async fn run(args: DefinitionArgs) -> Result<()> {
             }
             delete(&client, "image definition", &path, yes).await
         }
+        DefinitionCommand::Retention(args) => retention::run(args).await,
     }
 }
 

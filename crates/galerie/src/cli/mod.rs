@@ -23,6 +23,7 @@ mod publish;
 mod pull;
 mod quota;
 mod restore;
+mod retention;
 mod serve;
 mod sp;
 mod store;

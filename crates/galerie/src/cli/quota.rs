@@ -15,14 +15,16 @@ use crate::{client::Client, size::Size};
 ///
 /// Bytes are those that guests see: a disk's, snapshot's or image's size, once for each region it is kept in, from the
 /// moment it is accepted. Resources are galleries, definitions, versions, images, disks and snapshots. A tenant's limit is
-/// for all of its subscriptions together.
+/// for all of its subscriptions together. Azure's own limits hold beside these, unless they are lifted for the subscription or
+/// its tenant.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   galerie quota show
   galerie quota show -o json
   galerie quota set --bytes 2TiB --resources 500               of the subscription that you use
-  galerie quota set --tenant 9c1b... --bytes unlimited")]
+  galerie quota set --tenant 9c1b... --bytes unlimited
+  galerie quota set --azure-limits off                         as many galleries, definitions and versions as there is room for")]
 pub(crate) struct QuotaArgs {
     #[command(subcommand)]
     command: QuotaCommand,
@@ -50,11 +52,14 @@ struct SetArgs {
     #[arg(long, value_name = "UUID")]
     tenant: Option<Uuid>,
     /// The most bytes, such as 500GiB or 2TiB, or `unlimited`
-    #[arg(long, value_name = "SIZE", value_parser = bytes, required_unless_present = "resources")]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, required_unless_present_any = ["resources", "azure_limits"])]
     bytes: Option<String>,
     /// The most resources, or `unlimited`
     #[arg(long, value_name = "COUNT", value_parser = resources)]
     resources: Option<String>,
+    /// Whether Azure's limits hold: 100 galleries, 1,000 definitions, 10,000 versions in a region; disks of 2 TiB
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    azure_limits: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -100,6 +105,7 @@ async fn set(args: SetArgs) -> Result<()> {
     let mut query = vec![(of.0, of.1.as_str())];
     query.extend(args.bytes.as_deref().map(|bytes| ("bytes", bytes)));
     query.extend(args.resources.as_deref().map(|resources| ("resources", resources)));
+    query.extend(args.azure_limits.as_deref().map(|limits| ("azureLimits", limits)));
     let document = client.call("/galerie/quota/set", &query).await?;
     match args.output.output {
         Format::Json => output::json(&document),
@@ -108,7 +114,7 @@ async fn set(args: SetArgs) -> Result<()> {
 }
 
 fn show(scopes: &[Value]) -> Result<()> {
-    let header = ["SCOPE", "NAME", "BYTES USED", "OF", "RESOURCES USED", "OF"];
+    let header = ["SCOPE", "NAME", "BYTES USED", "OF", "RESOURCES USED", "OF", "AZURE'S LIMITS"];
     let rows = scopes.iter().map(|scope| {
         let number = |what: &str, which: &str| scope.get(what).and_then(|what| what.get(which)).and_then(Value::as_u64);
         let size = |which| number("bytes", which).map(output::size);
@@ -121,6 +127,7 @@ fn show(scopes: &[Value]) -> Result<()> {
             size("limit").unwrap_or_else(unlimited),
             count("used").unwrap_or_default(),
             count("limit").unwrap_or_else(unlimited),
+            if scope.get("azureLimits").and_then(Value::as_bool) == Some(false) { "off" } else { "on" }.to_owned(),
         ]
     });
     output::table(&header, rows.collect())

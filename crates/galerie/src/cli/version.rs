@@ -11,14 +11,14 @@ use super::{
     failure::{Failure, Result},
     gallery::delete,
     output::{self, Format, OutputArgs},
-    version_content, version_deleted,
+    retention, version_content, version_deleted,
 };
 use crate::client::{Client, DefinitionReference, VersionReference};
 
 /// The parameter that makes a server say how far each region is.
 const WITH_REPLICATION: [(&str, &str); 1] = [("$expand", "ReplicationStatus")];
 
-/// List, show, delete or restore image versions
+/// List, show, delete, restore or pin image versions
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionArgs {
     #[command(subcommand)]
@@ -69,6 +69,20 @@ enum VersionCommand {
     },
     /// Bring back a version that was deleted in a gallery with a soft-delete policy
     Restore {
+        #[command(flatten)]
+        version: OneVersion,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Keep a version from every retention policy; people can delete it all the same
+    Pin {
+        #[command(flatten)]
+        version: OneVersion,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Let retention policies delete a version again
+    Unpin {
         #[command(flatten)]
         version: OneVersion,
         #[command(flatten)]
@@ -154,6 +168,20 @@ pub(crate) async fn run(args: VersionArgs) -> Result<()> {
             let client = connection.client()?;
             version_deleted::restore(&client, &version.path(&client).await?).await
         }
+        VersionCommand::Pin { version, connection } => {
+            let client = connection.client()?;
+            let path = version.path(&client).await?;
+            client.put(&retention::path_of(&path), &json!({})).await?;
+            output::note(&format!("Pinned image version {}: no retention policy deletes it.", name_of(&path)));
+            Ok(())
+        }
+        VersionCommand::Unpin { version, connection } => {
+            let client = connection.client()?;
+            let path = version.path(&client).await?;
+            client.delete(&retention::path_of(&path)).await?;
+            output::note(&format!("Unpinned image version {}.", name_of(&path)));
+            Ok(())
+        }
         VersionCommand::ExplainLatest { definition, region, output, connection } => {
             explain_latest(&*connection.client()?, &definition, &region, output).await
         }
@@ -227,35 +255,55 @@ fn show(version: &Value, output: OutputArgs) -> Result<()> {
 }
 
 /// What `latest` has to say about one version.
+#[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     version: String,
     is_latest: bool,
     why: String,
 }
 
-/// Azure's rule: the highest version that is not excluded, neither at all nor in the region, and is there.
+/// Azure's rule: the highest version that is not excluded, neither at all nor in the region, and is there. A deleted one that
+/// could come back is never meant.
 async fn explain_latest(client: &Client, definition: &OneDefinition, region: &str, output: OutputArgs) -> Result<()> {
     if Location::normalise(region).is_none() {
         return Err(Failure::new(format!("'{region}' is not a region's name")));
     }
-    let mut verdicts: Vec<Verdict> = Vec::new();
-    for version in newest_first(client, definition).await? {
-        let version = client.get(&text(&version, "id"), &WITH_REPLICATION).await?;
-        let found = verdicts.iter().any(|verdict| verdict.is_latest);
-        let reason = reason_against(&version, region);
-        let is_latest = reason.is_none() && !found;
-        let why = reason.unwrap_or_else(|| match found {
-            true => "lower than latest".to_owned(),
-            false => format!("latest in {region}"),
-        });
-        verdicts.push(Verdict { version: text(&version, "name"), is_latest, why });
+    let path = definition.path(client).await?;
+    let mut versions = Vec::new();
+    for version in client.list(&format!("{path}/versions")).await? {
+        // One that was deleted since it was listed is none any more.
+        if let Some(version) = client.find(&text(&version, "id"), &WITH_REPLICATION).await? {
+            versions.push((text(&version, "name"), reason_against(&version, region)));
+        }
     }
+    // Who may read versions need not be allowed to see what was deleted; then nothing is said about it.
+    for version in version_deleted::of(client, &path).await.unwrap_or_default() {
+        versions.push((text(&version, "name"), Some("deleted; it can be restored".to_owned())));
+    }
+    let verdicts = verdicts(versions, region);
     let found = verdicts.iter().any(|verdict| verdict.is_latest);
     print_verdicts(verdicts, output)?;
     match found {
         true => Ok(()),
         false => Err(Failure::new(format!("no version is `latest` in {region}"))),
     }
+}
+
+/// Which of the versions, each with what is said against it, `latest` is, and why not the others: by number, the highest
+/// first.
+fn verdicts(mut versions: Vec<(String, Option<String>)>, region: &str) -> Vec<Verdict> {
+    versions.sort_by_key(|(name, _)| std::cmp::Reverse(name.parse::<VersionName>().ok()));
+    let mut latest: Option<String> = None;
+    let verdict = |(version, reason): (String, Option<String>)| match (reason, &latest) {
+        (Some(why), _) => Verdict { version, is_latest: false, why },
+        (None, Some(latest)) => Verdict { version, is_latest: false, why: format!("lower than {latest}") },
+        (None, None) => {
+            latest = Some(version.clone());
+            let why = format!("latest in {region}: the highest that is complete there and not excluded");
+            Verdict { version, is_latest: true, why }
+        }
+    };
+    versions.into_iter().map(verdict).collect()
 }
 
 fn print_verdicts(verdicts: Vec<Verdict>, output: OutputArgs) -> Result<()> {
@@ -293,6 +341,10 @@ fn reason_against(version: &Value, region: &str) -> Option<String> {
     }
 }
 
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 fn same_region(left: &str, right: &str) -> bool {
     Location::normalise(left).is_some_and(|left| Some(left) == Location::normalise(right))
 }
@@ -321,6 +373,32 @@ mod tests {
 
     fn check(version: &Value, expected: Option<&str>) {
         assert_eq!(reason_against(version, "West Europe").as_deref(), expected, "{version}");
+    }
+
+    #[test]
+    fn the_highest_number_against_which_nothing_is_said_is_latest() {
+        let version = |name: &str, against: Option<&str>| (name.to_owned(), against.map(str::to_owned));
+        let given = vec![
+            version("9.9.9", Some("excluded from latest")),
+            version("2.0.0", None),
+            version("10.0.0", Some("its replica is Replicating")),
+            version("1.10.0", None),
+            version("1.9.0", None),
+        ];
+        let found = verdicts(given, "eastus");
+        let found: Vec<_> = found.iter().map(|found| (&*found.version, found.is_latest, &*found.why)).collect();
+        let latest = "latest in eastus: the highest that is complete there and not excluded";
+        assert_eq!(
+            found,
+            [
+                ("10.0.0", false, "its replica is Replicating"),
+                ("9.9.9", false, "excluded from latest"),
+                ("2.0.0", true, latest),
+                ("1.10.0", false, "lower than 2.0.0"),
+                ("1.9.0", false, "lower than 2.0.0"),
+            ]
+        );
+        assert!(!verdicts(vec![version("1.0.0", Some("x"))], "eastus")[0].is_latest);
     }
 
     #[test]

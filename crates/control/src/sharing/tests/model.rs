@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 use galerie_arm::{Location, resource_graph::CommunityGalleryQuery};
 
 use super::*;
-use crate::{disk::creation_data, source::Asker};
+use crate::{Invitation, Invited, disk::creation_data, source::Asker};
 
 /// Questions in a test. `GALERIE_SHARING_CASES` asks more: a million take a quarter of an hour.
 const CASES: u32 = 20_000;
 /// Questions between changes.
-const BETWEEN_CHANGES: u32 = 40;
+const BETWEEN_CHANGES: u32 = 30;
 const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 const READER: &str = "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7";
 /// Where roles are given, from a subscription down to a version; deeper ones begin with these.
@@ -69,6 +69,13 @@ enum Change {
     Remove(usize, Group),
     Reset(usize),
     Publish(usize),
+    /// A place's subscription, or its tenant, rejects a share of another place, or accepts it again.
+    Answer {
+        who: usize,
+        of: usize,
+        for_tenant: bool,
+        accepts: bool,
+    },
     /// To the guest of the place's tenant, over the place's scope of this number.
     Give(usize, usize),
     Take(usize, usize),
@@ -128,9 +135,14 @@ enum Planted {
     RolesDoNotReachDown,
     TakenRolesStay,
     TenantsDoNotMatter,
+    RejectionsHideNothing,
+    ATenantsRejectionHidesItsSubscriptionsShares,
+    ASubscriptionsRejectionLeavesItsTenantsShare,
+    WhatIsSharedAnewStaysRejected,
+    ARepeatedShareIsSharedAnew,
 }
 
-const PLANTED: [Planted; 16] = [
+const PLANTED: [Planted; 21] = [
     Planted::Nothing,
     Planted::ASubscriptionsShareReachesItsTenant,
     Planted::ATenantsShareReachesNobody,
@@ -147,6 +159,11 @@ const PLANTED: [Planted; 16] = [
     Planted::RolesDoNotReachDown,
     Planted::TakenRolesStay,
     Planted::TenantsDoNotMatter,
+    Planted::RejectionsHideNothing,
+    Planted::ATenantsRejectionHidesItsSubscriptionsShares,
+    Planted::ASubscriptionsRejectionLeavesItsTenantsShare,
+    Planted::WhatIsSharedAnewStaysRejected,
+    Planted::ARepeatedShareIsSharedAnew,
 ];
 
 /// The definition.
@@ -154,6 +171,8 @@ struct Model {
     planted: Planted,
     places: Vec<Place>,
     groups: Vec<BTreeSet<Group>>,
+    /// Who does not want to see a gallery.
+    rejections: Vec<BTreeSet<Group>>,
     published: BTreeSet<usize>,
     /// Galleries that were reset, and not shared since.
     reset: BTreeSet<usize>,
@@ -164,8 +183,9 @@ struct Model {
 impl Model {
     fn new(planted: Planted, places: &[Place]) -> Self {
         let groups = vec![BTreeSet::new(); places.len()];
+        let rejections = groups.clone();
         let (published, reset, roles) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { planted, places: places.to_vec(), groups, published, reset, roles }
+        Self { planted, places: places.to_vec(), groups, rejections, published, reset, roles }
     }
 
     /// Whether a change is carried out; it is, if so.
@@ -175,7 +195,10 @@ impl Model {
                 let place = &self.places[of];
                 let is_good = place.made == Made::Groups && group != Group::Subscription(place.subscription);
                 if is_good {
-                    self.groups[of].insert(group);
+                    let is_new = self.groups[of].insert(group) || self.planted == Planted::ARepeatedShareIsSharedAnew;
+                    if is_new && self.planted != Planted::WhatIsSharedAnewStaysRejected {
+                        self.rejections[of].remove(&group);
+                    }
                     self.reset.remove(&of);
                 }
                 is_good
@@ -191,6 +214,9 @@ impl Model {
                 if self.planted != Planted::ResetKeepsTheGroups {
                     self.groups[of].clear();
                 }
+                if self.planted != Planted::WhatIsSharedAnewStaysRejected {
+                    self.rejections[of].clear();
+                }
                 if self.planted != Planted::ResetKeepsItPublished {
                     self.published.remove(&of);
                 }
@@ -201,6 +227,20 @@ impl Model {
                 let is_good = self.places[of].made == Made::Community;
                 if is_good {
                     self.published.insert(of);
+                }
+                is_good
+            }
+            Change::Answer { who, of, for_tenant, accepts } => {
+                let place = &self.places[who];
+                let (own, tenant) = (Group::Subscription(place.subscription), Group::Tenant(place.tenant));
+                let is_offered = |group| self.groups[of].contains(&group);
+                let is_good = is_offered(tenant) || (!for_tenant && is_offered(own));
+                if is_good && self.planted != Planted::RejectionsHideNothing {
+                    let answers = if for_tenant { tenant } else { own };
+                    match accepts {
+                        true => self.rejections[of].remove(&answers),
+                        false => self.rejections[of].insert(answers),
+                    };
                 }
                 is_good
             }
@@ -230,7 +270,10 @@ impl Model {
                 let group =
                     if *to_tenant { Group::Tenant(place.tenant) } else { Group::Subscription(place.subscription) };
                 let all = 0..self.places.len();
-                Answer::Listed(all.filter(|of| self.groups[*of].contains(&group) && self.is_in(*of, region)).collect())
+                let is_listed = |of: &usize| {
+                    self.groups[*of].contains(&group) && !self.is_rejected(*who, *of, group) && self.is_in(*of, region)
+                };
+                Answer::Listed(all.filter(is_listed).collect())
             }
             Question::Published => Answer::Listed((0..self.places.len()).filter(|of| self.is_published(*of)).collect()),
         }
@@ -270,15 +313,27 @@ impl Model {
 
     fn is_shared(&self, who: usize, of: usize) -> bool {
         let (place, groups) = (&self.places[who], &self.groups[of]);
-        let by_tenant = groups.contains(&Group::Tenant(place.tenant));
+        let (own, tenant) = (Group::Subscription(place.subscription), Group::Tenant(place.tenant));
+        let by_tenant = groups.contains(&tenant) && !self.is_rejected(who, of, tenant);
         let by_sibling = self.planted == Planted::ASubscriptionsShareReachesItsTenant
             && self
                 .places
                 .iter()
                 .any(|other| other.tenant == place.tenant && groups.contains(&Group::Subscription(other.subscription)));
-        groups.contains(&Group::Subscription(place.subscription))
+        (groups.contains(&own) && !self.is_rejected(who, of, own))
             || (by_tenant && self.planted != Planted::ATenantsShareReachesNobody)
             || by_sibling
+    }
+
+    /// Whether a place does not see a share with a group: the group rejected it, or the place's subscription the gallery.
+    fn is_rejected(&self, who: usize, of: usize, group: Group) -> bool {
+        let place = &self.places[who];
+        let rejected = |by| self.rejections[of].contains(&by);
+        let by_tenant_for_all = self.planted == Planted::ATenantsRejectionHidesItsSubscriptionsShares;
+        rejected(group)
+            || (by_tenant_for_all && rejected(Group::Tenant(place.tenant)))
+            || (rejected(Group::Subscription(place.subscription))
+                && self.planted != Planted::ASubscriptionsRejectionLeavesItsTenantsShare)
     }
 
     fn is_published(&self, of: usize) -> bool {
@@ -355,6 +410,18 @@ impl Galleries {
             Change::Remove(of, group) => shared(of, groups("Remove", group)).await,
             Change::Reset(of) => shared(of, only("Reset")).await,
             Change::Publish(of) => shared(of, only("EnableCommunity")).await,
+            Change::Answer { who, of, for_tenant, accepts } => {
+                let (world, owner) = (&self.worlds[who], self.worlds[of].subscription);
+                let subscription = Invited::Subscription(world.subscription);
+                let invitation = Invitation {
+                    invited: if for_tenant { Invited::Tenant } else { subscription },
+                    location: "eastus".to_owned(),
+                    owner: owner.to_string().parse().unwrap(),
+                    gallery: "g".parse().unwrap(),
+                    path: String::new(),
+                };
+                world.control.answer_share(&world.ctx(), &invitation, accepts).await.is_ok()
+            }
             Change::Give(of, scope) => {
                 let (world, principal) = (&self.worlds[of], self.guests[of].principal);
                 let body = json!({ "properties": { "roleDefinitionId": READER, "principalId": principal } });
@@ -466,9 +533,21 @@ fn random_change(random: &mut Random, model: &Model) -> Change {
             _ => Group::Tenant(with.tenant),
         }
     };
-    match random.below(10) {
+    match random.below(14) {
+        10.. => {
+            let (who, for_tenant, accepts) = (random.below(model.places.len()), random.chance(2), random.chance(3));
+            Change::Answer { who, of, for_tenant, accepts }
+        }
         0..3 => Change::Add(of, group(random)),
-        3 => Change::Remove(of, group(random)),
+        // One that is there, mostly: what is not there cannot be removed.
+        3 => match model.groups[of].len() {
+            0 => Change::Remove(of, group(random)),
+            _ if random.chance(4) => Change::Remove(of, group(random)),
+            count => {
+                let present = model.groups[of].iter().nth(random.below(count)).copied();
+                Change::Remove(of, present.expect("as many as were counted"))
+            }
+        },
         4 if random.chance(2) => Change::Reset(of),
         4 | 5 => Change::Publish(of),
         _ => {
