@@ -32,7 +32,7 @@ pub use self::{
     client::{ClientApplication, ClientProof},
     code::{CodeRequest, Redemption, is_challenge},
     device::{DeviceBegun, DeviceDecision, DeviceShown},
-    external::{ClaimNames, ExternalIssuer, IssuerDocuments, SigningAlgorithm},
+    external::{ClaimNames, ExternalIssuer, IssuerDocuments, RequiredClaim, SigningAlgorithm},
     invitation::{InvitationUse, OneTimeLink},
     password::WeakPassword,
     session::UserTokens,
