@@ -1,5 +1,6 @@
 """Who somebody is, with the real Azure CLI: every way to sign in, and the directory that `az ad` looks after."""
 
+import base64
 import json
 import os
 import re
@@ -175,3 +176,38 @@ def test_secrets_are_in_no_log(az, server, person):
     for secret in (made["password"], PASSWORD, server.admin["clientSecret"]):
         assert secret not in log
     az(f"ad app delete --id {made['appId']}")
+
+
+def test_roles_of_an_application_are_in_the_tokens_for_it(az, server, shell, tmp_path):
+    role = {
+        "id": "7ea5a3a0-5a3c-4f2a-9f5e-1d1d3ef0b7a1", "value": "Images.Import", "displayName": "Importer",
+        "description": "Imports images", "allowedMemberTypes": ["Application"], "isEnabled": True,
+    }  # fmt: skip
+    (tmp_path / "roles.json").write_text(json.dumps([role]))
+    app = az(f"ad app create --display-name images --identifier-uris api://images --app-roles @{tmp_path}/roles.json")
+    resource = az(f"ad sp create --id {app['appId']}")
+    client = az("ad sp create-for-rbac -n importer")
+    principal = az(f"ad sp show --id {client['appId']}")
+    graph = f"{server.endpoint}/msgraph/v1.0/servicePrincipals"
+    body = json.dumps({"principalId": principal["id"], "resourceId": resource["id"], "appRoleId": role["id"]})
+    given = az(f"rest --method post --url {graph}/{resource['id']}/appRoleAssignedTo --body", body)
+    assert (given["principalDisplayName"], given["principalType"]) == ("importer", "ServicePrincipal")
+    again = az.fails(f"rest --method post --url {graph}/{principal['id']}/appRoleAssignments --body", body)
+    assert "Permission being assigned already exists" in again.message
+
+    def roles(audience):
+        shell.run("account clear")  # az keeps tokens
+        login = f"login --service-principal --allow-no-subscriptions --tenant {client['tenant']} -u {client['appId']}"
+        shell.run(login, "-p", client["password"])
+        token = shell.run(f"account get-access-token --scope {audience}/.default")["accessToken"].split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        assert claims["aud"] == audience
+        return claims.get("roles")
+
+    assert roles("api://images") == roles(app["appId"]) == ["Images.Import"]
+    az(f"rest --method delete --url {graph}/{resource['id']}/appRoleAssignedTo/{given['id']}")
+    assert roles("api://images") is None
+    az(f"ad app delete --id {app['appId']}")
+    refused = shell.start("account get-access-token --scope api://images/.default")
+    assert refused.wait(timeout=60) != 0 and "AADSTS500011" in refused.stderr.read()
+    az(f"ad sp delete --id {client['appId']}")

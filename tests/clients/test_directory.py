@@ -60,8 +60,8 @@ def test_users(fresh):
     assert [member["id"] for member in told(fresh, "group", "members", "navy")] == [grace["id"]]
     fresh.galerie("group", "remove", "navy", "grace")
     assert told(fresh, "group", "members", "navy") == []
-    fresh.galerie("group", "delete", "navy")
-    fresh.galerie("user", "delete", "grace")
+    fresh.galerie("group", "delete", "navy", "--yes")
+    fresh.galerie("user", "delete", "grace", "--yes")
     assert "grace" not in fresh.galerie("user", "list").stdout
 
 
@@ -73,7 +73,7 @@ def test_service_principals(fresh):
     assert token(fresh, first).status_code == 401
     assert token(fresh, first | {"client_secret": second["password"]}).status_code == 200
     assert made["password"] not in fresh.log and second["password"] not in fresh.log
-    fresh.galerie("sp", "delete", "pipeline")
+    fresh.galerie("sp", "delete", "pipeline", "--yes")
     assert token(fresh, first).json()["error"] == "unauthorized_client"
 
 

@@ -13,6 +13,7 @@ mod external;
 mod guessing;
 mod invitation;
 pub(crate) mod password;
+mod resource;
 mod session;
 mod sign_in;
 pub(crate) mod token;
@@ -32,7 +33,7 @@ pub use self::{
     client::{ClientApplication, ClientProof},
     code::{CodeRequest, Redemption, is_challenge},
     device::{DeviceBegun, DeviceDecision, DeviceShown},
-    external::{ClaimNames, ExternalIssuer, IssuerDocuments, SigningAlgorithm},
+    external::{ClaimNames, ExternalIssuer, IssuerDocuments, RequiredClaim, SigningAlgorithm},
     invitation::{InvitationUse, OneTimeLink},
     password::WeakPassword,
     session::UserTokens,
@@ -74,6 +75,12 @@ pub enum IdentityError {
     /// The assertion is not one of the application's; why.
     #[error("invalid client assertion: {0}")]
     WrongAssertion(&'static str),
+    /// The token's audience is no application of the tenant.
+    #[error("the resource '{0}' was not found in the tenant")]
+    UnknownResource(String),
+    /// An application wants who asks to be assigned to it; its name.
+    #[error("nobody who is not assigned to '{0}' gets in")]
+    NotAssigned(String),
     /// The code, or refresh token, is not known, was used, or is over; why.
     #[error("{0}")]
     InvalidGrant(&'static str),

@@ -74,8 +74,8 @@ pub use error::Error;
 pub use identity::{
     ANY_TENANT, Bootstrap, ClaimNames, ClientApplication, ClientProof, CodeRequest, DeviceBegun, DeviceDecision,
     DeviceShown, ExternalIssuer, Identity, IdentityError, InvitationUse, IssuedToken, IssuerDocuments,
-    NewAdministrator, OneTimeLink, Redemption, SignIn, SignInError, SignedInUser, SigningAlgorithm, TOKEN_LIFETIME_S,
-    TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword, is_challenge,
+    NewAdministrator, OneTimeLink, Redemption, RequiredClaim, SignIn, SignInError, SignedInUser, SigningAlgorithm,
+    TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion, UserTokens, WeakPassword, is_challenge,
 };
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};

@@ -10,6 +10,7 @@ use axum::{
 use galerie_control::{
     Caller, ObjectKind, RequestContext,
     directory::{
+        app_role_assignment::NewAppRoleAssignment,
         credential::NewSecret,
         role::{DirectoryRole, RoleMember},
         user::{NewPassword, NewUser},
@@ -58,6 +59,10 @@ struct Targets {
     co_owner: Uuid,
     /// The id of the member's role assignment.
     assignment: Uuid,
+    /// Another application's service principal; nobody is assigned to it.
+    other_resource: Uuid,
+    /// What the user, the group and the service principal are to `service_principal`.
+    app_role_assignments: [Uuid; 3],
 }
 
 struct World {
@@ -95,6 +100,16 @@ impl World {
                 control.add_owner(context, kind, object, owner).await.expect("an owner");
             }
         }
+        let other_resource = self.service_principal(self.application("other").await.1).await;
+        control
+            .add_owner(context, ObjectKind::ServicePrincipal, other_resource, self.owner.caller.principal)
+            .await
+            .expect("an owner");
+        let assigned = async |to: Uuid| {
+            let new = NewAppRoleAssignment { principal: to, resource: principal, role: Uuid::nil() };
+            control.add_app_role_assignment(context, new).await.expect("an assignment").id
+        };
+        let app_role_assignments = [assigned(user).await, assigned(group).await, assigned(principal).await];
         let key = async |kind: ObjectKind, object: Uuid| {
             control.add_secret(context, kind, object, NewSecret::default()).await.expect("a secret").0.id
         };
@@ -112,6 +127,8 @@ impl World {
             member,
             co_owner,
             assignment: role.id(),
+            other_resource,
+            app_role_assignments,
         }
     }
 
@@ -202,7 +219,14 @@ async fn askers(world: &World) -> Vec<Asker> {
 }
 
 fn path_of(pattern: &str, targets: &Targets) -> String {
+    let [users, groups, service_principals] = targets.app_role_assignments;
+    let app_role_assignment = match pattern {
+        pattern if pattern.contains("{user}") => users,
+        pattern if pattern.contains("{group}") => groups,
+        _ => service_principals,
+    };
     pattern
+        .replace("{appRoleAssignment}", &app_role_assignment.to_string())
         .replace("{graphVersion}", "v1.0")
         .replace("{user}", &targets.user.to_string())
         .replace("{group}", &targets.group.to_string())
@@ -234,6 +258,15 @@ fn body_of(pattern: &str, method: &Method, targets: &Targets) -> Value {
         "removePassword" => json!({ "keyId": targets.service_principal_key }),
         "getByIds" | "microsoft.graph.getByIds" => json!({ "ids": [targets.user] }),
         "checkMemberGroups" => json!({ "groupIds": [targets.group] }),
+        "appRoleAssignments" | "appRoleAssignedTo" if is_post => {
+            let (principal, resource) = match pattern {
+                pattern if pattern.contains("{user}") => (targets.user, targets.other_resource),
+                pattern if pattern.contains("{group}") => (targets.group, targets.other_resource),
+                _ if last == "appRoleAssignments" => (targets.service_principal, targets.other_resource),
+                _ => (targets.co_owner, targets.service_principal),
+            };
+            json!({ "principalId": principal, "resourceId": resource, "appRoleId": Uuid::nil() })
+        }
         "roleAssignments" if is_post => json!({ "principalId": targets.user,
             "roleDefinitionId": DirectoryRole::GlobalAdministrator.template_id() }),
         _ => json!({}),

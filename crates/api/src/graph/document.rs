@@ -159,7 +159,7 @@ fn certificates(credentials: &[Credential]) -> Vec<Value> {
 }
 
 /// Graph's times are UTC, spelled with a Z.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     timestamp::format_ms(ms).replace("+00:00", "Z")
 }
 

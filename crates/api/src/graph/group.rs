@@ -1,10 +1,13 @@
 //! `/groups`, their members and owners.
 
 use galerie_arm::ArmError;
-use galerie_control::{ObjectKind, directory::error};
+use galerie_control::{
+    ObjectKind,
+    directory::{app_role_assignment::AssignmentEnd, error},
+};
 
 use super::{
-    Answer,
+    Answer, app_role_assignment,
     call::{Call, done},
     directory_object, document, list, owner,
     properties::Properties,
@@ -51,6 +54,11 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
             Ok(done())
         }
         ([_, "owners", below @ ..], _) => owner::answer(call, ObjectKind::Group, below).await,
+        ([_, "approleassignments", below @ ..], _) => {
+            let id = call.id(1)?;
+            let _ = call.control().group(call.caller(), id).await?;
+            app_role_assignment::answer(call, AssignmentEnd::Principal(id), below).await
+        }
         ([_, below @ ..], _) if !below.is_empty() => {
             let id = call.id(1)?;
             directory_object::of_member(call, id, below).await

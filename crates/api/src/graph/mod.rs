@@ -3,6 +3,7 @@
 //! A handler takes the request apart, asks the domain, and renders what it answers; rules are in `galerie_control`'s
 //! `directory`. Errors are Graph's (`{"error": {"code", "message", "innerError"}}`). See `docs/design/identity.md`.
 
+mod app_role_assignment;
 mod application;
 mod call;
 mod credential;

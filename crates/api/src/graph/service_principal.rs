@@ -1,9 +1,12 @@
 //! `/servicePrincipals`, their secrets, certificates and owners.
 
-use galerie_control::{ObjectKind, directory::error};
+use galerie_control::{
+    ObjectKind,
+    directory::{app_role_assignment::AssignmentEnd, error},
+};
 
 use super::{
-    Answer,
+    Answer, app_role_assignment,
     call::{Call, done},
     credential, directory_object, document, list, me, owner,
     properties::Properties,
@@ -73,6 +76,15 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
         ([_, "ownedobjects"], "GET") => {
             let id = call.id(1)?;
             me::owned(&call, id).await
+        }
+        ([_, "approleassignments", below @ ..], _) => {
+            let id = call.id(1)?;
+            let _ = call.control().service_principal(call.caller(), id).await?;
+            app_role_assignment::answer(call, AssignmentEnd::Principal(id), below).await
+        }
+        ([_, "approleassignedto", below @ ..], _) => {
+            let id = call.id(1)?;
+            app_role_assignment::answer(call, AssignmentEnd::Resource(id), below).await
         }
         ([_, below @ ..], _) if !below.is_empty() => {
             let id = call.id(1)?;

@@ -4,6 +4,7 @@ use galerie_arm::ArmError;
 use galerie_control::{
     ObjectKind,
     directory::{
+        app_role_assignment::AssignmentEnd,
         error,
         user::{NewPassword, NewUser, UserChange, UserName},
     },
@@ -11,7 +12,7 @@ use galerie_control::{
 use secrecy::SecretString;
 
 use super::{
-    Answer,
+    Answer, app_role_assignment,
     call::{Call, done},
     directory_object, document, list, me,
     properties::Properties,
@@ -70,6 +71,10 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
         ([_, "ownedobjects"], "GET") => {
             let user = call.control().user(call.caller(), call.segment(1)).await?;
             me::owned(&call, user.id).await
+        }
+        ([_, "approleassignments", below @ ..], _) => {
+            let user = call.control().user(call.caller(), call.segment(1)).await?;
+            app_role_assignment::answer(call, AssignmentEnd::Principal(user.id), below).await
         }
         ([_, rest @ ..], _) if !rest.is_empty() => {
             let user = call.control().user(call.caller(), call.segment(1)).await?;

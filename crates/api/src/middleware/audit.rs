@@ -16,6 +16,9 @@ use galerie_control::{Caller, Denial};
 use super::{client_address::ClientAddress, request_ids::RequestIds};
 use crate::{route_class::RouteClass, state::ApiState};
 
+/// What a user's failed sign-in is called in the audit.
+const SIGN_IN: &str = "microsoft.directory/users/signIn";
+
 /// What an error answer was about, among its extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
@@ -35,6 +38,13 @@ impl Refused {
     /// Marks the answer to a sign-in that failed.
     pub(crate) fn mark(mut response: Response, code: String) -> Response {
         response.extensions_mut().insert(Self { code, denied: None, is_refusal: true });
+        response
+    }
+
+    /// Marks the page that answers a user's failed sign-in; `user` is who was tried, if that may be said.
+    pub(crate) fn mark_user(mut response: Response, code: String, user: Option<String>) -> Response {
+        let denied = user.map(|user| Denied { action: SIGN_IN.to_owned(), scope: format!("/users/{user}") });
+        response.extensions_mut().insert(Self { code, denied, is_refusal: true });
         response
     }
 }

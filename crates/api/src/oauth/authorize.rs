@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
-use galerie_control::{ClientApplication, CodeRequest, SignIn, SignInError, is_challenge};
+use galerie_control::{ClientApplication, CodeRequest, IdentityError, SignIn, SignInError, is_challenge};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -145,8 +145,11 @@ async fn read(state: &ApiState, host: &AcceptedHost, tenant: &str, raw: &str) ->
     }
     let scope = given("resource").map(|resource| resource::as_scope(&resource)).or_else(|| given("scope"));
     let scope = scope.unwrap_or_default();
-    let audience = resource::of_user_scope(&scope, host);
-    if let Err(error) = audience.and_then(|audience| resource::check(&state.hosts, &audience)) {
+    let is_there = match resource::of_user_scope(&scope, host) {
+        Ok(audience) => resource::check(state, tenant, &audience).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = is_there {
         return Err(to_client("invalid_scope", error.description()));
     }
     let code = CodeRequest { redirect_uri, challenge, scope, nonce };
@@ -210,6 +213,7 @@ async fn sign_in(
         let message = "The new passwords are not the same.";
         return Ok(page(state, headers, path, &asked, (400, Some(message), true)));
     }
+    let (tenant, user_name) = (asked.tenant, typed("user_name").to_owned());
     let typed = SignIn {
         tenant: asked.tenant,
         user_name: typed("user_name").to_owned(),
@@ -219,28 +223,37 @@ async fn sign_in(
     };
     let user = match identity.sign_in(&asked.client, typed).await {
         Ok(user) => user,
-        Err(SignInError::Identity(error)) => return Err(OAuthError::from(error).into()),
+        Err(SignInError::Identity(error)) if !is_told(&error) => return Err(OAuthError::from(error).into()),
         Err(SignInError::MustChange) => {
             let message = "Choose another password to go on.";
             return Ok(page(state, headers, path, &asked, (200, Some(message), true)));
         }
         Err(error) => {
             let (status, message) = told(&error);
-            return Ok(refused(page(state, headers, path, &asked, (status, Some(&message), change)), &error));
+            let tried = identity.tried_user(tenant, &user_name).await.map_err(OAuthError::from)?;
+            return Ok(refused(page(state, headers, path, &asked, (status, Some(&message), change)), &error, tried));
         }
     };
     let code = identity.issue_code(&asked.client, &user, &asked.code).await.map_err(OAuthError::from)?;
     Ok(reply.answer(&[("code", code.expose_secret())]))
 }
 
-/// A page that answers a wrong name, password or code, and every further try that has to wait for one: the audit's, too.
-pub(super) fn refused(page: Response, error: &SignInError) -> Response {
-    match error {
-        SignInError::Wrong => Refused::mark(page, "AADSTS50126".to_owned()),
-        SignInError::Slow(_) => Refused::mark(page, "AADSTS50053".to_owned()),
-        SignInError::Disabled => Refused::mark(page, "AADSTS50057".to_owned()),
-        _ => page,
-    }
+/// A page that answers a wrong name, password or code, and every further try that has to wait for one: the audit's, too. `user` is
+/// who was tried, if that may be said.
+pub(super) fn refused(page: Response, error: &SignInError, user: Option<String>) -> Response {
+    let number = match error {
+        SignInError::Wrong => "AADSTS50126",
+        SignInError::Slow(_) => "AADSTS50053",
+        SignInError::Disabled => "AADSTS50057",
+        SignInError::Identity(error) if is_told(error) => "AADSTS50105",
+        _ => return page,
+    };
+    Refused::mark_user(page, number.to_owned(), user)
+}
+
+/// Whether a fault of the identity provider's is one that a user can do something about.
+pub(super) fn is_told(error: &IdentityError) -> bool {
+    matches!(error, IdentityError::NotAssigned(_))
 }
 
 /// What a user is told, with Entra's number.
@@ -254,6 +267,9 @@ pub(super) fn told(error: &SignInError) -> (u16, String) {
         }
         SignInError::Disabled => (400, "This user may not sign in. (AADSTS50057)".to_owned()),
         SignInError::Weak(weak) => (400, format!("This cannot be the new password: {weak}.")),
+        SignInError::Identity(IdentityError::NotAssigned(application)) => {
+            (400, format!("You are not assigned to {application}; ask who looks after it. (AADSTS50105)"))
+        }
         SignInError::UnknownApplication => {
             (400, "The application is not known in your tenant. (AADSTS700016)".to_owned())
         }

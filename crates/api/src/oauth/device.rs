@@ -41,8 +41,8 @@ pub(super) async fn begin(
     let client = state.control.identity().client(client_id).await?;
     let resource = form::given(&form, "resource").filter(|_| style != Style::V2).map(resource::as_scope);
     let scope = resource.or_else(|| form::given(&form, "scope").map(str::to_owned)).unwrap_or_default();
-    resource::check(&state.hosts, &resource::of_user_scope(&scope, host)?)?;
-    let tenant = super::users_tenant(state, tenant).await?;
+    let (audience, tenant) = (resource::of_user_scope(&scope, host)?, super::users_tenant(state, tenant).await?);
+    resource::check(state, tenant, &audience).await?;
     let begun = state.control.identity().device_begin(&client, tenant, &scope, &address).await?;
     let (uri, user_code) = (format!("{}{PAGE_PATH}", host.url()), begun.user_code.expose_secret());
     let message =
@@ -107,11 +107,15 @@ async fn posted_page(
         Err(SignInError::Identity(error)) => return Err(error.into()),
         Err(SignInError::Wrong) => {
             let message = "This code is not known, was used, or has expired. Look whether the device shows another.";
-            return Ok(authorize::refused(ask_for_code(state, headers, (400, Some(message))), &SignInError::Wrong));
+            return Ok(authorize::refused(
+                ask_for_code(state, headers, (400, Some(message))),
+                &SignInError::Wrong,
+                None,
+            ));
         }
         Err(error) => {
             let (status, message) = authorize::told(&error);
-            return Ok(authorize::refused(ask_for_code(state, headers, (status, Some(&message))), &error));
+            return Ok(authorize::refused(ask_for_code(state, headers, (status, Some(&message))), &error, None));
         }
     };
     match posted.get("action") {
@@ -178,11 +182,12 @@ async fn approve(
     };
     let user = match identity.sign_in(&shown.application, typed).await {
         Ok(user) => user,
-        Err(SignInError::Identity(error)) => return Err(error.into()),
+        Err(SignInError::Identity(error)) if !authorize::is_told(&error) => return Err(error.into()),
         Err(SignInError::MustChange) => return Ok(again(200, "Choose another password to go on.", true)),
         Err(error) => {
             let (status, message) = authorize::told(&error);
-            return Ok(authorize::refused(again(status, &message, change), &error));
+            let tried = identity.tried_user(shown.tenant, user_name).await?;
+            return Ok(authorize::refused(again(status, &message, change), &error, tried));
         }
     };
     let name = user.name.clone();

@@ -182,6 +182,12 @@ impl From<IdentityError> for OAuthError {
             IdentityError::DisabledApplication => {
                 Self::new(401, "unauthorized_client", 7_000_112, "The application is disabled.")
             }
+            IdentityError::UnknownResource(resource) => Self::unknown_resource(resource),
+            IdentityError::NotAssigned(application) => {
+                let description =
+                    format!("Who asks is not assigned to a role for the application '{}'.", cut(application));
+                Self::new(400, "invalid_grant", 50_105, description)
+            }
             IdentityError::InvalidGrant(why) => {
                 Self::new(400, "invalid_grant", 70_000, format!("The provided grant is not good (any more): {why}."))
             }

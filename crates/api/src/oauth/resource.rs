@@ -1,11 +1,15 @@
-//! What a token can be asked for: Azure Resource Manager here, Graph, storage, Key Vault.
+//! What a token can be asked for: Azure Resource Manager here, Graph, storage, Key Vault, and the tenant's own applications.
 //!
 //! The audience is the resource exactly as it was asked for, with or without a slash at the end; each service accepts its
-//! own and refuses the others.
+//! own and refuses the others. An application is named by its client id or by one of its URIs, as it was registered.
 
-use crate::hosts::{AcceptedHost, Hosts};
+use uuid::Uuid;
 
 use super::error::OAuthError;
+use crate::{
+    hosts::{AcceptedHost, Hosts},
+    state::ApiState,
+};
 
 /// Resources beside Azure Resource Manager, without a slash at the end.
 const OTHERS: [&str; 5] = [
@@ -59,18 +63,23 @@ pub(super) fn as_scope(resource: &str) -> String {
     format!("{resource}/.default")
 }
 
-/// Checks that there is such a resource.
+/// Whether it is a service of this gallery, or one that Azure's clients ask for beside it; what is none may be an application
+/// of the tenant.
+pub(super) fn is_service(hosts: &Hosts, resource: &str) -> bool {
+    let plain = resource.strip_suffix('/').unwrap_or(resource);
+    let is_our_graph = || hosts.accept_url(plain).is_some_and(|(_, path)| path == "/msgraph");
+    hosts.is_arm_audience(resource) || OTHERS.contains(&plain) || is_our_graph()
+}
+
+/// Checks that there is such a resource, before a user is asked for anything. `None`: the user's tenant is not known yet. Whoever
+/// issues the token looks again.
 ///
 /// # Errors
 /// `invalid_resource`.
-pub(super) fn check(hosts: &Hosts, resource: &str) -> Result<(), OAuthError> {
-    let plain = resource.strip_suffix('/').unwrap_or(resource);
-    let is_our_graph = || hosts.accept_url(plain).is_some_and(|(_, path)| path == "/msgraph");
-    if hosts.is_arm_audience(resource) || OTHERS.contains(&plain) || is_our_graph() {
-        Ok(())
-    } else {
-        Err(OAuthError::unknown_resource(resource))
-    }
+pub(super) async fn check(state: &ApiState, tenant: Option<Uuid>, resource: &str) -> Result<(), OAuthError> {
+    let is_there = is_service(&state.hosts, resource)
+        || state.control.identity().is_application(tenant, resource).await.map_err(OAuthError::from)?;
+    if is_there { Ok(()) } else { Err(OAuthError::unknown_resource(resource)) }
 }
 
 #[cfg(test)]
@@ -111,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn known_resources() {
+    fn services() {
         let hosts = Hosts::new(&[], "127.0.0.1:8443".parse().expect("an address"));
         for resource in [
             "https://localhost:8443",
@@ -119,10 +128,10 @@ mod tests {
             "https://vault.azure.net",
             "https://127.0.0.1:8443/msgraph",
         ] {
-            assert_eq!(check(&hosts, resource), Ok(()), "{resource}");
+            assert!(is_service(&hosts, resource), "{resource}");
         }
-        for resource in ["https://evil.example", "", "https://localhost:8443/other"] {
-            assert!(check(&hosts, resource).is_err(), "{resource}");
+        for resource in ["https://evil.example", "", "https://localhost:8443/other", "api://app"] {
+            assert!(!is_service(&hosts, resource), "{resource}");
         }
     }
 }

@@ -87,7 +87,6 @@ impl Asked<'_> {
                 None => resource::of_scope(self.required("scope")?)?,
             },
         };
-        resource::check(&self.state.hosts, &audience)?;
         let tenant = resolve_tenant(self.state, self.tenant, &self.client_id).await?;
         let shape = self.shape(&audience);
         let issued = self.identity().token_for_client(&self.client_id, &self.proof, &tenant, &shape);
@@ -145,9 +144,7 @@ impl Asked<'_> {
     }
 
     fn audience(&self, scope: &str) -> Result<String, OAuthError> {
-        let audience = resource::of_user_scope(scope, self.host)?;
-        resource::check(&self.state.hosts, &audience)?;
-        Ok(audience)
+        resource::of_user_scope(scope, self.host)
     }
 
     /// The tenant whose users may be signed in; `None` for an alias.
@@ -162,7 +159,9 @@ impl Asked<'_> {
             Style::V2 => (TokenVersion::V2, format!("{url}/{ANY_TENANT}/v2.0")),
             Style::Adfs => (TokenVersion::V1, format!("{url}/adfs")),
         };
-        TokenShape { audience: audience.to_owned(), version, issuer, graph: format!("{url}/msgraph") }
+        let is_application = !resource::is_service(&self.state.hosts, audience);
+        let graph = format!("{url}/msgraph");
+        TokenShape { audience: audience.to_owned(), is_application, version, issuer, graph }
     }
 
     fn refused(&self, error: IdentityError) -> OAuthError {

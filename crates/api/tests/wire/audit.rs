@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rows of the audit, the newest first, once `is_whole` finds in them what it waits for.
-async fn rows(gallery: &Gallery, is_whole: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub(crate) async fn rows(gallery: &Gallery, is_whole: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         let answer = gallery.post("/galerie/audit/list", None).await.expect(200);

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
-use galerie_control::{ClaimNames, ExternalIssuer, SigningAlgorithm};
+use galerie_control::{ClaimNames, ExternalIssuer, RequiredClaim, SigningAlgorithm};
 use galerie_testkit::{Answer, Gallery, GalleryOptions, IssuerKey, TestIssuer, VirtualClock};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ impl Trusting {
             algorithms: SigningAlgorithm::ALL.to_vec(),
             claims: ClaimNames::default(),
             groups: BTreeMap::from([("readers".to_owned(), "Readers from outside".to_owned())]),
+            required_claims: Vec::new(),
+            max_principals: 1000,
             built_in_users: true,
             documents: Arc::new(issuer.clone()),
         };
@@ -571,6 +573,8 @@ async fn an_issuer_that_cannot_be_trusted_keeps_the_gallery_from_starting() {
         algorithms: SigningAlgorithm::ALL.to_vec(),
         claims: ClaimNames::default(),
         groups: BTreeMap::from([("g".to_owned(), name.to_owned())]),
+        required_claims: Vec::new(),
+        max_principals: 1000,
         built_in_users: true,
         documents: Arc::new(issuer.clone()),
     };
@@ -583,4 +587,62 @@ async fn an_issuer_that_cannot_be_trusted_keeps_the_gallery_from_starting() {
         let refused = identity.trust(vec![issuer]).await.expect_err(why).to_string();
         assert!(refused.contains(why) && refused.contains(TestIssuer::NAME), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn who_lacks_a_required_claim_does_not_become_an_object() {
+    let world = Trusting::start_with(|trusted| {
+        let required = |name: &str, values: &[&str]| RequiredClaim {
+            name: name.to_owned(),
+            values: values.iter().map(|value| json!(value)).collect(),
+        };
+        trusted.required_claims = vec![required("tid", &["t-1"]), required("roles", &["images", "admins"])];
+    })
+    .await;
+    for lacking in [
+        json!({}),
+        json!({ "tid": "t-1" }),
+        json!({ "tid": "t-2", "roles": ["images"] }),
+        json!({ "tid": "t-1", "roles": ["mail"] }),
+        json!({ "tid": "t-1", "roles": "images admins" }),
+        json!({ "tid": ["t-2"], "roles": ["images"] }),
+    ] {
+        world.refused(&world.token(lacking), "required_claims").await;
+    }
+    let there = async || {
+        let listed = world.graph(Method::GET, "users", None).await.expect(200).json();
+        listed["value"].as_array().expect("a list").len()
+    };
+    assert_eq!(there().await, 0);
+    assert_eq!(world.seen(&world.token(json!({ "tid": "t-1", "roles": ["mail", "admins"] }))).await, 0);
+    assert_eq!(there().await, 1);
+    // Whoever is there needs it with every token.
+    world.refused(&world.token(json!({ "tid": "t-1" })), "required_claims").await;
+}
+
+#[tokio::test]
+async fn an_issuer_brings_as_many_principals_as_it_may() {
+    let world = Trusting::start_with(|trusted| trusted.max_principals = 3).await;
+    let person = |number: u32| world.token(json!({ "sub": format!("p-{number}") }));
+    let job = world.token(json!({ "sub": "nightly", "client_id": "nightly" }));
+    for token in [&person(1), &job, &person(2)] {
+        assert_eq!(world.seen(token).await, 0);
+    }
+    for token in [&person(3), &world.token(json!({ "sub": "weekly", "client_id": "weekly" }))] {
+        let refused = world.get_as(token, SUBSCRIPTIONS).await;
+        assert_eq!((refused.status, refused.code().as_str()), (403, "Directory_QuotaExceeded"), "{refused}");
+        assert!(refused.to_string().contains("max_principals"), "{refused}");
+    }
+    for token in [&person(1), &job, &person(2)] {
+        assert_eq!(world.seen(token).await, 0, "who is there stays welcome");
+    }
+    // A place that becomes free is another's.
+    let two = world.me(&person(2)).await["id"].as_str().expect("an id").to_owned();
+    let _ = world.graph(Method::DELETE, &format!("users/{two}"), None).await.expect(204);
+    assert_eq!(world.seen(&person(3)).await, 0);
+    let refused = world.get_as(&person(2), SUBSCRIPTIONS).await;
+    assert_eq!(refused.status, 403, "{refused}");
+    let world = world.restart().await;
+    assert_eq!(world.seen(&world.token(json!({ "sub": "p-3" }))).await, 0);
+    assert_eq!(world.get_as(&world.token(json!({ "sub": "p-4" })), SUBSCRIPTIONS).await.status, 403);
 }

@@ -67,16 +67,16 @@ impl Graph {
     }
 }
 
-fn id(answer: &Answer) -> String {
+pub(crate) fn id(answer: &Answer) -> String {
     answer.json()["id"].as_str().unwrap_or_else(|| panic!("no id: {answer}")).to_owned()
 }
 
-fn filter(collection: &str, filter: &str) -> String {
+pub(crate) fn filter(collection: &str, filter: &str) -> String {
     let encoded: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("{collection}?$filter={encoded}")
 }
 
-fn values(answer: &Answer) -> Vec<Value> {
+pub(crate) fn values(answer: &Answer) -> Vec<Value> {
     answer.json()["value"].as_array().unwrap_or_else(|| panic!("no list: {answer}")).clone()
 }
 

@@ -1,7 +1,9 @@
 //! Golden wire tests: each line of the compatibility contract is a test, against a whole gallery in process.
 
 mod accepted;
+mod app_roles;
 mod audit;
+mod bad_identity_input;
 mod blobs;
 mod content;
 mod contract;

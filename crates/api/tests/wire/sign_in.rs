@@ -4,16 +4,20 @@ use axum::{body::Body, http::Request};
 use galerie_testkit::{Answer, Gallery, GalleryOptions};
 use secrecy::ExposeSecret;
 
-use crate::{audit::refusals, graph::Graph, tokens::claims};
+use crate::{
+    audit::{refusals, rows},
+    graph::Graph,
+    tokens::claims,
+};
 
 const AZ: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 /// RFC 7636, appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const PASSWORD: &str = "correct horse";
 
 /// What az asks for, but for the response mode.
-fn request(changes: &[(&str, &str)]) -> String {
+pub(crate) fn request(changes: &[(&str, &str)]) -> String {
     let mut parameters = vec![
         ("client_id", AZ),
         ("response_type", "code"),
@@ -31,20 +35,20 @@ fn request(changes: &[(&str, &str)]) -> String {
     form(&parameters)
 }
 
-fn form(fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     pairs.join("&")
 }
 
 /// A browser that keeps one cookie.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     gallery: &'a Gallery,
     cookie: Option<String>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(gallery: &'a Gallery) -> Self {
+    pub(crate) fn new(gallery: &'a Gallery) -> Self {
         Self { gallery, cookie: None }
     }
 
@@ -61,12 +65,12 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    async fn open(&mut self, path: &str) -> Answer {
+    pub(crate) async fn open(&mut self, path: &str) -> Answer {
         self.send(Request::get(path), String::new()).await
     }
 
     /// Posts a page's form: its hidden fields, and what is typed.
-    async fn post(&mut self, path: &str, page: &Answer, typed: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, page: &Answer, typed: &[(&str, &str)]) -> Answer {
         let hidden = hidden(page);
         let mut fields: Vec<(&str, &str)> =
             hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -76,12 +80,12 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn html(page: &Answer) -> String {
+pub(crate) fn html(page: &Answer) -> String {
     String::from_utf8(page.body.to_vec()).expect("text")
 }
 
 /// The hidden fields of a page.
-fn hidden(page: &Answer) -> Vec<(String, String)> {
+pub(crate) fn hidden(page: &Answer) -> Vec<(String, String)> {
     let unescape = |text: &str| {
         text.replace("&quot;", "\"")
             .replace("&#39;", "'")
@@ -103,13 +107,13 @@ fn typed(action: &'static str) -> [(&'static str, &'static str); 3] {
 }
 
 /// What the client gets from an answer: `code=...&state=...` behind the redirect URI.
-fn returned(answer: &Answer) -> String {
+pub(crate) fn returned(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{answer}");
     let location = answer.header("location").expect("a location");
     location.strip_prefix("http://localhost:8400?").unwrap_or_else(|| panic!("{location}")).to_owned()
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(str::to_owned)
 }
 
@@ -318,4 +322,77 @@ async fn the_one_time_link_has_a_page() {
     let made = browser.post("/setup", &page, &typed(PASSWORD, PASSWORD)).await.expect(200);
     assert!(html(&made).contains("root@galerie.internal"), "{made}");
     assert_eq!(browser.post("/setup", &page, &typed(PASSWORD, PASSWORD)).await.status, 404);
+}
+
+/// A name without its domain is enough where only one can be meant: in a gallery of one tenant, or where the path names it.
+#[tokio::test]
+async fn a_short_user_name_is_enough_where_it_is_clear() {
+    let graph = Graph::start().await;
+    graph.user("ada", PASSWORD).await;
+    let gallery = &graph.gallery;
+    let short = |action: &'static str| [("user_name", "Ada"), ("password", PASSWORD), ("action", action)];
+    let at_device = async || {
+        let fields = form(&[("client_id", AZ), ("scope", "https://localhost:8443/.default")]);
+        let device = gallery.form("/organizations/oauth2/v2.0/devicecode", &fields).await.expect(200).json();
+        let mut browser = Browser::new(gallery);
+        let page = browser.open("/devicelogin").await.expect(200);
+        let typed = [("user_code", device["user_code"].as_str().expect("a code")), ("action", "next")];
+        let page = browser.post("/devicelogin", &page, &typed).await.expect(200);
+        browser.post("/devicelogin", &page, &short("approve")).await
+    };
+    let at_page = async |tenant: &str| {
+        let path = format!("/{tenant}/oauth2/v2.0/authorize");
+        let mut browser = Browser::new(gallery);
+        let page = browser.open(&format!("{path}?{}", request(&[]))).await.expect(200);
+        browser.post(&path, &page, &short("sign-in")).await
+    };
+    assert_eq!((at_device().await.status, at_page("organizations").await.status), (200, 303));
+    let _ = gallery.second_tenant().await;
+    let (device, page) = (at_device().await, at_page("organizations").await);
+    assert!(html(&device).contains("AADSTS50126") && html(&page).contains("AADSTS50126"), "{device} {page}");
+    assert_eq!(at_page(&gallery.tenant.to_string()).await.status, 303);
+}
+
+/// The audit says who was tried, but never what may be a password in the wrong field.
+#[tokio::test]
+async fn a_failed_sign_in_names_the_user_if_it_is_one() {
+    let graph = Graph::start().await;
+    graph.user("ada", PASSWORD).await;
+    let path = "/organizations/oauth2/v2.0/authorize";
+    let mut browser = Browser::new(&graph.gallery);
+    let page = browser.open(&format!("{path}?{}", request(&[]))).await.expect(200);
+    let tried = [
+        "ADA@galerie.internal",
+        "ada",
+        "eve@galerie.internal",
+        "eve",
+        "correct horse battery",
+        "Tr0ub4dor&3@galerie.internal",
+        "eve@elsewhere.example",
+        "\u{202E}ada@galerie.internal",
+    ];
+    for name in tried {
+        let typed = [("user_name", name), ("password", "wrong password"), ("action", "sign-in")];
+        let refused = browser.post(path, &page, &typed).await;
+        assert!(matches!(refused.status, 400 | 429), "{name}: {refused}");
+    }
+    let rows = rows(&graph.gallery, |rows| {
+        rows.iter()
+            .filter(|row| row["code"] == "AADSTS50126")
+            .filter_map(|row| row["occurrences"].as_u64())
+            .sum::<u64>()
+            >= tried.len() as u64
+    })
+    .await;
+    let named = |resource: &str| {
+        let alike = rows.iter().filter(|row| row["code"] == "AADSTS50126" && row["resource"] == resource);
+        alike.filter_map(|row| row["occurrences"].as_u64()).sum::<u64>()
+    };
+    assert_eq!((named("/users/ada@galerie.internal"), named("/users/eve@galerie.internal")), (2, 1));
+    assert_eq!(named(path), 5);
+    let all = serde_json::Value::from(rows.clone()).to_string();
+    for secret in ["horse", "Tr0ub4dor", "elsewhere", "wrong password"] {
+        assert!(!all.contains(secret), "{secret} is in the audit");
+    }
+    assert!(rows.iter().any(|row| row["action"] == "microsoft.directory/users/signIn"), "{all}");
 }

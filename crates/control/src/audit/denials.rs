@@ -54,7 +54,12 @@ struct Kind {
     address: Option<IpAddr>,
     action: String,
     code: String,
+    /// Whose sign-in it was, or nothing: one who tries many names is told apart by them.
+    user: String,
 }
+
+/// What the scope of a sign-in begins with.
+const OF_USER: &str = "/users/";
 
 /// How many were alike, and the first of them.
 #[derive(Debug)]
@@ -89,6 +94,7 @@ impl Denials {
             address: denial.address,
             action: denial.action.clone(),
             code: denial.code.clone(),
+            user: if denial.scope.starts_with(OF_USER) { denial.scope.clone() } else { String::new() },
         };
         if let Some(counted) = waiting.counted.get_mut(&kind) {
             counted.occurrences += 1;

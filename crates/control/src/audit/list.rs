@@ -1,12 +1,18 @@
 //! Reading the audit: the operator's whole view, newest first.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use galerie_arm::{ArmError, timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     Control, authz,
-    db::audit::{self, AuditRow, Before, Outcome},
+    db::{
+        Connection,
+        audit::{self, AuditRow, Before, Outcome},
+        directory_object,
+    },
     request::RequestContext,
 };
 
@@ -47,7 +53,9 @@ impl Control {
         let resource = filter.resource.trim_end_matches('/').to_lowercase();
         let rows = audit::list(&mut tx, filter.since_ms, &before, &principal, &resource, outcome, most + 1).await?;
         let (rows, continuation) = page(rows, most);
-        Ok(json!({ "value": rows.iter().map(document).collect::<Vec<_>>(), "continuation": continuation }))
+        let names = names(&mut tx, &rows).await?;
+        let value: Vec<Value> = rows.iter().map(|row| document(row, names.get(&row.principal))).collect();
+        Ok(json!({ "value": value, "continuation": continuation }))
     }
 }
 
@@ -75,13 +83,25 @@ pub(super) fn before(continuation: Option<&str>, until_ms: Option<i64>) -> Resul
     Ok(Before { at_ms, id: id.to_string() })
 }
 
-fn document(row: &AuditRow) -> Value {
+/// What people call the principals of a page today; who is gone has no name.
+async fn names(tx: &mut Connection, rows: &[AuditRow]) -> Result<BTreeMap<Uuid, String>, ArmError> {
+    let mut names = BTreeMap::new();
+    let principals: BTreeSet<Uuid> = rows.iter().map(|row| row.principal).filter(|id| !id.is_nil()).collect();
+    for principal in principals {
+        let found = directory_object::find(tx, principal).await?;
+        names.extend(found.map(|found| (principal, found.display_name)));
+    }
+    Ok(names)
+}
+
+fn document(row: &AuditRow, caller_name: Option<&String>) -> Value {
     json!({
         "time": timestamp::format_ms(row.at_ms),
         "outcome": row.outcome.as_str(),
         "action": row.action,
         "resource": row.resource,
         "caller": row.caller,
+        "callerName": caller_name,
         "principalId": (!row.principal.is_nil()).then_some(row.principal),
         "tenantId": (!row.tenant.is_nil()).then_some(row.tenant),
         "address": row.address,

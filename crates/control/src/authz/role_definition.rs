@@ -38,6 +38,9 @@ const DELETE: &str = "Microsoft.Authorization/roleDefinitions/delete";
 /// Custom roles that a tenant may have: Azure's limit.
 const MOST_ROLES: u32 = 5000;
 
+/// What a tenant's own roles are called among types.
+const CUSTOM: &str = "CustomRole";
+
 /// Which roles to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DefinitionFilter {
@@ -83,7 +86,7 @@ impl RoleDefinition {
     fn is_listed(&self, scope: &Scope, filter: &DefinitionFilter) -> bool {
         let (name, role_type) = match self {
             Self::BuiltIn(built_in) => (built_in.name, "BuiltInRole"),
-            Self::Custom(row) => (row.name.as_str(), "CustomRole"),
+            Self::Custom(row) => (row.name.as_str(), CUSTOM),
         };
         let is_wanted = |wanted: &Option<String>, actual: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted.to_lowercase() == actual.to_lowercase())
@@ -134,6 +137,21 @@ impl RoleDefinitionRow {
     }
 }
 
+/// The tenant's roles that a filter may let through: none but those that its name or kind leaves are read.
+async fn custom_roles(
+    tx: &mut Connection,
+    tenant: Uuid,
+    filter: &DefinitionFilter,
+) -> Result<Vec<RoleDefinitionRow>, ArmError> {
+    if filter.role_type.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(CUSTOM)) {
+        return Ok(Vec::new());
+    }
+    Ok(match &filter.role_name {
+        Some(name) => role_definition::find_by_name(tx, tenant, name).await?.into_iter().collect(),
+        None => role_definition::list(tx, tenant, MOST_ROLES).await?,
+    })
+}
+
 impl Control {
     /// The roles that may be assigned at a scope: the built-in ones first, then the tenant's by id.
     ///
@@ -147,7 +165,7 @@ impl Control {
     ) -> Result<Vec<Value>, ArmError> {
         let mut tx = self.db().read().await?;
         authorize_at(&mut tx, &ctx.caller, READ, scope).await?;
-        let custom = role_definition::list(&mut tx, ctx.caller.tenant, MOST_ROLES).await?;
+        let custom = custom_roles(&mut tx, ctx.caller.tenant, filter).await?;
         let custom = custom.into_iter().map(|row| RoleDefinition::Custom(Box::new(row)));
         let all = BUILT_IN_ROLES.iter().map(RoleDefinition::BuiltIn).chain(custom);
         let listed = all.filter(|role| role.is_listed(scope, filter));

@@ -379,6 +379,22 @@ async fn custom_roles_that_cannot_be_are_refused_by_name() {
     assert_eq!((list(&group, named("x")).await, list(&sub, named("x")).await), (1, 0));
     assert_eq!(list(&sub, DefinitionFilter { and_below: true, ..named("x") }).await, 1);
     assert_eq!(list(&sub, DefinitionFilter::default()).await, BUILT_IN_ROLES.len());
+    let of_type = |role_type: &str, name: Option<&str>| DefinitionFilter {
+        role_type: Some(role_type.to_owned()),
+        role_name: name.map(str::to_owned),
+        ..Default::default()
+    };
+    for (filter, expected) in [
+        (of_type("customrole", None), 1),
+        (of_type("CustomRole", Some("X")), 1),
+        (of_type("CustomRole", Some("Reader")), 0),
+        (of_type("BuiltInRole", Some("X")), 0),
+        (of_type("BuiltInRole", None), BUILT_IN_ROLES.len()),
+        (of_type("Other", None), 0),
+        (named("none"), 0),
+    ] {
+        assert_eq!(list(&group, filter.clone()).await, expected, "{filter:?}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ pub(super) const TABLES: &[&str] = &[
     "applications",
     "application_uris",
     "service_principals",
+    "app_role_assignments",
     "credentials",
     "subscription_aliases",
     "access_revisions",

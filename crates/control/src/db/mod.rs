@@ -6,6 +6,7 @@
 //! a test can prepare each on both. Does not: decide anything; rows go in and out as they are.
 
 pub(crate) mod access_revision;
+pub(crate) mod app_role_assignment;
 pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod audit_seal;
@@ -271,6 +272,7 @@ pub(crate) mod tests {
         let mut tx = db.write().await.unwrap();
         let tables: &[&[&'static str]] = &[
             access_revision::STATEMENTS,
+            app_role_assignment::STATEMENTS,
             application::STATEMENTS,
             audit::STATEMENTS,
             audit_seal::STATEMENTS,

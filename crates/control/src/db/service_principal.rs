@@ -20,6 +20,8 @@ const INSERT: &str = "INSERT INTO service_principals (id, tenant, app_id, admini
                       VALUES ($1, $2, $3, $4, $5, $6)";
 const UPDATE: &str = "UPDATE service_principals SET enabled = $2, document = $3 WHERE id = $1";
 const DELETE: &str = "DELETE FROM service_principals WHERE id = $1";
+const SET_ISSUER: &str = "UPDATE service_principals SET issuer = $2 WHERE id = $1";
+const COUNT_OF_ISSUER: &str = "SELECT COUNT(*) FROM service_principals WHERE issuer = $1";
 const LIST_ADMINISTRATORS: &str = "SELECT o.*, p.app_id, p.administrator, p.enabled, p.document \
      FROM service_principals p JOIN directory_objects o ON o.id = p.id \
      WHERE p.tenant = $1 AND p.administrator = 1 ORDER BY p.id";
@@ -37,6 +39,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     INSERT,
     UPDATE,
     DELETE,
+    SET_ISSUER,
+    COUNT_OF_ISSUER,
     LIST_ADMINISTRATORS,
     DEMOTE,
     DELETE_ADMINISTRATOR_CREDENTIALS,
@@ -100,6 +104,18 @@ pub(crate) async fn insert(tx: &mut Connection, principal: &ServicePrincipalRow)
         .bind(json(&principal.document));
     row::run(tx, statement).await?;
     Ok(())
+}
+
+/// Says which external issuer's token made a principal.
+pub(crate) async fn set_issuer(tx: &mut Connection, id: Uuid, issuer: &str) -> Result<()> {
+    row::run(tx, query(SET_ISSUER).bind(id.to_string()).bind(issuer)).await?;
+    Ok(())
+}
+
+/// How many principals an external issuer's tokens made.
+pub(crate) async fn count_of_issuer(tx: &mut Connection, issuer: &str) -> Result<u64> {
+    let count: Option<i64> = row::one(tx, query(COUNT_OF_ISSUER).bind(issuer)).await?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// A tenant's administrators.

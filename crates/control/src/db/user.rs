@@ -23,12 +23,23 @@ const FAILURES: &str = "SELECT failures, failed_ms FROM users WHERE id = $1";
 const ADD_FAILURE: &str = "UPDATE users SET failures = failures + 1, failed_ms = $2 WHERE id = $1";
 const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
 
+const COUNT_OF_ISSUER: &str = "SELECT COUNT(*) FROM users WHERE issuer = $1";
 const IS_ISSUER_ELSEWHERE: &str = "SELECT COUNT(*) FROM users u JOIN directory_objects o ON o.id = u.id \
      WHERE u.issuer = $1 AND o.tenant <> $2";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_NAME, INSERT, UPDATE, DELETE, FAILURES, ADD_FAILURE, CLEAR_FAILURES, IS_ISSUER_ELSEWHERE];
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    FIND_BY_NAME,
+    INSERT,
+    UPDATE,
+    DELETE,
+    FAILURES,
+    ADD_FAILURE,
+    CLEAR_FAILURES,
+    COUNT_OF_ISSUER,
+    IS_ISSUER_ELSEWHERE,
+];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +101,12 @@ pub(crate) async fn find(tx: &mut Connection, id: Uuid) -> Result<Option<UserRow
 /// A user by its name, in any spelling.
 pub(crate) async fn find_by_name(tx: &mut Connection, name: &str) -> Result<Option<UserRow>> {
     row::one(tx, query(FIND_BY_NAME).bind(name_key(name))).await
+}
+
+/// How many users an external issuer's tokens made.
+pub(crate) async fn count_of_issuer(tx: &mut Connection, issuer: &str) -> Result<u64> {
+    let count: Option<i64> = row::one(tx, query(COUNT_OF_ISSUER).bind(issuer)).await?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// Whether an external issuer's users are in another tenant than this one.

@@ -99,7 +99,30 @@ fn check_role(role: &Map<String, Value>) -> Result<(), ArmError> {
     Ok(())
 }
 
-fn id(role: &Map<String, Value>) -> Option<Uuid> {
+/// The roles that an application's document has.
+pub(crate) fn list(document: &Value) -> Vec<Value> {
+    document[PROPERTY].as_array().cloned().unwrap_or_default()
+}
+
+/// The ids of the roles that a document has no more.
+pub(super) fn removed(former: &Document, document: &Document) -> Vec<Uuid> {
+    let ids = |document: &Document| -> BTreeSet<Uuid> {
+        let roles = document.get(PROPERTY).and_then(Value::as_array);
+        roles.into_iter().flatten().filter_map(Value::as_object).filter_map(id).collect()
+    };
+    ids(former).difference(&ids(document)).copied().collect()
+}
+
+/// The values of those of an application's roles that are among `held`, as a token says them: a role that is disabled, or has no
+/// value, is not said.
+pub(crate) fn values(document: &Value, held: &[Uuid]) -> Vec<String> {
+    let roles = list(document);
+    let said = roles.iter().filter_map(Value::as_object).filter(|role| is_enabled(role));
+    let said = said.filter(|role| id(role).is_some_and(|id| held.contains(&id)));
+    said.filter_map(value).map(str::to_owned).collect()
+}
+
+pub(super) fn id(role: &Map<String, Value>) -> Option<Uuid> {
     role.get("id")?.as_str()?.parse().ok()
 }
 
@@ -107,7 +130,7 @@ fn value(role: &Map<String, Value>) -> Option<&str> {
     role.get("value")?.as_str()
 }
 
-fn is_enabled(role: &Map<String, Value>) -> bool {
+pub(super) fn is_enabled(role: &Map<String, Value>) -> bool {
     role.get("isEnabled").and_then(Value::as_bool).unwrap_or(true)
 }
 
@@ -162,6 +185,24 @@ mod tests {
         for roles in [json!({}), json!(["x"]), json!("x")] {
             assert!(check(&none, &document(roles.clone())).is_err(), "{roles}");
         }
+    }
+
+    #[test]
+    fn a_token_says_the_values_of_enabled_roles() {
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let roles = json!({ "appRoles": [
+            { "id": first, "value": "a" },
+            { "id": second, "value": "b", "isEnabled": false },
+            { "id": Uuid::from_u128(3), "value": "c" },
+            { "id": Uuid::from_u128(4), "value": null },
+        ] });
+        let all: Vec<Uuid> = (0..5).map(Uuid::from_u128).collect();
+        assert_eq!(values(&roles, &all), ["a", "c"]);
+        assert_eq!(values(&roles, &[second]), Vec::<String>::new());
+        assert_eq!(values(&json!({}), &all), Vec::<String>::new());
+        let (former, now) = (roles.as_object().expect("an object"), document(json!([{ "id": second }])));
+        assert_eq!(removed(former, &now), [first, Uuid::from_u128(3), Uuid::from_u128(4)]);
+        assert!(removed(&now, former).is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Control, audit,
     db::{
-        Connection,
+        Connection, app_role_assignment,
         application::{self, ApplicationRow},
         directory_object::{self, ObjectKind},
         directory_role, service_principal as principals, transact,
@@ -172,6 +172,9 @@ impl Control {
             merge(&mut document, change.clone());
             check(&document)?;
             app_role::check(&properties(&row.document), &document)?;
+            for role in app_role::removed(&properties(&row.document), &document) {
+                app_role_assignment::delete_role(tx, row.app_id, role).await?;
+            }
             put_uris(tx, &row, &document).await?;
             row.document = document.into();
             application::update(tx, &row).await?;

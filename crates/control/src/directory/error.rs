@@ -80,6 +80,15 @@ pub(crate) fn quota_exceeded(most: u64) -> ArmError {
     ArmError::new(403, "Directory_QuotaExceeded", message)
 }
 
+/// An external issuer's tokens made as many principals as the configuration lets them.
+pub(crate) fn too_many_from_outside(most: u64) -> ArmError {
+    let message = format!(
+        "The token's issuer may bring {most} principals into the directory, and has; ask who runs this gallery \
+         (external_issuers, max_principals)."
+    );
+    ArmError::new(403, "Directory_QuotaExceeded", message)
+}
+
 /// The text cannot be a password.
 pub(crate) fn weak_password(why: WeakPassword) -> ArmError {
     bad_request(format!(

@@ -30,6 +30,26 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) tenant: Uuid,
     pub(crate) issuer: &'a str,
     pub(crate) subject: &'a str,
+    /// Users and service principals that the issuer's tokens may have made, together.
+    pub(crate) most: u64,
+}
+
+/// Refuses another principal of an issuer that has brought as many as it may.
+///
+/// # Errors
+/// `Directory_QuotaExceeded`; the catalogue's.
+async fn require_room(tx: &mut Connection, newcomer: &Newcomer<'_>) -> Result<(), ArmError> {
+    let issuer = newcomer.issuer;
+    let there = user::count_of_issuer(tx, issuer).await? + service_principal::count_of_issuer(tx, issuer).await?;
+    if there >= newcomer.most {
+        tracing::warn!(
+            issuer,
+            max_principals = newcomer.most,
+            "an external issuer brought as many principals as it may"
+        );
+        return Err(error::too_many_from_outside(newcomer.most));
+    }
+    Ok(())
 }
 
 /// The user of a subject, made when it is not there.
@@ -46,6 +66,7 @@ pub(crate) async fn ensure_user(
     if let Some(found) = user::find(tx, id).await? {
         return Ok(found);
     }
+    require_room(tx, &newcomer).await?;
     let shown = shown(name.or(user_name).unwrap_or(newcomer.subject), id);
     let mut object = new_object(tx, newcomer.tenant, ObjectKind::User, &shown).await?;
     object.id = id;
@@ -79,12 +100,14 @@ pub(crate) async fn ensure_service_principal(
     if let Some(found) = service_principal::find(tx, id).await? {
         return Ok(found);
     }
+    require_room(tx, &newcomer).await?;
     let shown = shown(name.unwrap_or(newcomer.subject), id);
     let mut object = new_object(tx, newcomer.tenant, ObjectKind::ServicePrincipal, &shown).await?;
     object.id = id;
     let document = json!({ "notes": format!("The subject '{}' of {}", newcomer.subject, newcomer.issuer) });
     let row = ServicePrincipalRow { object, app_id, administrator: false, enabled: true, document };
     service_principal::insert(tx, &row).await?;
+    service_principal::set_issuer(tx, id, newcomer.issuer).await?;
     let caller = Caller::application(newcomer.tenant, id, app_id, false);
     record(tx, caller, "microsoft.directory/servicePrincipals/create", &format!("/servicePrincipals/{id}")).await?;
     Ok(row)

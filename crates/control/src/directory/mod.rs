@@ -5,6 +5,7 @@
 //! anything is looked up, to whom it does not belong; deleting a principal leaves nothing that names it. Does not: know HTTP,
 //! or what a role assignment is (that is `authz`). See `docs/design/identity.md`.
 
+pub mod app_role_assignment;
 pub mod application;
 pub mod credential;
 pub mod error;
@@ -15,7 +16,7 @@ pub mod service_principal;
 pub mod user;
 
 mod access;
-mod app_role;
+pub(crate) mod app_role;
 pub(crate) mod external;
 pub(crate) mod managed_identity;
 mod owner;

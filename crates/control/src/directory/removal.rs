@@ -5,13 +5,13 @@ use galerie_arm::ArmError;
 use crate::{
     authz,
     db::{
-        Connection, credential,
+        Connection, app_role_assignment, credential,
         directory_object::{self, DirectoryObjectRow, ObjectKind},
         directory_role, group, session,
     },
 };
 
-/// Removes what refers to an object: memberships, ownerships, roles, credentials, sessions, role assignments. The object's own
+/// Removes what refers to an object: memberships, ownerships, roles (of applications, too), credentials, sessions, role assignments. The object's own
 /// row goes next, then [`finish`].
 ///
 /// # Errors
@@ -20,6 +20,7 @@ pub(super) async fn begin(tx: &mut Connection, object: &DirectoryObjectRow) -> R
     group::remove_from_all(tx, object.id).await?;
     directory_role::remove_owners(tx, object.id).await?;
     directory_role::remove_from_all(tx, object.id).await?;
+    app_role_assignment::delete_of(tx, object.id).await?;
     credential::delete_all(tx, object.id).await?;
     if object.kind == ObjectKind::User {
         session::delete_of_user(tx, object.id).await?;

@@ -151,6 +151,25 @@ async fn groups_are_never_members_of_themselves() {
     assert_eq!(control.member_groups(&operator.caller, ada.id).await.unwrap(), [c]);
 }
 
+/// Two that would close a circle at once, in two processes: one of them is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_race_makes_no_circle_of_groups() {
+    let world = World::new().await;
+    let (other, operator) = (world.reopen().await, of(world.caller.clone()));
+    let control = &world.control;
+    for round in 0..20 {
+        let a = control.group_create(&operator, &format!("a{round}"), Document::new()).await.unwrap().id;
+        let b = control.group_create(&operator, &format!("b{round}"), Document::new()).await.unwrap().id;
+        let (one, two) =
+            tokio::join!(control.group_add_member(&operator, a, b), other.control.group_add_member(&operator, b, a));
+        assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+        let mut tx = control.db().read().await.unwrap();
+        for (group, its_own) in [(a, a), (b, b)] {
+            assert!(!group::memberships(&mut tx, group).await.unwrap().contains(&its_own));
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_names_what_was_deleted() {
     let world = World::new().await;

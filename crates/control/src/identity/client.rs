@@ -14,7 +14,7 @@ use crate::db::{
 /// Longest secret that is looked at, in bytes.
 const LONGEST_SECRET_BYTES: usize = 1024;
 /// The Azure CLI, which is public and known everywhere, as in Entra.
-const AZURE_CLI: Uuid = uuid!("04b07795-8ddb-461a-bbee-02f9e1bf7b46");
+pub(super) const AZURE_CLI: Uuid = uuid!("04b07795-8ddb-461a-bbee-02f9e1bf7b46");
 const AZURE_CLI_NAME: &str = "Azure CLI";
 /// Where public clients on a user's own machine are sent back to, at any port (RFC 8252, section 7.3).
 const LOOPBACK: [&str; 2] = ["http://localhost", "http://127.0.0.1"];

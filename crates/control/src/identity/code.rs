@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    ClientApplication, ClientProof, Identity, IdentityError, SignedInUser, TokenShape, UserTokens, new_secret,
+    ClientApplication, ClientProof, Identity, IdentityError, SignedInUser, TokenShape, UserTokens, new_secret, resource,
 };
 use crate::db::{
     authorization_code::{self, AuthorizationCodeRow},
@@ -122,6 +122,7 @@ impl Identity {
                 _ if !is_verified(&request.challenge, shown.verifier) => "code_verifier is not the challenge's",
                 None => "the user may not sign in any more",
                 Some(user) => {
+                    resource::roles_of_user(tx, &user, client.app_id, shape).await?;
                     let session = self.begin_session(tx, found.session, &user, client.app_id).await?;
                     return Ok(Redeemed::Session(Box::new((session, user, request))));
                 }

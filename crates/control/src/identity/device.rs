@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     ClientApplication, ClientProof, Identity, IdentityError, SignInError, SignedInUser, TokenShape, UserTokens, client,
-    new_secret,
+    new_secret, resource,
 };
 use crate::{
     db::{
@@ -213,6 +213,7 @@ impl Identity {
                         None => None,
                     };
                     let Some(user) = user else { return refused(IdentityError::Declined) };
+                    resource::roles_of_user(tx, &user, client.app_id, shape).await?;
                     let session = self.begin_session(tx, Uuid::new_v4(), &user, client.app_id).await?;
                     Ok(Answer::Session(Box::new((session, user))))
                 }

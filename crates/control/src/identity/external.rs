@@ -22,7 +22,7 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub use self::claims::ClaimNames;
+pub use self::claims::{ClaimNames, RequiredClaim};
 use self::{derived_id::Derived, key_cache::KeyCache};
 use super::{Identity, TokenError};
 use crate::{
@@ -88,6 +88,10 @@ pub struct ExternalIssuer {
     pub claims: ClaimNames,
     /// The values of the groups claim that count, and what the group of each is called in the directory.
     pub groups: BTreeMap<String, String>,
+    /// What other claims must say, all of them.
+    pub required_claims: Vec<RequiredClaim>,
+    /// How many users and service principals its tokens may make in the directory; those who are there stay welcome.
+    pub max_principals: u64,
     /// Whether the tenant's built-in users sign in, too.
     pub built_in_users: bool,
     /// The way to its keys.

@@ -33,6 +33,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 fn shape() -> TokenShape {
     TokenShape {
         audience: AUDIENCE.to_owned(),
+        is_application: false,
         version: TokenVersion::V2,
         issuer: ISSUER.to_owned(),
         graph: "https://gallery.example/msgraph".to_owned(),

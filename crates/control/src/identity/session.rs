@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    ClientApplication, ClientProof, Identity, IdentityError, IssuedToken, SignedInUser, TokenShape, client, token,
+    ClientApplication, ClientProof, Identity, IdentityError, IssuedToken, SignedInUser, TokenShape, client, resource,
+    token,
 };
 use crate::db::{
     Connection, session,
@@ -86,8 +87,9 @@ impl Identity {
         let now_ms = tx.now_ms().await?;
         let key = self.keys.token(now_ms);
         let through = (session.app_id, session.id, proof);
-        let access = token::for_user(tx, &key, user, through, shape, now_ms).await?;
-        let id_token = token::id_token(&key, user, session.app_id, nonce, shape, now_ms)?;
+        let roles = resource::roles_of_user(tx, user, session.app_id, shape).await?;
+        let access = token::for_user(tx, &key, user, through, roles.at_resource, shape, now_ms).await?;
+        let id_token = token::id_token(&key, user, (session.app_id, &roles.at_client), nonce, shape, now_ms)?;
         let refresh_token = self.refresh_token(session.id, session.generation);
         let (id, tenant, name) = (user.object.id, user.object.tenant, user.name.clone());
         Ok(UserTokens { access, id_token, refresh_token, user: SignedInUser { id, tenant, name } })
@@ -110,7 +112,7 @@ impl Identity {
             self.read_refresh_token(refresh_token).ok_or_else(|| invalid("it is no refresh token"))?;
         let proof = self.prove_client(&mut *self.db.read().await?, client, proof, None).await?;
         let refreshed = transact!(&self.db, |tx| -> Result<Refreshed, IdentityError> {
-            self.refresh_in(tx, client, (id, generation), tenant).await
+            self.refresh_in(tx, client, (id, generation), tenant, shape).await
         })?;
         match refreshed {
             Refreshed::Refused(why) => Err(invalid(why)),
@@ -127,6 +129,7 @@ impl Identity {
         client: &ClientApplication,
         (id, generation): (Uuid, u64),
         tenant: Option<Uuid>,
+        shape: &TokenShape,
     ) -> Result<Refreshed, IdentityError> {
         let now_ms = tx.now_ms().await?;
         let found = session::find(tx, id).await?.filter(|found| found.app_id == client.app_id);
@@ -141,6 +144,8 @@ impl Identity {
             session::delete(tx, id).await?;
             return Ok(Refreshed::Refused("its session has ended"));
         };
+        // Before the token is used up: whoever asked for too much keeps it.
+        resource::roles_of_user(tx, &user, session.app_id, shape).await?;
         if generation == session.generation {
             session.generation += 1;
             session.rotated_ms = now_ms;

@@ -6,11 +6,14 @@ use uuid::Uuid;
 use super::{
     ClientApplication, Identity, IdentityError, client, guessing,
     password::{self, WeakPassword},
-    token,
+    resource, token,
 };
-use crate::db::{
-    self, session, setting, tenant, transact,
-    user::{self, UserRow},
+use crate::{
+    db::{
+        self, Connection, session, setting, tenant, transact,
+        user::{self, UserRow},
+    },
+    directory::user::UserName,
 };
 
 /// Characters of a name that are looked at when nobody has it.
@@ -21,7 +24,7 @@ const LONGEST_NAME_CHARS: usize = 256;
 pub struct SignIn {
     /// Whose users may sign in; `None`: the user name's domain decides.
     pub tenant: Option<Uuid>,
-    /// The user principal name; without a domain the tenant's is meant.
+    /// The user principal name; without a domain the tenant's is meant, or the only one's that there is.
     pub user_name: String,
     /// The password.
     pub password: SecretString,
@@ -106,6 +109,7 @@ impl Identity {
         if !client::is_known_in(&mut *self.db.read().await?, client, tenant).await? {
             return Err(SignInError::UnknownApplication);
         }
+        resource::roles_at_client(&mut *self.db.read().await?, tenant, id, client.app_id).await?;
         self.addresses.remember(id, &address, now_ms);
         match new_password {
             Some(new) => self.change_password(&row, new).await?,
@@ -123,13 +127,29 @@ impl Identity {
         let mut tx = self.db.read().await?;
         let mut name = user_name.trim().to_owned();
         if !name.contains('@')
-            && let Some(wanted) = wanted
-            && let Some(tenant) = tenant::find(&mut tx, wanted).await?
+            && let Some(domain) = domain_of_short_names(&mut tx, wanted).await?
         {
-            name = format!("{name}@{}", tenant.default_domain);
+            name = format!("{name}@{domain}");
         }
         let found = user::find_by_name(&mut tx, &name).await?;
         Ok(found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant)))
+    }
+
+    /// Who a sign-in that failed was meant for, as the audit may name them: a user that there is, or a name of a tenant's domain. Any
+    /// other text is not repeated; it may be a password in the wrong field.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn tried_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<String>, IdentityError> {
+        match self.find_user(wanted, user_name).await {
+            Ok(Some(found)) => return Ok(Some(found.name)),
+            Ok(None) => {}
+            Err(SignInError::Identity(error)) => return Err(error),
+            Err(_) => return Ok(None),
+        }
+        let Ok(name) = user_name.trim().parse::<UserName>() else { return Ok(None) };
+        let known = tenant::find_by_domain(&mut *self.db.read().await?, name.domain()).await?;
+        Ok(known.map(|_| name.to_string()))
     }
 
     /// Counts an attempt as a wrong one before it is looked at; a right one takes it back.
@@ -186,6 +206,17 @@ impl Identity {
             Ok(session::delete_of_user(tx, row.object.id).await?)
         })
     }
+}
+
+/// What stands behind the `@` of a name that has none: the tenant's domain, where it is known whose users may sign in.
+async fn domain_of_short_names(tx: &mut Connection, wanted: Option<Uuid>) -> Result<Option<String>, db::Error> {
+    if let Some(wanted) = wanted {
+        return Ok(tenant::find(tx, wanted).await?.map(|tenant| tenant.default_domain));
+    }
+    Ok(match tenant::list(tx).await?.as_slice() {
+        [only] => Some(only.default_domain.clone()),
+        _ => None,
+    })
 }
 
 /// Whole seconds to wait.

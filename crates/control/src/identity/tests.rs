@@ -34,7 +34,7 @@ async fn ask(
     version: TokenVersion,
 ) -> Result<IssuedToken, IdentityError> {
     let (audience, issuer, graph) = (AUDIENCE.to_owned(), ISSUER.to_owned(), "https://graph".to_owned());
-    let shape = TokenShape { audience, version, issuer, graph };
+    let shape = TokenShape { audience, is_application: false, version, issuer, graph };
     identity.token_for_client(client, &ClientProof::Secret(secret.clone()), tenant, &shape).await
 }
 

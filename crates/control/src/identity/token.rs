@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::IdentityError;
+use super::{IdentityError, resource};
 use crate::{
     db::{self, Connection, directory_role, group, service_principal::ServicePrincipalRow, user::UserRow},
     directory::role::DirectoryRole,
@@ -41,6 +41,8 @@ pub const ANY_TENANT: &str = "{tenantid}";
 pub struct TokenShape {
     /// Becomes `aud`.
     pub audience: String,
+    /// Whether that is an application of the tenant, which must be there, and no service of the gallery.
+    pub is_application: bool,
     /// Which claims there are.
     pub version: TokenVersion,
     /// Becomes `iss`, with the tenant in place of [`ANY_TENANT`].
@@ -174,6 +176,9 @@ struct Common<'a> {
     /// Roles in the directory, by the ids of their templates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     wids: Vec<Uuid>,
+    /// Roles at the application that the token is for, by their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
     #[serde(flatten)]
     of_user: Option<OfUser<'a>>,
 }
@@ -207,17 +212,19 @@ pub(super) async fn for_application(
     now_ms: i64,
 ) -> Result<IssuedToken, IdentityError> {
     let wids = wids(tx, principal.object.tenant, principal.object.id).await?;
+    let roles = resource::roles_of_application(tx, principal, shape).await?;
     let (tenant, id) = (principal.object.tenant, principal.object.id);
-    let subject = Subject { tenant, id, app_id: principal.app_id, proof, idtyp: "app", wids, of_user: None };
+    let subject = Subject { tenant, id, app_id: principal.app_id, proof, idtyp: "app", wids, roles, of_user: None };
     sign(key, subject, shape, now_ms, 0)
 }
 
-/// Signs a token for a user who signed in through an application.
+/// Signs a token for a user who signed in through an application; `roles` are the user's at the application that it is for.
 pub(super) async fn for_user(
     tx: &mut Connection,
     key: &TokenKey,
     user: &UserRow,
     (app_id, session, proof): (Uuid, Uuid, &str),
+    roles: Vec<String>,
     shape: &TokenShape,
     now_ms: i64,
 ) -> Result<IssuedToken, IdentityError> {
@@ -238,7 +245,7 @@ pub(super) async fn for_user(
         groups: (!is_overage).then_some(groups),
     };
     let wids = wids(tx, tenant, id).await?;
-    let subject = Subject { tenant, id, app_id, proof, idtyp: "user", wids, of_user: Some(of_user) };
+    let subject = Subject { tenant, id, app_id, proof, idtyp: "user", wids, roles, of_user: Some(of_user) };
     sign(key, subject, shape, now_ms, whole_seconds(user.sessions_valid_ms))
 }
 
@@ -249,6 +256,7 @@ struct Subject<'a> {
     proof: &'a str,
     idtyp: &'a str,
     wids: Vec<Uuid>,
+    roles: Vec<String>,
     of_user: Option<OfUser<'a>>,
 }
 
@@ -262,7 +270,7 @@ fn sign(
 ) -> Result<IssuedToken, IdentityError> {
     let issued_at_s = seconds(now_ms);
     let (v1, v2) = (shape.version == TokenVersion::V1, shape.version == TokenVersion::V2);
-    let Subject { tenant, id, app_id, proof, idtyp, wids, of_user } = subject;
+    let Subject { tenant, id, app_id, proof, idtyp, wids, roles, of_user } = subject;
     let claims = Common {
         aud: &shape.audience,
         iss: &shape.issuer(tenant),
@@ -280,17 +288,18 @@ fn sign(
         uti: Uuid::new_v4().simple().to_string(),
         ver: if v1 { "1.0" } else { "2.0" },
         wids,
+        roles,
         of_user,
     };
     let access_token = encode(key, &claims)?;
     Ok(IssuedToken { access_token, expires_in_s: TOKEN_LIFETIME_S, issued_at_s })
 }
 
-/// Signs an id token (OpenID Connect Core, section 2) for a client.
+/// Signs an id token (OpenID Connect Core, section 2) for a client; `roles` are the user's there.
 pub(super) fn id_token(
     key: &TokenKey,
     user: &UserRow,
-    app_id: Uuid,
+    (app_id, roles): (Uuid, &[String]),
     nonce: Option<&str>,
     shape: &TokenShape,
     now_ms: i64,
@@ -310,6 +319,9 @@ pub(super) fn id_token(
         "upn": user.name,
         "ver": if shape.version == TokenVersion::V1 { "1.0" } else { "2.0" },
     });
+    if !roles.is_empty() {
+        claims["roles"] = roles.into();
+    }
     if let Some(nonce) = nonce {
         claims["nonce"] = nonce.into();
     }

@@ -130,8 +130,14 @@ async fn list(args: ListArgs) -> Result<()> {
     output::list(args.output.output, rows, &header, |row| {
         let times = row["occurrences"].to_string();
         let (time, outcome, action) = (text(row, "time"), text(row, "outcome"), text(row, "action"));
-        vec![time, outcome, action, text(row, "caller"), text(row, "address"), times, text(row, "resource")]
+        vec![time, outcome, action, caller(row), text(row, "address"), times, text(row, "resource")]
     })
+}
+
+/// Who it was, as people call them: a user's name says it; an application's client id does not.
+fn caller(row: &Value) -> String {
+    let (caller, name) = (text(row, "caller"), text(row, "callerName"));
+    if name.is_empty() || caller.contains('@') { caller } else { format!("{name} ({caller})") }
 }
 
 fn show_report(report: &Value) -> Result<()> {

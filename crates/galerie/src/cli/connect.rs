@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 use super::{
     connection::ConnectionArgs,
@@ -60,7 +61,7 @@ fn az(profile: &Profile) -> Result<String> {
         None => String::new(),
     };
     Ok(format!(
-        "export AZURE_CONFIG_DIR=\"$HOME/.azure-galerie\"   # leaves your usual Azure profile alone\n\
+        "export AZURE_CONFIG_DIR=\"$HOME/.azure-galerie-{profile_name}\"   # leaves your other Azure profiles alone\n\
          {trust}\
          az cloud register -n Galerie --endpoint-resource-manager {endpoint} 2>/dev/null || \
          az cloud update -n Galerie --endpoint-resource-manager {endpoint}\n\
@@ -73,7 +74,15 @@ fn az(profile: &Profile) -> Result<String> {
         client = account.client_id,
         secret = quoted(account.client_secret.expose_secret()),
         tenant = account.tenant_id,
+        profile_name = az_profile_name(account.tenant_id, account.client_id),
     ))
+}
+
+/// The end of an az profile's folder: another for each tenant, and so each gallery, and each account, since az keeps one sign-in
+/// after the other in a folder.
+fn az_profile_name(tenant: Uuid, client: Uuid) -> String {
+    let head = |id: Uuid| id.simple().to_string()[..8].to_owned();
+    format!("{}-{}", head(tenant), head(client))
 }
 
 fn python(profile: &Profile) -> Result<String> {

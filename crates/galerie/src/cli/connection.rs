@@ -18,27 +18,27 @@ pub(crate) const DEFAULT_DATA_DIR: &str = "galerie-data";
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The server's data directory, whose admin.json says the rest [default: galerie-data]
-    #[arg(long, env = "GALERIE_DATA_DIR", value_name = "DIR")]
+    /// The server's data directory; its admin.json says the rest [default: galerie-data]
+    #[arg(long, env = "GALERIE_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The server's URL, such as https://gallery.example.com:8443
     #[allow(rustdoc::bare_urls, reason = "what a person reads in --help")]
-    #[arg(long, env = "GALERIE_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "GALERIE_ENDPOINT", hide_env_values = true, value_name = "URL")]
     endpoint: Option<String>,
-    /// The certificate authority to trust (PEM); the system's when the server has a certificate that it knows
-    #[arg(long, env = "GALERIE_CA_FILE", value_name = "FILE")]
+    /// The authority to trust (PEM), if not the system's
+    #[arg(long, env = "GALERIE_CA_FILE", hide_env_values = true, hide_short_help = true, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// The account's tenant
-    #[arg(long, env = "GALERIE_TENANT_ID", value_name = "UUID")]
+    #[arg(long, env = "GALERIE_TENANT_ID", hide_env_values = true, hide_short_help = true, value_name = "UUID")]
     tenant_id: Option<Uuid>,
     /// The subscription to work in
-    #[arg(long, env = "GALERIE_SUBSCRIPTION_ID", value_name = "UUID")]
+    #[arg(long, env = "GALERIE_SUBSCRIPTION_ID", hide_env_values = true, hide_short_help = true, value_name = "UUID")]
     subscription_id: Option<Uuid>,
-    /// The account; its secret is only read from GALERIE_CLIENT_SECRET or admin.json
-    #[arg(long, env = "GALERIE_CLIENT_ID", value_name = "UUID")]
+    /// The account; its secret is in GALERIE_CLIENT_SECRET
+    #[arg(long, env = "GALERIE_CLIENT_ID", hide_env_values = true, hide_short_help = true, value_name = "UUID")]
     client_id: Option<Uuid>,
-    /// A file with an access token of an external issuer, in place of an account; or the token itself in GALERIE_TOKEN
-    #[arg(long, env = "GALERIE_TOKEN_FILE", value_name = "FILE")]
+    /// An external issuer's token, in place of an account; or GALERIE_TOKEN
+    #[arg(long, env = "GALERIE_TOKEN_FILE", hide_env_values = true, hide_short_help = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct GroupArgs {
     /// The gallery's resource group; looked up by the gallery's name when it is left out
-    #[arg(short = 'g', long, value_name = "GROUP", value_parser = group)]
+    #[arg(short = 'g', long, value_name = "GROUP", value_parser = group, add = super::names::groups())]
     pub(crate) resource_group: Option<ResourceGroupName>,
 }
 

@@ -25,7 +25,7 @@ enum DefinitionCommand {
     /// List a gallery's image definitions
     List {
         /// The gallery's name or ARM id
-        #[arg(value_name = "GALLERY")]
+        #[arg(value_name = "GALLERY", add = super::names::galleries())]
         gallery: GalleryReference,
         #[command(flatten)]
         group: GroupArgs,
@@ -61,7 +61,7 @@ enum DefinitionCommand {
 #[derive(Debug, clap::Args)]
 struct OneDefinition {
     /// GALLERY/DEFINITION, or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION")]
+    #[arg(value_name = "GALLERY/DEFINITION", add = super::names::definitions())]
     definition: DefinitionReference,
     #[command(flatten)]
     group: GroupArgs,

@@ -6,6 +6,7 @@ use super::{
     connection::ConnectionArgs,
     document::text,
     failure::{Failure, Result},
+    output,
 };
 use crate::client::Client;
 
@@ -38,10 +39,16 @@ impl Directory {
         Ok(self.0.post(&path(collection), body).await?.body)
     }
 
-    /// Deletes the object that a name means; see [`Directory::find`].
-    pub(super) async fn delete(&self, collection: &str, name: &str) -> Result<()> {
-        let found = self.find(collection, name).await?;
+    /// Deletes the object that a name means, after asking; see [`Directory::find`]. `kind` is what people call such an object.
+    ///
+    /// # Errors
+    /// When there is none; when the answer is no; what the server says.
+    pub(super) async fn delete(&self, (kind, collection): (&str, &str), args: &DeleteArgs) -> Result<()> {
+        let found = self.find(collection, &args.name).await?;
+        let said = called(kind, &found);
+        output::confirm(&format!("Delete {said}, with all its memberships and role assignments?"), args.yes)?;
         self.0.delete(&path(&format!("{collection}/{}", text(&found, "id")))).await?;
+        output::note(&format!("Deleted {said}."));
         Ok(())
     }
 
@@ -96,6 +103,27 @@ impl Directory {
         let url = format!("{}/msgraph/v1.0/directoryObjects/{}", self.0.profile().endpoint_text(), text(object, "id"));
         serde_json::json!({ "@odata.id": url })
     }
+}
+
+/// An object as people are told about it: they may have said a part of its name, or its id.
+pub(super) fn called(kind: &str, object: &Value) -> String {
+    let name = match text(object, "userPrincipalName") {
+        name if name.is_empty() => text(object, "displayName"),
+        name => name,
+    };
+    format!("{kind} {} ({})", output::printable(&name), text(object, "id"))
+}
+
+/// Which object to delete.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeleteArgs {
+    /// Its name or object id; of a user without a domain, the tenant's is meant
+    pub(super) name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 }
 
 /// A path in Graph.

@@ -55,7 +55,7 @@ enum GalleryCommand {
 #[derive(Debug, clap::Args)]
 struct OneGallery {
     /// The gallery's name or ARM id
-    #[arg(value_name = "GALLERY")]
+    #[arg(value_name = "GALLERY", add = super::names::galleries())]
     gallery: GalleryReference,
     #[command(flatten)]
     group: GroupArgs,
@@ -119,9 +119,18 @@ async fn show(client: &Client, gallery: &OneGallery, output: OutputArgs) -> Resu
         ("state", some_text(&document, "properties.provisioningState")),
         ("description", some_text(&document, "properties.description")),
         ("unique name", some_text(&document, "properties.identifier.uniqueName")),
+        ("soft delete", Some(soft_delete(&document).to_owned())),
         ("tags", some_text(&document, "tags").filter(|tags| tags != "{}")),
         ("id", some_text(&document, "id")),
     ])
+}
+
+/// Whether versions that are deleted can come back.
+fn soft_delete(gallery: &Value) -> &'static str {
+    match gallery["properties"]["softDeletePolicy"]["isSoftDeleteEnabled"].as_bool() {
+        Some(true) => "on: deleted versions can come back for a while",
+        _ => "off: what is deleted is gone",
+    }
 }
 
 /// Deletes a resource, whatever it is, after asking.

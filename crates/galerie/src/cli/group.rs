@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     connection::{ConnectionArgs, ListArgs},
-    directory::{Directory, path},
+    directory::{DeleteArgs, Directory, path},
     document::text,
     failure::Result,
     output::{self, OutputArgs},
@@ -39,15 +39,7 @@ enum GroupCommand {
     /// End a membership
     Remove(MemberArgs),
     /// Delete a group, with its role assignments; its members stay
-    Delete(NameArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct NameArgs {
-    /// The group's name or object id
-    name: String,
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,7 +99,9 @@ pub(crate) async fn run(args: GroupCommandArgs) -> Result<()> {
             directory.client().delete(&path(&format!("groups/{group}/members/{member}/$ref"))).await?;
             Ok(())
         }
-        GroupCommand::Delete(args) => Directory::open(args.connection)?.delete("groups", &args.name).await,
+        GroupCommand::Delete(args) => {
+            Directory::open(args.connection.clone())?.delete(("group", "groups"), &args).await
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod gallery;
 mod group;
 mod image_file;
 mod interruption;
+mod names;
 mod nbd;
 mod offline;
 mod output;
@@ -93,6 +94,7 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
+    completions::answer_shell();
     let command = Cli::parse().command;
     match run_command(command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,7 +30,7 @@ Examples:
   qemu-system-x86_64 -m 1G -drive file=overlay.qcow2,if=virtio      boot it without a copy")]
 pub(crate) struct NbdArgs {
     /// GALLERY/DEFINITION/VERSION (VERSION may be `latest`), or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
     version: VersionReference,
     /// The Unix socket to make
     #[arg(long, value_name = "PATH")]

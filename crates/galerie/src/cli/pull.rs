@@ -44,7 +44,7 @@ Examples:
   galerie pull myGallery/ubuntu-web/1.0.0 --file data.raw --lun 0      a data disk")]
 pub(crate) struct PullArgs {
     /// GALLERY/DEFINITION/VERSION (VERSION may be `latest`), or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
     version: VersionReference,
     /// The file to write: .vhd for a fixed VHD, .raw or .img for the raw disk
     #[arg(short = 'o', long = "file", value_name = "FILE")]
@@ -53,7 +53,7 @@ pub(crate) struct PullArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<PullFormat>,
     /// The region to read from; `latest` is the region's
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", add = super::names::regions())]
     region: Option<String>,
     /// A data disk in place of the operating system's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=63))]

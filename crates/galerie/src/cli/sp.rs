@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     connection::{ConnectionArgs, ListArgs},
-    directory::{Directory, path},
+    directory::{DeleteArgs, Directory, called, path},
     document::text,
     failure::{Failure, Result},
     output::{self, Format, OutputArgs},
@@ -34,7 +34,7 @@ enum SpCommand {
     /// Make a secret; the only time that it is shown
     Secret(SecretArgs),
     /// Delete an application and its service principal, with all role assignments
-    Delete(NameArgs),
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,14 +56,6 @@ struct SecretArgs {
     replace: bool,
     #[command(flatten)]
     output: OutputArgs,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-#[derive(Debug, clap::Args)]
-struct NameArgs {
-    /// Its name, client id or object id
-    name: String,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -106,9 +98,11 @@ async fn secret(args: SecretArgs) -> Result<()> {
     show(&directory, &text(&principal, "appId"), &text(&principal, "id"), &made, args.output.output).await
 }
 
-async fn delete(args: NameArgs) -> Result<()> {
+async fn delete(args: DeleteArgs) -> Result<()> {
     let directory = Directory::open(args.connection)?;
     let principal = directory.find("servicePrincipals", &args.name).await?;
+    let said = called("service principal", &principal);
+    output::confirm(&format!("Delete {said}, with its application and all role assignments?"), args.yes)?;
     match application(&directory, &principal).await {
         Ok(application) => {
             directory.client().delete(&path(&format!("applications/{}", text(&application, "id")))).await?;
@@ -118,6 +112,7 @@ async fn delete(args: NameArgs) -> Result<()> {
             directory.client().delete(&path(&format!("servicePrincipals/{}", text(&principal, "id")))).await?;
         }
     }
+    output::note(&format!("Deleted {said}."));
     Ok(())
 }
 

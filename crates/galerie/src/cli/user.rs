@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{ConnectionArgs, ListArgs},
-    directory::{Directory, path},
+    directory::{DeleteArgs, Directory, path},
     document::text,
     failure::{Failure, Result},
     output::{self, Format, OutputArgs},
@@ -51,7 +51,7 @@ enum UserCommand {
     /// Keep a user out, at once, without deleting anything
     Disable(NameArgs),
     /// Delete a user, with all memberships and role assignments
-    Delete(NameArgs),
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,7 +129,7 @@ pub(crate) async fn run(args: UserArgs) -> Result<()> {
         UserCommand::Role(args) => role(args).await,
         UserCommand::Enable(args) => set_enabled(args, true).await,
         UserCommand::Disable(args) => set_enabled(args, false).await,
-        UserCommand::Delete(args) => Directory::open(args.connection)?.delete("users", &args.name).await,
+        UserCommand::Delete(args) => Directory::open(args.connection.clone())?.delete(("user", "users"), &args).await,
     }
 }
 

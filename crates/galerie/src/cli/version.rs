@@ -105,7 +105,7 @@ enum VersionCommand {
 #[derive(Debug, clap::Args)]
 struct OneDefinition {
     /// GALLERY/DEFINITION, or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION")]
+    #[arg(value_name = "GALLERY/DEFINITION", add = super::names::definitions())]
     definition: DefinitionReference,
     #[command(flatten)]
     group: GroupArgs,
@@ -120,7 +120,7 @@ impl OneDefinition {
 #[derive(Debug, clap::Args)]
 struct OneVersion {
     /// GALLERY/DEFINITION/VERSION (to show, VERSION may be `latest`), or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
     version: VersionReference,
     #[command(flatten)]
     group: GroupArgs,

@@ -6,7 +6,7 @@ use super::{
     connection::GroupArgs,
     failure::{Failure, Result},
 };
-use crate::client::{Client, Content, VersionReference};
+use crate::client::{Client, Content, Error, VersionReference};
 
 /// Opens a version's content in a region, or in any that has it.
 ///
@@ -22,7 +22,9 @@ pub(super) async fn open(
     let path = version.resolve(&client, group.resource_group.as_ref()).await?;
     let opened = Content::open(client, &path, region, lun).await;
     opened.map_err(|error| match version.version {
-        None if error.is_not_found() => Failure::from(error).advise(advice(version, region)),
+        None if matches!(error, Error::Refused { status: 404, .. }) => {
+            Failure::from(error).advise(advice(version, region))
+        }
         _ => error.into(),
     })
 }

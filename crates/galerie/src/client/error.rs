@@ -22,6 +22,9 @@ pub(crate) enum Error {
     /// The server's own words.
     #[error("{message} ({code})")]
     Refused { status: u16, code: String, message: String, correlation_id: Option<String> },
+    /// A gallery that was said by its name alone is not among those that the caller may list.
+    #[error("no gallery of this subscription that you may list is called '{gallery}'")]
+    GalleryNotListed { gallery: String },
     /// An operation that was accepted ended badly.
     #[error("{what} ended as {state}: {message} ({code})")]
     Ended { what: String, state: String, code: String, message: String },
@@ -52,7 +55,12 @@ impl Error {
 
     /// Whether the server says that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+        matches!(self, Self::Refused { status: 404, .. } | Self::GalleryNotListed { .. })
+    }
+
+    /// Whether the server says that the caller may not.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. })
     }
 
     /// What to do next, when there is something to say.
@@ -72,6 +80,11 @@ impl Error {
             Self::SignIn { .. } => Some(
                 "`galerie admin reset --data-dir DIR`, on the server's machine while the server is stopped, makes a new \
                  administrator."
+                    .to_owned(),
+            ),
+            Self::GalleryNotListed { .. } => Some(
+                "With a role on single images or versions alone (such as Compute Gallery Image Reader), galleries cannot be \
+                 looked up by name: say the gallery's resource group with -g GROUP, or the whole ARM id."
                     .to_owned(),
             ),
             Self::Refused { status: 500.., correlation_id: Some(id), .. } => {

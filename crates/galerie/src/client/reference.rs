@@ -117,14 +117,15 @@ impl GalleryReference {
     /// The gallery's id: in the group that was said, or in the one where it is found.
     ///
     /// # Errors
-    /// `Refused` (404) when no gallery of the subscription has the name.
+    /// `GalleryNotListed` when no gallery of the subscription that the caller may list has the name.
     pub(crate) async fn resolve(&self, client: &Client, group: Option<&ResourceGroupName>) -> Result<ResourceId> {
-        self.find(client, group).await?.ok_or_else(|| Error::Refused {
-            status: 404,
-            code: "ResourceNotFound".to_owned(),
-            message: format!("No gallery of this subscription is called '{}'.", self.gallery),
-            correlation_id: None,
-        })
+        let not_listed = || Error::GalleryNotListed { gallery: self.gallery.to_string() };
+        match self.find(client, group).await {
+            Ok(found) => found.ok_or_else(not_listed),
+            // The list is all that was asked for so far.
+            Err(error) if error.is_forbidden() => Err(not_listed()),
+            Err(error) => Err(error),
+        }
     }
 
     /// As [`GalleryReference::resolve`]; `None` when it has to be looked for and is not there.

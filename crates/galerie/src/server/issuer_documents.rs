@@ -97,6 +97,8 @@ pub(super) fn external_issuers(configured: &[ExternalIssuerConfig]) -> Result<Ve
             algorithms: config.algorithms.iter().map(|algorithm| algorithm.0).collect(),
             claims: config.claims.names(),
             groups: config.groups.clone(),
+            required_claims: config.required(),
+            max_principals: config.max_principals,
             built_in_users: config.built_in_users,
             documents: std::sync::Arc::new(HttpsDocuments::new(&config.issuer, config.ca_file.as_deref())?),
         })

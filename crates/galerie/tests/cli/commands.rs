@@ -19,6 +19,10 @@ fn the_lines_for_other_clients_hold_real_values() {
             assert!(lines.contains(admin[member].as_str().unwrap()), "{client} lacks {member}: {lines}");
         }
     }
+    // Each account, and so each gallery, has an az profile of its own.
+    let az = server.ok(&["connect", "az"]);
+    let head = |member: &str| admin[member].as_str().unwrap()[..8].to_owned();
+    assert!(az.contains(&format!(".azure-galerie-{}-{}\"", head("tenantId"), head("clientId"))), "{az}");
     let script = format!("{}\n{} gallery list", server.ok(&["connect", "env"]), env!("CARGO_BIN_EXE_galerie"));
     let output = Command::new("sh").args(["-ec", &script]).env_remove("GALERIE_DATA_DIR").current_dir("/").output();
     let output = output.unwrap();
@@ -68,10 +72,53 @@ fn every_command_explains_itself() {
     for command in ["serve", "publish", "pull", "nbd", "upload", "connect", "store", "completions"] {
         assert!(help(&[command]).contains("Examples:"), "{command}");
     }
+    let short = text(&galerie().args(["pull", "-h"]).output().unwrap().stdout);
+    let connection = short.split("Connection:").nth(1).unwrap_or_else(|| panic!("no such heading: {short}"));
+    assert!(connection.contains("--endpoint") && !connection.contains("--region"), "{short}");
+    assert!(!short.contains("--client-id") && help(&["pull"]).contains("--client-id"), "{short}");
+}
+
+/// What a shell gets for a line whose last word is being typed.
+fn completed(server: Option<&Server>, words: &[&str]) -> Vec<String> {
+    let mut command = galerie();
+    command.env("GALERIE_COMPLETE", "fish").args(["--", "galerie"]).args(words);
+    match server {
+        Some(server) => command.env("GALERIE_DATA_DIR", server.data_dir()),
+        None => command.env("GALERIE_DATA_DIR", "/nowhere"),
+    };
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_shell_completes_commands_and_what_is_in_the_gallery() {
     for shell in ["bash", "zsh", "fish"] {
         let output = galerie().args(["completions", shell]).output().unwrap();
-        assert!(output.status.success() && text(&output.stdout).contains("publish"), "{shell}");
+        assert!(output.status.success() && text(&output.stdout).contains("GALERIE_COMPLETE"), "{shell}");
     }
+    assert_eq!(completed(None, &["publ"]), ["publish"]);
+    let server = Server::start();
+    std::fs::write(server.path("disk.raw"), vec![7; 1 << 20]).unwrap();
+    server.ok(&["publish", "disk.raw", "myGallery/web/1.0.0", "--create", "-t", "eastus"]);
+    for (words, expected) in [
+        (&["gallery", "show", "my"][..], &["myGallery"][..]),
+        (&["version", "list", "mygallery/"], &["mygallery/web"]),
+        (&["pull", "my"], &["myGallery/"]),
+        (&["pull", "myGallery/web/"], &["myGallery/web/1.0.0"]),
+        (&["pull", "myGallery/web/1.0.0", "--region", "east"], &["eastus"]),
+        (&["gallery", "list", "-g", "g"], &["galerie"]),
+        (&["gallery", "show", "other"], &[]),
+    ] {
+        assert_eq!(completed(Some(&server), words), expected, "{words:?}");
+    }
+    // Nobody there, and nobody who answers: nothing, in silence and soon.
+    assert_eq!(completed(None, &["gallery", "show", "my"]), Vec::<String>::new());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", silent.local_addr().unwrap());
+    let data_dir = server.data_dir().display().to_string();
+    let words = ["gallery", "show", "--endpoint", &endpoint, "--data-dir", &data_dir, "my"];
+    assert_eq!(completed(Some(&server), &words), Vec::<String>::new());
 }
 
 #[test]
@@ -81,4 +128,55 @@ fn an_upload_says_the_size_to_make_the_disk_with() {
     assert_eq!(server.ok(&["upload", "disk.raw"]).trim(), ((4 << 20) + 512).to_string());
     let message = server.fails(1, &["upload", "disk.raw", "https://localhost:1/blob/x/y"]);
     assert!(message.contains("no SAS URL"), "{message}");
+}
+
+/// What the server would refuse after the upload is refused before it, and nothing is made of it.
+#[test]
+fn publish_looks_at_regions_dates_and_names_first() {
+    let server = Server::start();
+    std::fs::write(server.path("disk.raw"), vec![7; 1 << 20]).unwrap();
+    let publish = |version: &str, rest: &[&str]| {
+        let words = [&["publish", "disk.raw", version, "--create", "-t", "eastus"], rest].concat();
+        server.client(&words).output().unwrap()
+    };
+    for (version, rest, expected) in [
+        ("g/d/1.0.0", &["-t", "mars"][..], "there is no region 'mars'"),
+        ("g/d/1.0.0", &["--location", "mars"], "The server's regions are"),
+        ("g/d/1.0.0", &["--end-of-life", "2001-01-01"], "in the past"),
+        ("g/d/1.0.0", &["--end-of-life", "soon"], "is no date"),
+        ("g/d/1.0", &[], "Major(int).Minor(int).Patch(int)"),
+        ("g/d/latest", &[], "`latest` is found, not made"),
+    ] {
+        let message = complaint(publish(version, rest));
+        assert!(message.contains(expected), "{version} {rest:?}: {message}");
+    }
+    assert_eq!(server.json(&["gallery", "list", "-o", "json"]).as_array().map(Vec::len), Some(0));
+    let shown = publish("g/d/1.0.0", &["--end-of-life", "2099-01-01"]);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let shown = server.ok(&["gallery", "show", "g"]);
+    assert!(shown.contains("soft delete") && shown.contains("off: what is deleted is gone"), "{shown}");
+}
+
+#[test]
+fn who_is_deleted_is_asked_about_and_named() {
+    let server = Server::start();
+    server.ok(&["user", "create", "grace"]);
+    server.ok(&["group", "create", "navy"]);
+    server.ok(&["sp", "create", "pipeline"]);
+    for (kind, name, said) in [
+        ("user", "grace", "Deleted user grace@galerie.internal ("),
+        ("group", "navy", "Deleted group navy ("),
+        ("sp", "pipeline", "Deleted service principal pipeline ("),
+    ] {
+        let message = server.fails(1, &[kind, "delete", name]);
+        assert!(message.contains("Say --yes."), "{message}");
+        let output = server.client(&[kind, "delete", name, "--yes"]).output().unwrap();
+        assert!(output.status.success() && text(&output.stderr).contains(said), "{}", text(&output.stderr));
+        let message = server.fails(1, &[kind, "delete", name, "--yes"]);
+        assert!(message.contains(&format!("'{name}'")), "{message}");
+    }
+    // The audit's list says who it was in words, too.
+    let listed = server.ok(&["audit", "list"]);
+    let operator = server.admin()["clientId"].as_str().unwrap().to_owned();
+    assert!(listed.contains(&format!("({operator})")), "{listed}");
 }

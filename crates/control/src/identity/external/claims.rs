@@ -42,6 +42,18 @@ impl Default for ClaimNames {
     }
 }
 
+/// What a claim must say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequiredClaim {
+    /// A claim's name, or a JSON pointer.
+    pub name: String,
+    /// The claim is one of these texts, numbers or truth values, or a list that has one of them.
+    pub values: Vec<Value>,
+}
+
+/// Claims that are a list of words in one text (RFC 8693, section 4.2; Entra).
+const WORDS: [&str; 2] = ["scope", "scp"];
+
 /// The claims of a token whose signature is right.
 #[derive(Debug)]
 pub(super) struct Claims<'a> {
@@ -98,6 +110,20 @@ impl<'a> Claims<'a> {
     /// What the application is called.
     pub(super) fn client(&self) -> Option<&'a str> {
         CLIENTS.into_iter().find_map(|name| self.text(name))
+    }
+
+    /// The first of what is required that they do not say.
+    pub(super) fn lacks<'r>(&self, required: &'r [RequiredClaim]) -> Option<&'r RequiredClaim> {
+        required.iter().find(|required| {
+            let is_wanted = |value: &Value| required.values.contains(value);
+            let is_word = |text: &str| required.values.iter().any(|value| value.as_str() == Some(text));
+            !match self.value(&required.name) {
+                Some(Value::Array(list)) => list.iter().any(is_wanted),
+                Some(Value::String(text)) if WORDS.contains(&required.name.as_str()) => text.split(' ').any(is_word),
+                Some(value) => is_wanted(value),
+                None => false,
+            }
+        })
     }
 
     /// The groups' values; what is no text is none.
@@ -174,6 +200,39 @@ mod tests {
             assert_eq!(Claims::new(&names, &users).is_application(), theirs, "{names:?}");
         }
         assert!(!Claims::new(&rule("none", Some("*")), &own).is_application());
+    }
+
+    #[test]
+    fn what_is_required_is_said_by_one_of_its_values() {
+        let all = map(json!({
+            "tid": "t-1", "roles": ["read", 7], "scp": "a b", "azp": "a b", "email_verified": true, "acr": 1,
+            "realm": { "roles": ["x"] },
+        }));
+        let claims = ClaimNames::default();
+        let claims = Claims::new(&claims, &all);
+        for (name, values, fits) in [
+            ("tid", json!(["t-0", "t-1"]), true),
+            ("tid", json!(["t-0"]), false),
+            ("tid", json!(["T-1"]), false),
+            ("roles", json!(["write", "read"]), true),
+            ("roles", json!([7]), true),
+            ("roles", json!(["7"]), false),
+            ("scp", json!(["b"]), true),
+            ("scp", json!(["a b"]), false),
+            ("azp", json!(["b"]), false),
+            ("azp", json!(["a b"]), true),
+            ("email_verified", json!([true]), true),
+            ("email_verified", json!(["true"]), false),
+            ("acr", json!([1]), true),
+            ("/realm/roles", json!(["x"]), true),
+            ("realm", json!(["x"]), false),
+            ("none", json!(["x"]), false),
+        ] {
+            let values = values.as_array().cloned().expect("a list");
+            let required = [RequiredClaim { name: name.to_owned(), values }];
+            assert_eq!(claims.lacks(&required).is_none(), fits, "{required:?}");
+        }
+        assert!(claims.lacks(&[]).is_none());
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(super) async fn caller(
 ) -> Result<Caller, TokenError> {
     let claims = Claims::new(&issuer.config.claims, &verified.claims);
     let subject = claims.subject().ok_or(TokenError::External("It does not say whom it stands for."))?;
-    let newcomer = Newcomer { tenant: issuer.tenant, issuer: &issuer.config.issuer, subject };
+    let newcomer =
+        Newcomer { tenant: issuer.tenant, issuer: &issuer.config.issuer, subject, most: issuer.config.max_principals };
     let mut caller = match claims.is_application() {
         true => application(identity, newcomer, &claims).await?,
         false => person(identity, newcomer, &claims, verified.issued_s).await?,

@@ -139,6 +139,10 @@ fn check(issuer: &TrustedIssuer, claims: &Map<String, Value>, now_s: u64) -> Res
         return refused("It is not good yet (nbf, iat).");
     }
     let claims = Claims::new(&issuer.config.claims, claims);
+    if let Some(lacking) = claims.lacks(&issuer.config.required_claims) {
+        tracing::info!(issuer = issuer.config.issuer, claim = lacking.name, "a token without a required claim");
+        return refused("It does not say what this gallery requires of its issuer's tokens (required_claims).");
+    }
     if !issuer.groups.is_empty() && claims.groups_are_elsewhere() {
         return refused(
             "Its groups are elsewhere (_claim_names), because they are too many; have the issuer name fewer.",

@@ -11,6 +11,7 @@
 //! The disk is deleted whatever happens, short of the client being killed. What an upload that broke off had sent is
 //! collected by the server; a retry sends it again, and the server stores nothing twice.
 
+mod checks;
 mod place;
 mod replication;
 mod retry;
@@ -67,13 +68,13 @@ pub(crate) struct PublishArgs {
     /// The image file
     file: PathBuf,
     /// GALLERY/DEFINITION/VERSION, or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION")]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
     version: VersionReference,
     /// A region that gets the version, and how many replicas [default: the home region; needed when the gallery is made, too]
-    #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]")]
+    #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]", add = super::names::regions())]
     target_regions: Vec<TargetRegion>,
     /// The version's home region: where it is sent to [default: the gallery's, or the first target region]
-    #[arg(short, long, value_name = "REGION", value_parser = location)]
+    #[arg(short, long, value_name = "REGION", value_parser = location, add = super::names::regions())]
     location: Option<Location>,
     #[command(flatten)]
     group: GroupArgs,
@@ -155,14 +156,15 @@ fn check_guess(args: &PublishArgs, image: &OpenImage) -> Result<()> {
 
 pub(crate) async fn run(args: PublishArgs) -> Result<()> {
     let started = Instant::now();
-    let image = image_file::open(&args.file, args.format).await?;
-    check_guess(&args, &image)?;
-    let client = args.connection.clone().client()?;
     let version_name = args
         .version
         .version
         .clone()
         .ok_or_else(|| Failure::new(format!("{} is not one version: `latest` is found, not made", args.version)))?;
+    let image = image_file::open(&args.file, args.format).await?;
+    check_guess(&args, &image)?;
+    let client = args.connection.clone().client()?;
+    checks::check(&client, &args).await?;
     let place = Place::find_or_make(&client, &args).await?;
     let version_path = place.version_path(&version_name);
     let progress = Arc::new(ImportProgress::default());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use galerie_control::{ClaimNames, SigningAlgorithm};
+use galerie_control::{ClaimNames, RequiredClaim, SigningAlgorithm};
 use reqwest::Url;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -11,6 +11,13 @@ use crate::client::is_loopback;
 
 /// Groups of one issuer.
 const MOST_GROUPS: usize = 1000;
+/// Claims that may be required, and values of each.
+const MOST_REQUIRED: usize = 20;
+const MOST_VALUES: usize = 100;
+/// Users and service principals that an issuer's tokens may make, unless the configuration says otherwise; at most as many as a
+/// directory has room for.
+const DEFAULT_MAX_PRINCIPALS: u64 = 10_000;
+const MOST_PRINCIPALS: u64 = 500_000;
 /// Characters of a name, an audience, a claim or a group.
 const LONGEST_TEXT_CHARS: usize = 512;
 /// Microsoft's domains: whoever has a token for what is below them has it for Azure, not for this gallery.
@@ -49,11 +56,43 @@ pub(crate) struct ExternalIssuerConfig {
     /// Whether the tenant's built-in users sign in, too.
     #[serde(default = "yes")]
     pub(crate) built_in_users: bool,
+    /// How many users and service principals its tokens may make.
+    #[serde(default = "default_max_principals")]
+    pub(crate) max_principals: u64,
+    /// What other claims must say: a value, or a list of which one must be there.
+    #[serde(default)]
+    pub(crate) required_claims: BTreeMap<String, RequiredValues>,
     #[serde(default)]
     pub(crate) claims: ClaimsConfig,
     /// Values of the groups claim that count, with what the group is called here.
     #[serde(default)]
     pub(crate) groups: BTreeMap<String, String>,
+}
+
+/// The values of which a claim has one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RequiredValues {
+    One(RequiredValue),
+    Any(Vec<RequiredValue>),
+}
+
+/// A value of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum RequiredValue {
+    Text(String),
+    Integer(i64),
+    Flag(bool),
+}
+
+impl RequiredValues {
+    fn all(&self) -> &[RequiredValue] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Any(values) => values,
+        }
+    }
 }
 
 /// `[external_issuers.claims]`: a claim's name, or a JSON pointer when it begins with `/`.
@@ -101,16 +140,31 @@ fn all_algorithms() -> Vec<Algorithm> {
     SigningAlgorithm::ALL.map(Algorithm).to_vec()
 }
 
+fn default_max_principals() -> u64 {
+    DEFAULT_MAX_PRINCIPALS
+}
+
 fn yes() -> bool {
     true
 }
 
 impl ExternalIssuerConfig {
+    /// What other claims must say.
+    pub(crate) fn required(&self) -> Vec<RequiredClaim> {
+        let value = |value: &RequiredValue| serde_json::json!(value);
+        let claim = |(name, values): (&String, &RequiredValues)| RequiredClaim {
+            name: name.clone(),
+            values: values.all().iter().map(value).collect(),
+        };
+        self.required_claims.iter().map(claim).collect()
+    }
+
     /// # Errors
     /// What is wrong, with the issuer's name.
     pub(super) fn check(&self) -> Result<(), String> {
         self.check_issuer()
             .and_then(|()| self.check_audience())
+            .and_then(|()| self.check_required())
             .and_then(|()| self.check_rest())
             .map_err(|problem| format!("external_issuers: {}: {problem}", self.issuer))
     }
@@ -154,6 +208,28 @@ impl ExternalIssuerConfig {
             return Err(
                 "the audience 'account' is in every token of Keycloak; give this gallery one of its own".to_owned()
             );
+        }
+        Ok(())
+    }
+
+    fn check_required(&self) -> Result<(), String> {
+        if self.required_claims.len() > MOST_REQUIRED {
+            return Err(format!("required_claims names more than {MOST_REQUIRED} claims"));
+        }
+        for (name, values) in &self.required_claims {
+            let too_long = |value: &RequiredValue| matches!(value, RequiredValue::Text(text) if text.chars().count() > LONGEST_TEXT_CHARS);
+            if name.is_empty() || name.chars().count() > LONGEST_TEXT_CHARS {
+                return Err("required_claims has a name that is empty or too long".to_owned());
+            }
+            if !(1..=MOST_VALUES).contains(&values.all().len()) || values.all().iter().any(too_long) {
+                return Err(format!(
+                    "required_claims: '{name}' has a value, or a list of 1 to {MOST_VALUES}, of at most {LONGEST_TEXT_CHARS} \
+                     characters each"
+                ));
+            }
+        }
+        if self.max_principals > MOST_PRINCIPALS {
+            return Err(format!("max_principals is at most {MOST_PRINCIPALS}"));
         }
         Ok(())
     }
@@ -242,6 +318,40 @@ mod tests {
             "https://a:b@i",
         ] {
             assert!(with(url, "a", "").is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn required_claims_are_values_or_lists() {
+        let config = with(
+            "https://i",
+            "a",
+            "[required_claims]\ntid = 't-1'\n'/realm_access/roles' = ['images', 'admins']\nemail_verified = true\nacr = 1",
+        );
+        let required: Vec<(String, serde_json::Value)> =
+            config.unwrap().required().into_iter().map(|claim| (claim.name, claim.values.into())).collect();
+        let expected = [
+            ("/realm_access/roles", serde_json::json!(["images", "admins"])),
+            ("acr", serde_json::json!([1])),
+            ("email_verified", serde_json::json!([true])),
+            ("tid", serde_json::json!(["t-1"])),
+        ];
+        assert_eq!(required, expected.map(|(name, values)| (name.to_owned(), values)));
+        for (values, why) in [
+            ("[]", "1 to 100"),
+            ("{ a = 1 }", "did not match"),
+            ("1.5", "did not match"),
+            (&format!("'{}'", "x".repeat(513)), "512 characters"),
+        ] {
+            let refused = with("https://i", "a", &format!("required_claims.x = {values}")).unwrap_err();
+            assert!(refused.contains(why), "{values}: {refused}");
+        }
+        let many: Vec<String> = (0..21).map(|number| format!("required_claims.c{number} = 'x'")).collect();
+        assert!(with("https://i", "a", &many.join("\n")).unwrap_err().contains("more than 20"));
+        assert_eq!(with("https://i", "a", "").unwrap().max_principals, 10_000);
+        assert_eq!(with("https://i", "a", "max_principals = 0").unwrap().max_principals, 0);
+        for text in ["500001", "-1", "'many'"] {
+            assert!(with("https://i", "a", &format!("max_principals = {text}")).is_err(), "{text}");
         }
     }
 

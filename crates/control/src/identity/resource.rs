@@ -1,0 +1,149 @@
+//! Applications as what tokens are for: which a tenant has, and what those who ask are to them.
+//!
+//! A token for a service of the gallery itself says nothing of roles. One for an application says the roles that its principal
+//! has there (`roles`), and is not issued where the application asks for an assignment and there is none.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Identity, IdentityError, TokenShape, client::AZURE_CLI};
+use crate::{
+    db::{
+        self, Connection, app_role_assignment, application,
+        service_principal::{self, ServicePrincipalRow},
+        user::UserRow,
+    },
+    directory::app_role,
+};
+
+/// The length of a GUID as client ids are written.
+const GUID_CHARS: usize = 36;
+
+/// Who may have roles at an application.
+#[derive(Debug, Clone, Copy)]
+enum Holder {
+    /// A user: also by the groups that have the user as a member.
+    User(Uuid),
+    /// A service principal: by itself alone, as in Entra.
+    Application(Uuid),
+}
+
+/// What a user is to two applications.
+#[derive(Debug, Default)]
+pub(super) struct UsersRoles {
+    /// To the one that the access token is for.
+    pub(super) at_resource: Vec<String>,
+    /// To the one that the user signs in through: what the id token says.
+    pub(super) at_client: Vec<String>,
+}
+
+/// An application, as a tenant has it.
+struct Resource {
+    principal: ServicePrincipalRow,
+    /// The application's own: its roles.
+    document: Value,
+}
+
+/// The application of an audience in a tenant: by its client id or by one of its URIs.
+async fn find(tx: &mut Connection, tenant: Uuid, audience: &str) -> Result<Option<Resource>, db::Error> {
+    let application = match client_id(audience) {
+        Some(app_id) => application::find_by_app(tx, app_id).await?,
+        None => application::find_by_uri(tx, tenant, audience).await?,
+    };
+    let Some(application) = application else { return Ok(None) };
+    let principal = service_principal::find_by_app(tx, tenant, application.app_id).await?;
+    let principal = principal.filter(|principal| principal.enabled);
+    Ok(principal.map(|principal| Resource { principal, document: application.document }))
+}
+
+fn client_id(audience: &str) -> Option<Uuid> {
+    audience.parse().ok().filter(|_| audience.len() == GUID_CHARS)
+}
+
+/// What somebody is to an application.
+///
+/// # Errors
+/// `NotAssigned` where the application wants an assignment.
+async fn roles(tx: &mut Connection, resource: &Resource, holder: Holder) -> Result<Vec<String>, IdentityError> {
+    let id = resource.principal.object.id;
+    let held = match holder {
+        Holder::User(user) => app_role_assignment::roles_with_groups(tx, user, id).await?,
+        Holder::Application(principal) => app_role_assignment::roles(tx, principal, id).await?,
+    };
+    let must_be_assigned = resource.principal.document["appRoleAssignmentRequired"].as_bool() == Some(true);
+    if held.is_empty() && must_be_assigned {
+        return Err(IdentityError::NotAssigned(resource.principal.object.display_name.clone()));
+    }
+    Ok(app_role::values(&resource.document, &held))
+}
+
+/// What a service principal is to the application that its token is for; nothing to a service of the gallery.
+///
+/// # Errors
+/// `UnknownResource`, `NotAssigned`.
+pub(super) async fn roles_of_application(
+    tx: &mut Connection,
+    principal: &ServicePrincipalRow,
+    shape: &TokenShape,
+) -> Result<Vec<String>, IdentityError> {
+    if !shape.is_application {
+        return Ok(Vec::new());
+    }
+    let found = find(tx, principal.object.tenant, &shape.audience).await?;
+    let resource = found.ok_or_else(|| IdentityError::UnknownResource(shape.audience.clone()))?;
+    roles(tx, &resource, Holder::Application(principal.object.id)).await
+}
+
+/// What a user is to the application that signs the user in, and to the one that the token is for.
+///
+/// # Errors
+/// `UnknownResource`, `NotAssigned`.
+pub(super) async fn roles_of_user(
+    tx: &mut Connection,
+    user: &UserRow,
+    app_id: Uuid,
+    shape: &TokenShape,
+) -> Result<UsersRoles, IdentityError> {
+    let (tenant, holder) = (user.object.tenant, Holder::User(user.object.id));
+    let at_client = roles_at_client(tx, user.object.tenant, user.object.id, app_id).await?;
+    if !shape.is_application {
+        return Ok(UsersRoles { at_resource: Vec::new(), at_client });
+    }
+    let found = find(tx, tenant, &shape.audience).await?;
+    let resource = found.ok_or_else(|| IdentityError::UnknownResource(shape.audience.clone()))?;
+    Ok(UsersRoles { at_resource: roles(tx, &resource, holder).await?, at_client })
+}
+
+/// What a user is to the application that signs the user in; nothing where it is only registered, or known everywhere.
+///
+/// # Errors
+/// `NotAssigned`.
+pub(super) async fn roles_at_client(
+    tx: &mut Connection,
+    tenant: Uuid,
+    user: Uuid,
+    app_id: Uuid,
+) -> Result<Vec<String>, IdentityError> {
+    if app_id == AZURE_CLI {
+        return Ok(Vec::new());
+    }
+    match find(tx, tenant, &app_id.to_string()).await? {
+        Some(client) => roles(tx, &client, Holder::User(user)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+impl Identity {
+    /// Whether an audience is an application of a tenant, or, where it is not known yet whose users will sign in, of any.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    pub async fn is_application(&self, tenant: Option<Uuid>, audience: &str) -> Result<bool, IdentityError> {
+        let mut tx = self.db.read().await?;
+        Ok(match (tenant, client_id(audience)) {
+            (Some(tenant), _) => find(&mut tx, tenant, audience).await?.is_some(),
+            (None, Some(app_id)) => application::find_by_app(&mut tx, app_id).await?.is_some(),
+            (None, None) => application::is_uri_of_any(&mut tx, audience).await?,
+        })
+    }
+}

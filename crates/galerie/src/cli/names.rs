@@ -1,0 +1,128 @@
+//! Names that a shell completes from what is in the gallery: galleries, definitions, versions, resource groups, regions.
+//!
+//! The server is asked as the command itself would ask it, with the connection options that are on the line already. Whatever goes
+//! wrong, or takes longer than a second, completes nothing and says nothing: a shell waits for this at a key press.
+
+use std::{ffi::OsStr, sync::Arc, time::Duration};
+
+use clap::Parser;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use serde_json::Value;
+
+use super::{connection::ConnectionArgs, document::text};
+use crate::client::Client;
+
+/// How long a key press waits at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Names that a shell is shown at most.
+const MOST_NAMES: usize = 500;
+
+/// The connection options among the words of a line; the rest of it is not this module's business.
+#[derive(Debug, Parser)]
+#[command(ignore_errors = true, disable_help_flag = true)]
+struct Line {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Completes a gallery.
+pub(crate) fn galleries() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 1))
+}
+
+/// Completes GALLERY/DEFINITION.
+pub(crate) fn definitions() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 2))
+}
+
+/// Completes GALLERY/DEFINITION/VERSION.
+pub(crate) fn versions() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 3))
+}
+
+/// Completes a resource group.
+pub(crate) fn groups() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| ask(typed, async |client| names(&client, "resourcegroups").await))
+}
+
+/// Completes a region.
+pub(crate) fn regions() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| ask(typed, async |client| names(&client, "locations").await))
+}
+
+/// Completes the part of `a/b/c` that is being typed, of at most `depth` parts; a part that is not the last ends in a slash.
+fn complete(typed: &OsStr, depth: usize) -> Vec<CompletionCandidate> {
+    let Some(text) = typed.to_str() else { return Vec::new() };
+    let parts: Vec<String> = text.split('/').map(str::to_owned).collect();
+    if parts.len() > depth {
+        return Vec::new();
+    }
+    let end = if parts.len() < depth { "/" } else { "" };
+    ask(typed, async move |client| {
+        let before = &parts[..parts.len() - 1];
+        let found = below(&client, before).await?;
+        let head: String = before.iter().map(|part| format!("{part}/")).collect();
+        Ok(found.into_iter().map(|name| format!("{head}{name}{end}")).collect())
+    })
+}
+
+/// The names of what is in a gallery or a definition; of all galleries, without one.
+async fn below(client: &Client, parents: &[String]) -> crate::client::Result<Vec<String>> {
+    let galleries =
+        client.list(&format!("{}/providers/Microsoft.Compute/galleries", client.subscription_path())).await?;
+    let [gallery, rest @ ..] = parents else { return Ok(galleries.iter().map(|found| text(found, "name")).collect()) };
+    let wanted = |found: &&Value| text(found, "name").eq_ignore_ascii_case(gallery);
+    let Some(id) = galleries.iter().find(wanted).map(|found| text(found, "id")) else { return Ok(Vec::new()) };
+    let listed = match rest {
+        [] => client.list(&format!("{id}/images")).await?,
+        [definition, ..] => client.list(&format!("{id}/images/{definition}/versions")).await?,
+    };
+    Ok(listed.iter().map(|found| text(found, "name")).collect())
+}
+
+async fn names(client: &Client, collection: &str) -> crate::client::Result<Vec<String>> {
+    let listed = client.list(&format!("{}/{collection}", client.subscription_path())).await?;
+    Ok(listed.iter().map(|found| text(found, "name")).collect())
+}
+
+/// What the server answers in time and begins as what is typed.
+fn ask<F>(typed: &OsStr, question: F) -> Vec<CompletionCandidate>
+where
+    F: AsyncFnOnce(Arc<Client>) -> crate::client::Result<Vec<String>>,
+{
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let found = runtime.block_on(async {
+        let answer = async {
+            let client = line(std::env::args_os())?.connection.client().ok()?;
+            question(client).await.ok()
+        };
+        tokio::time::timeout(PATIENCE, answer).await.ok().flatten()
+    });
+    runtime.shutdown_background();
+    let folded = typed.to_lowercase();
+    let fits = |name: &String| name.to_lowercase().starts_with(&folded) && !name.chars().any(char::is_control);
+    found.unwrap_or_default().into_iter().filter(fits).take(MOST_NAMES).map(CompletionCandidate::new).collect()
+}
+
+/// The words of the line that is being completed stand behind a `--`.
+fn line(arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<Line> {
+    let words = arguments.skip_while(|word| word != "--").skip(1);
+    Line::try_parse_from(words).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_options_are_found_on_any_line() {
+        let words = ["galerie", "--", "galerie", "gallery", "show", "--data-dir", "elsewhere", "-o", "json", "my"];
+        let found = line(words.into_iter().map(Into::into));
+        assert_eq!(found.and_then(|line| line.connection.data_dir()), Some("elsewhere".into()));
+        for words in [vec!["galerie"], vec!["galerie", "--", "galerie", "--data-dir"]] {
+            let _ = line(words.into_iter().map(Into::into));
+        }
+    }
+}
