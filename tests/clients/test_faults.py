@@ -113,7 +113,7 @@ def publish(server: Server, image, version: str, *more: str):
 
 def test_a_copy_that_fails_is_waited_for(serve, az_of, raw_image):
     """The copy fails, the version is `Failed` with a word about the region, and later it is complete by itself."""
-    server = serve("region=westeurope,fail=1,retry=1s")
+    server = serve("region=westeurope,fail=1,retry=10s")
     az = az_of(server)
     server.group(GROUP)
     publish(server, raw_image, "faulty/web/1.0.0")
@@ -123,7 +123,10 @@ def test_a_copy_that_fails_is_waited_for(serve, az_of, raw_image):
     failure = az.fails(create, "--managed-image", source)
     assert "replication jobs failed" in failure.message and "injected fault" in failure.message
 
-    az(f"sig image-version wait {of} -e 2.0.0 --interval 1 --timeout 120", "--custom", "provisioningState=='Succeeded'")
+    # While the version is `Failed`, az does not wait, whatever for.
+    assert "operation failed" in az.fails(f"sig image-version wait {of} -e 2.0.0 --updated --interval 1 --timeout 120").message
+    wait_until("the server to try again", lambda: az(f"sig image-version show {of} -e 2.0.0")["provisioningState"] != "Failed")
+    az(f"sig image-version wait {of} -e 2.0.0 --updated --interval 1 --timeout 120")
     shown = az(f"sig image-version show {of} -e 2.0.0 --expand ReplicationStatus")["replicationStatus"]
     assert {region["region"]: region["state"] for region in shown["summary"]} == {"East US": "Completed", "West Europe": "Completed"}
 

@@ -136,7 +136,7 @@ seen.versions = (await collect(compute.galleryImageVersions.listByGalleryImage(G
 
 await compute.gallerySharingProfile.update(GROUP, GALLERY, {
   operationType: "Add",
-  groups: [{ type: "Subscriptions", ids: [admin.subscriptionId] }],
+  groups: [{ type: "AADTenants", ids: [admin.tenantId] }],
 });
 const shared = await compute.galleries.get(GROUP, GALLERY, { expand: "SharingProfile/Groups" });
 seen.shared = { permissions: shared.sharingProfile.permissions, groups: shared.sharingProfile.groups.length };
