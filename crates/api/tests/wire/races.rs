@@ -44,20 +44,28 @@ fn regions_of(version: &Value) -> Vec<String> {
     names
 }
 
-/// Sends the regions that the version had when it was `read`, and one more.
+/// Sends the regions that the version had when it was `read`, and one more. A catalogue on PostgreSQL may say that it is busy, and
+/// then nothing was done: it is sent again, as clients do.
 async fn add(gallery: &Gallery, path: &str, read: &Answer, writer: usize, if_match: bool) -> Answer {
     let mut regions = read.json()["properties"]["publishingProfile"]["targetRegions"].clone();
     regions.as_array_mut().expect("regions").push(json!({ "name": region(writer) }));
     let body = json!({ "properties": { "publishingProfile": { "targetRegions": regions } } });
-    let mut request = Request::builder()
-        .method(Method::PATCH)
-        .uri(gallery.path(path))
-        .header("authorization", format!("Bearer {}", gallery.token().await))
-        .header("content-type", "application/json");
-    if if_match {
-        request = request.header("if-match", read.header("etag").expect("an entity tag"));
+    for _ in 0..MOST_TRIES {
+        let mut request = Request::builder()
+            .method(Method::PATCH)
+            .uri(gallery.path(path))
+            .header("authorization", format!("Bearer {}", gallery.token().await))
+            .header("content-type", "application/json");
+        if if_match {
+            request = request.header("if-match", read.header("etag").expect("an entity tag"));
+        }
+        let answer = gallery.send(request.body(Body::from(body.to_string())).expect("a request")).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        assert!(answer.code() == "ServiceUnavailable" && answer.header("retry-after").is_some(), "{answer}");
     }
-    gallery.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    panic!("the catalogue is always busy");
 }
 
 /// Reads and writes until nobody wrote in between; how often it tried.
