@@ -1,24 +1,47 @@
-# Servers of others that run on Node.js, for the scripts beside this file (sourced, not run).
-#
-# target/venv/oidc has an OpenID Provider. What it holds is pinned, with checksums, in tests/clients/oidc_provider/.
+# What the tests use on Node.js: an OpenID Provider that is not ours, and the Azure SDK for JavaScript. Sourced by setup.sh.
+# Each comes from the npm registry, pinned to the last byte by a package-lock.json, into target/venv.
 
-install_oidc_issuer() {
-    local directory="$repo/target/venv/oidc" source="$repo/tests/clients/oidc_provider" wanted
-    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then install_debian_packages nodejs npm || return 1; fi
-    node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || {
-        echo "Node.js 18 or newer is needed, and this is $(node --version)" >&2
-        return 1
-    }
+# Node.js and npm, from Debian where there are none.
+install_node() {
+    command -v node >/dev/null && command -v npm >/dev/null || install_debian_packages nodejs npm
+}
+
+is_node_at_least() {
+    node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= Number(process.argv[1]) ? 0 : 1)' "$1"
+}
+
+# install_node_modules FOLDER SOURCE WHAT : what SOURCE/package-lock.json pins, into target/venv/FOLDER.
+install_node_modules() {
+    local directory="$repo/target/venv/$1" source="$2" wanted
     wanted=$(cat "$source/package.json" "$source/package-lock.json" <(node --version) | sha256sum)
     [ "$(cat "$directory/installed" 2>/dev/null)" != "$wanted" ] || return 0
-    echo "Installing an OpenID Provider for the tests of external issuers (once) ..."
+    echo "Installing $3 (once) ..."
     rm -rf "$directory"
     mkdir -p "$directory"
     cp "$source/package.json" "$source/package-lock.json" "$directory/"
     # No script of a package runs.
-    npm --prefix "$directory" ci --ignore-scripts --no-audit --no-fund --loglevel=error >"$directory/npm.log" 2>&1 || {
+    (cd -P "$directory" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >"$directory/npm.log" 2>&1 || {
         cat "$directory/npm.log" >&2
         return 1
     }
     echo "$wanted" >"$directory/installed"
+}
+
+install_oidc_issuer() {
+    install_node || return 1
+    is_node_at_least 18 || {
+        echo "Node.js 18 or newer is needed, and this is $(node --version)" >&2
+        return 1
+    }
+    install_node_modules oidc "$repo/tests/clients/oidc_provider" "an OpenID Provider for the tests of external issuers"
+}
+
+install_js_sdk() {
+    install_node || return 1
+    # Debian 12 has an older one; its tests are skipped there.
+    is_node_at_least 20 || {
+        echo "The Azure SDK for JavaScript needs Node.js 20, and this is $(node --version): its tests are skipped"
+        return 0
+    }
+    install_node_modules js "$repo/tests/clients/js_sdk" "the Azure SDK for JavaScript"
 }

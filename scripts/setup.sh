@@ -5,7 +5,7 @@
 #   run    a C compiler, for the libraries that bring C code, and cargo
 #   check  and the test runner
 #   test   and a Python with the real Azure clients, qemu, NBD tools, PostgreSQL, what builds a bootable disk image,
-#          an OpenID Provider on Node.js, and what kills and misleads a server
+#          an OpenID Provider and the JavaScript SDK on Node.js, and what kills and misleads a server
 #   bench  and the peers that the benchmarks compare with
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
@@ -41,6 +41,7 @@ test)
     install_nextest
     install_python_clients az sdk s3
     install_oidc_issuer
+    install_js_sdk
     ;;
 bench)
     check_cargo

@@ -127,6 +127,7 @@ async fn measure_in(bench: &Bench, catalogue: &Catalogue, report: &mut Report) -
     let server = Server::start_on(&data, catalogue.url()).await?;
     let definition = version.as_str().trim_end_matches("/versions/1.0.0").to_owned();
     get(bench, &server, catalogue, &definition, versions, report).await?;
+    latest(bench, &server, catalogue, &definition, versions, report).await?;
     list(&server, catalogue, &definition, versions, report).await?;
     content(&server, catalogue, &version, report).await?;
     server.stop().await
@@ -157,6 +158,35 @@ async fn get(
             .budget(format!("< {max_ms:.0} ms"))
             .beside(beside(share))
             .verdict(Verdict::at_most(reached_ms, max_ms))
+            .add();
+    }
+    Ok(())
+}
+
+/// Which of all versions is the latest in a region, as `galerie pull` asks.
+async fn latest(
+    bench: &Bench,
+    server: &Server,
+    catalogue: &Catalogue,
+    definition: &str,
+    versions: u64,
+    report: &mut Report,
+) -> Result<()> {
+    let reads = if bench.images.are_small { READS_SMALL } else { READS };
+    let path = format!("/content{definition}/versions/latest");
+    let (mut times, mut pings) = (Vec::new(), Vec::new());
+    for _ in 0..reads {
+        times.push(server.send(Method::GET, &path, None).await?.0);
+        pings.push(server.ping().await?);
+    }
+    let (times, pings) = (Times::new(times), Times::new(pings));
+    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+        report
+            .row(
+                format!("{}, the latest of {versions} versions, {name}", catalogue.name()),
+                format!("{:.2} ms", times.at_ms(share)),
+            )
+            .beside(format!("a request that does nothing: {:.2} ms", pings.at_ms(share)))
             .add();
     }
     Ok(())

@@ -33,11 +33,12 @@ def wait_until(what: str, check, timeout_s: float = OPERATION_TIMEOUT_S):
 
 
 class Server:
-    def __init__(self, data_dir: Path, config: Path | None = None, environment: dict | None = None):
+    def __init__(self, data_dir: Path, config: Path | None = None, environment: dict | None = None, options: tuple = ()):
         self.data_dir = data_dir
         self.log_path = data_dir.with_suffix(".log")
         self._config = config
         self._environment = environment or {}
+        self._options = options
         self._database = database_environment(data_dir)
         self._process: subprocess.Popen | None = None
         self._token: str | None = None
@@ -48,6 +49,7 @@ class Server:
         command = [BINARY, "serve", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0"]
         if self._config:
             command += ["--config", self._config]
+        command += self._options
         with open(self.log_path, "ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self._database | self._environment)
 

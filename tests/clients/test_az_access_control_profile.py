@@ -51,6 +51,9 @@ def test_a_version(az, version):
     assert version["mode"] == "Audit" and version["rules"]["roles"][0]["name"] == "Provisioning"
     assert [location["name"] for location in version["targetLocations"]] == ["East US", "West US"]
     assert az(f"{versioned('update')} --mode Enforce")["mode"] == "Enforce"
+    assert az(versioned("show"))["mode"] == "Enforce"
+    listed = az(f"{PROFILE}-version list -g {GROUP} --gallery-name {GALLERY} --profile-name web")
+    assert [found["name"] for found in listed] == ["1.0.0"]
     broken = RULES | {"role-assignments": [{"role": "Nobody", "identities": ["Agent"]}]}
     failure = az.fails(f"{versioned('create', '2.0.0')} --mode Audit --default-access Deny", "--rules", json.dumps(broken))
     assert "'Nobody' is not among the names" in failure.message

@@ -20,7 +20,7 @@ pub(crate) async fn dispatch(
 ) -> Response {
     let class = RouteClass::of(request.uri().path());
     if class == RouteClass::Health && is_known(class, &request) {
-        return health::answer(&state.control, request.uri().path()).await;
+        return health::answer(&state.control, &state.options.faults.said, request.uri().path()).await;
     }
     let Some(Extension(host)) = host else {
         return front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids);
@@ -33,7 +33,7 @@ pub(crate) async fn dispatch(
         RouteClass::Health | RouteClass::Home | RouteClass::Metadata if !is_known(class, &request) => {
             front_door::error(&ArmError::path_not_found(request.uri().path()), class, request.method(), ids)
         }
-        RouteClass::Health => health::answer(&state.control, request.uri().path()).await,
+        RouteClass::Health => health::answer(&state.control, &state.options.faults.said, request.uri().path()).await,
         RouteClass::Home => home::page(&state.options.version),
         RouteClass::Metadata => metadata::answer(&request, &host),
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,

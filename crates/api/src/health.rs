@@ -11,13 +11,15 @@ const TEXT: [(&str, &str); 1] = [("content-type", "text/plain; charset=utf-8")];
 /// 200 for a process that lives; for `/healthz/ready` 503 while it is stopping or has no catalogue, and a line for each region
 /// whose store cannot be opened. It begins to listen when
 /// it has started, so an answer means that it has.
-pub(crate) async fn answer(control: &Control, path: &str) -> Response {
+/// What is wrong on purpose is said, too.
+pub(crate) async fn answer(control: &Control, faults: &[String], path: &str) -> Response {
+    let faults: String = faults.iter().map(|fault| format!("fault {fault}\n")).collect();
     if !path.trim_end_matches('/').ends_with("/ready") {
-        return (TEXT, "ok\n").into_response();
+        return (TEXT, format!("ok\n{faults}")).into_response();
     }
     match control.readiness().await {
         Ok(()) => {
-            let mut text = "ready\n".to_owned();
+            let mut text = format!("ready\n{faults}");
             // What does not need them goes on, so the process is to be sent requests.
             for region in control.away_regions() {
                 text.push_str(&format!("region {region}: away\n"));

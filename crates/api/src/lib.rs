@@ -36,8 +36,9 @@ use galerie_control::Control;
 
 use self::state::ApiState;
 pub use self::{
+    arm::faults::{AnswerFault, AnswerTrouble, Faults, Strikes},
     forward::{FORWARDED_BY, Forward, Unsent},
-    options::ApiOptions,
+    options::{ApiOptions, Throttling},
 };
 
 /// Everything that this server answers, over `control`.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use crate::Forward;
+use crate::{Faults, Forward};
 
 /// Everything that is not in the catalogue.
 #[derive(Debug, Clone)]
@@ -20,6 +20,20 @@ pub struct ApiOptions {
     pub version: String,
     /// Whether users may sign in by a device code.
     pub device_code: bool,
+    /// Whose budgets of requests are kept.
+    pub throttling: Throttling,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
     /// The way to the other processes of the catalogue, if there are any.
     pub forward: Option<Arc<dyn Forward>>,
+}
+
+/// Whose budgets of requests are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Throttling {
+    /// Nobody's: nothing is throttled.
+    #[default]
+    Off,
+    /// Azure Resource Manager's and its compute provider's.
+    Azure,
 }

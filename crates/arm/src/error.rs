@@ -1,21 +1,24 @@
-//! The error of every ARM answer: `{"error": {"code", "message", "target"?, "details"?}}`.
+//! The error of every ARM answer: `{"error": {"code", "message", "target"?, "details"?, "innererror"?}}`.
 //!
 //! Status and code are chosen here and nowhere else: callers name what went wrong ([`ArmError::resource_not_found`],
 //! [`ArmError::property_change_not_allowed`], ...). Texts follow what the real service was seen to answer; the tests in
 //! `tests/error_bodies.rs` hold them still. The constructors of gallery errors are in `error/gallery.rs` and
 //! `error/sharing.rs`, those of the front door (versions, tokens, bodies) in `error/request.rs`, those of roles in
-//! `error/authorization.rs`.
+//! `error/authorization.rs`, those of budgets in `error/throttling.rs`.
 
 mod authorization;
 mod gallery;
 mod request;
 mod sharing;
+mod throttling;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+pub use self::throttling::Overdrawn;
 
 /// What went wrong, for the client. Serialises with its status, for keeping; [`ArmError::body`] is what is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +35,19 @@ pub struct ArmError {
     /// Several faults of one request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<ArmError>,
+    /// What the service says of it beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<Box<InnerError>>,
     /// What was refused, of a refusal for want of rights: for the audit, never sent.
     #[serde(skip)]
     pub denied: Option<Box<Denied>>,
+}
+
+/// What stands under `"innererror"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InnerError {
+    /// The service's own name of what went wrong.
+    pub internal_error_code: String,
 }
 
 /// What a principal may not do.
@@ -50,7 +63,8 @@ impl ArmError {
     /// An error with the given status, code and message.
     #[must_use]
     pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), target: None, details: Vec::new(), denied: None }
+        let (target, details, inner, denied) = (None, Vec::new(), None, None);
+        Self { status, code: code.into(), message: message.into(), target, details, inner, denied }
     }
 
     /// 400 with a code of its own.
@@ -80,7 +94,7 @@ impl ArmError {
         self
     }
 
-    /// What stands under `"error"`: `code`, `message`, and `target` and `details` when there are any.
+    /// What stands under `"error"`: `code`, `message`, and `target`, `details` and `innererror` when there are any.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let mut error = Map::new();
@@ -91,6 +105,9 @@ impl ArmError {
         }
         if !self.details.is_empty() {
             error.insert("details".to_owned(), self.details.iter().map(Self::to_value).collect());
+        }
+        if let Some(inner) = &self.inner {
+            error.insert("innererror".to_owned(), json!({ "internalErrorCode": inner.internal_error_code }));
         }
         Value::Object(error)
     }

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use galerie_arm::{ArmError, GalleryName, ResourceId, VersionName, parse_body};
+use galerie_arm::{ArmError, GalleryName, ResourceId, VersionName, error::Overdrawn, parse_body};
+use uuid::Uuid;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/error_bodies.txt");
 
@@ -65,6 +66,15 @@ fn errors() -> Vec<ArmError> {
         ArmError::operation_preempted("a2ce22bb"),
         ArmError::operation_not_found("a2ce22bb"),
         ArmError::too_many_requests(),
+        ArmError::subscription_requests_throttled("read", Uuid::nil(), Some(Uuid::max()), 10),
+        ArmError::tenant_requests_throttled("write", Uuid::nil(), None, 1),
+        ArmError::too_many_compute_requests(&[Overdrawn {
+            operation_group: "PostShareGallery3Min".to_owned(),
+            begin_ms: 1_666_805_393_722,
+            end_ms: 1_666_805_573_722,
+            allowed: 10,
+            measured: 11,
+        }]),
         ArmError::internal("6478bc96"),
         ArmError::service_unavailable("The region 'eastus' is not served now."),
         ArmError::insufficient_storage("The file system of the server's catalogue is full."),

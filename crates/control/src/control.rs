@@ -85,6 +85,8 @@ struct Inner {
     announcements: Notify,
     data_folder: PathBuf,
     woken: watch::Sender<()>,
+    /// Changes when time made a jump.
+    time: watch::Sender<()>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     spawn: Arc<dyn Spawn>,
@@ -144,6 +146,7 @@ impl Control {
             announcements: Notify::new(),
             data_folder,
             woken: watch::Sender::new(()),
+            time: watch::Sender::new(()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             spawn,
@@ -379,6 +382,17 @@ impl Control {
     /// Changes whenever somebody calls [`Control::wake`].
     pub(crate) fn woken(&self) -> watch::Receiver<()> {
         self.0.woken.subscribe()
+    }
+
+    /// Has everything look again that waits for its time.
+    pub(crate) fn time_has_moved(&self) {
+        self.0.time.send_replace(());
+        self.wake();
+    }
+
+    /// Changes whenever time makes a jump.
+    pub(crate) fn time(&self) -> watch::Receiver<()> {
+        self.0.time.subscribe()
     }
 
     /// Waits until woken, until it is time to look again, or until the process stops.

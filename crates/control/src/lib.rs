@@ -66,7 +66,7 @@ pub use authz::{AssignmentFilter, AssignmentPage, DefinitionFilter, Scope};
 pub use away::{AwayRegion, OpenRegion};
 pub use backup::{BackupRequest, CatalogueRestore, restore_catalogue};
 pub use blob::{Blob, BlobAction, BlobError, PAGE_BYTES, Sas};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, MovableClock, SystemClock};
 pub use content::{Content, MOST_BLOBS};
 pub use control::{Control, ControlOptions};
 pub use db::{Database, directory_object::ObjectKind, error::Error as CatalogueError};

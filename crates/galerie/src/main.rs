@@ -11,6 +11,7 @@ mod durable;
 mod server;
 mod signals;
 mod size;
+mod span;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ mod blocking;
 mod checked_pages;
 mod chunk_upload;
 pub mod error;
+mod faulty;
 pub mod local;
 mod open_readers;
 mod page_map;
@@ -20,6 +21,7 @@ mod watched_blobs;
 pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 
 pub use error::{Error, Result};
+pub use faulty::{FaultyRegion, RegionTrouble};
 pub use local::{LocalRegion, LocalRegionOptions};
 pub use region::{ChunkUpload, Imported, Region};
 pub use upload::{UploadId, UploadRange};

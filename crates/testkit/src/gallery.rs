@@ -7,11 +7,12 @@ use axum::{
     body::Body,
     http::{Method, Request, Response, header},
 };
-use galerie_api::ApiOptions;
+use galerie_api::{ApiOptions, Faults, Throttling};
 use galerie_control::{
-    Clock, Control, ControlOptions, Database, ExternalIssuer, ServedRegion, StoreIdentities, SystemClock, WorkerTuning,
+    Clock, Control, ControlOptions, Database, ExternalIssuer, MovableClock, ServedRegion, StoreIdentities, SystemClock,
+    WorkerTuning,
 };
-use galerie_region::{LocalRegion, LocalRegionOptions};
+use galerie_region::{FaultyRegion, LocalRegion, LocalRegionOptions, Region, RegionTrouble};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -43,13 +44,31 @@ pub struct GalleryOptions {
     pub device_code: bool,
     /// Issuers of others that are trusted.
     pub external_issuers: Vec<ExternalIssuer>,
+    /// Whose budgets of requests are kept.
+    pub throttling: Throttling,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+    /// Regions that are in trouble on purpose, by name.
+    pub troubled_regions: Vec<(String, RegionTrouble)>,
+    /// Whether the clock can be moved by a request, and remembers it; it takes the place of `clock`.
+    pub movable_clock: bool,
 }
 
 impl Default for GalleryOptions {
     fn default() -> Self {
         let regions = ["eastus", "westus", "westeurope"].map(str::to_owned).to_vec();
-        let (hosts, external_issuers) = (Vec::new(), Vec::new());
-        Self { regions, hosts, clock: None, workers: true, device_code: true, external_issuers }
+        Self {
+            regions,
+            hosts: Vec::new(),
+            clock: None,
+            workers: true,
+            device_code: true,
+            external_issuers: Vec::new(),
+            throttling: Throttling::Off,
+            faults: Faults::default(),
+            troubled_regions: Vec::new(),
+            movable_clock: false,
+        }
     }
 }
 
@@ -247,10 +266,14 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
             index_dir: directory.join("index").join(name),
             cache_bytes: CACHE_BYTES,
         });
-        let region = Arc::new(opened.await.expect("a region"));
+        let mut region: Arc<dyn Region> = Arc::new(opened.await.expect("a region"));
+        if let Some((_, trouble)) = options.troubled_regions.iter().find(|(troubled, _)| troubled == name) {
+            region = Arc::new(FaultyRegion::new(region, *trouble));
+        }
         regions.push(ServedRegion { region, display_name: None });
     }
     let clock: Arc<dyn Clock> = match &options.clock {
+        _ if options.movable_clock => Arc::new(MovableClock::open(directory.join("clock")).expect("a clock")),
         Some(clock) => clock.clone(),
         None => Arc::new(SystemClock),
     };
@@ -280,6 +303,8 @@ fn serve(control: &Control, options: &GalleryOptions) -> Router {
         trusted_proxies: Vec::new(),
         version: "test".to_owned(),
         device_code: options.device_code,
+        throttling: options.throttling,
+        faults: options.faults.clone(),
         forward: None,
     };
     galerie_api::router(control.clone(), options)

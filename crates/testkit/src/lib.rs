@@ -19,6 +19,8 @@ mod issuer;
 mod principal;
 pub mod vhd;
 
+pub use galerie_region::RegionTrouble;
+
 pub use self::{
     answer::Answer,
     clock::VirtualClock,

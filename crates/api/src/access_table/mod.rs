@@ -99,6 +99,8 @@ pub(crate) fn served(gallery: &Gallery) -> (ApiState, AcceptedHost) {
         trusted_proxies: Vec::new(),
         version: "test".to_owned(),
         device_code: false,
+        throttling: crate::Throttling::Off,
+        faults: crate::Faults::default(),
         forward: None,
     };
     let state = ApiState::new(gallery.control.clone(), options);

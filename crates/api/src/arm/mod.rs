@@ -15,9 +15,11 @@ mod authorization;
 mod auxiliary;
 mod backup;
 pub(crate) mod call;
+mod clock;
 mod community_gallery;
 mod compute;
 mod disk;
+pub(crate) mod faults;
 mod feature;
 mod filter;
 mod gallery;
@@ -48,6 +50,7 @@ mod store_admin;
 mod subscription;
 mod subscription_alias;
 mod tenant_admin;
+pub(crate) mod throttle;
 mod tracked;
 mod unsupported;
 
@@ -98,17 +101,37 @@ pub(crate) async fn answer(state: &ApiState, request: Request, host: AcceptedHos
 
 /// Answers a request whose caller is known.
 async fn answer_call(call: Call) -> Response {
+    faults::answer(call).await
+}
+
+/// Answers it as well as it can be answered.
+async fn answer_admitted(call: Call) -> Response {
     let (is_write, ids) = (!matches!(call.method, Method::GET | Method::HEAD), call.ids);
     let asked = (call.method.clone(), call.path());
     let caller = call.caller.clone();
-    let mut response = match route::route(call).await {
+    let admission = call.state.throttle.as_ref().and_then(|throttle| throttle.admit(&call));
+    let answer = match admission.as_ref().and_then(|admission| admission.refusal.clone()) {
+        Some(refusal) => Err(refusal.into()),
+        None => route::route(call).await,
+    };
+    let mut response = match answer {
         Ok(response) => response,
         Err(Failure::Arm(error)) => response::error(&with_correlation(error, ids)),
         Err(Failure::Method(allowed)) => response::method_not_allowed(&asked.0, &asked.1, allowed),
     };
     response.extensions_mut().insert(caller);
-    add_limits(&mut response, is_write);
+    match admission {
+        Some(admission) => admission.headers.into_iter().for_each(|(name, value)| {
+            response.headers_mut().insert(name, value);
+        }),
+        None => add_full_budgets(&mut response, is_write),
+    }
     response
+}
+
+/// Whether a path is of our own administration, which Azure does not have.
+fn is_own(segments: &[String]) -> bool {
+    segments.first().is_some_and(|first| first.eq_ignore_ascii_case("galerie"))
 }
 
 fn subscription_of(segments: &[String]) -> Option<Uuid> {
@@ -127,12 +150,12 @@ fn with_correlation(error: ArmError, ids: RequestIds) -> ArmError {
     error
 }
 
-/// Nothing is throttled yet; clients that show these numbers get the real service's full budgets.
-fn add_limits(response: &mut Response, is_write: bool) {
+/// Of what is not throttled: clients that show these numbers get the real service's full budgets.
+fn add_full_budgets(response: &mut Response, is_write: bool) {
     let (name, value) = if is_write {
-        ("x-ms-ratelimit-remaining-subscription-writes", "1199")
+        ("x-ms-ratelimit-remaining-subscription-writes", "199")
     } else {
-        ("x-ms-ratelimit-remaining-subscription-reads", "11999")
+        ("x-ms-ratelimit-remaining-subscription-reads", "249")
     };
     response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
 }

@@ -5,9 +5,9 @@
 use galerie_arm::{ArmError, ResourceId, ResourceType};
 
 use super::{
-    Answer, activity_log, audit, authorization, backup, call::Call, community_gallery, compute, feature, invitation,
-    operation, processes, provider, quota, resource_graph, resource_group, resources, retention, shared_gallery,
-    soft_deleted, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
+    Answer, activity_log, audit, authorization, backup, call::Call, clock, community_gallery, compute, feature,
+    invitation, operation, processes, provider, quota, resource_graph, resource_group, resources, retention,
+    shared_gallery, soft_deleted, store_admin, subscription, subscription_alias, tenant_admin, unsupported,
 };
 
 macro_rules! routes {
@@ -44,6 +44,7 @@ routes! {
     Subscriptions = "/subscriptions",
     Audit = "/galerie/audit/{action}",
     Backup = "/galerie/backup",
+    Clock = "/galerie/clock/{action}",
     Processes = "/galerie/processes",
     Store = "/galerie/store/{region}/{action}",
     Quota = "/galerie/quota/{action}",
@@ -124,6 +125,12 @@ impl Route {
     }
 }
 
+/// What the segments of a path mean.
+pub(super) fn of(segments: &[String]) -> Option<Route> {
+    let folded: Vec<String> = segments.iter().map(|segment| segment.to_lowercase()).collect();
+    Route::of(&folded.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// Whether a pattern stands for a path. The segments of the path are in small letters.
 fn fits(pattern: &str, folded: &[&str]) -> bool {
     let (pattern, path) = match pattern.strip_prefix("{scope}/") {
@@ -170,6 +177,7 @@ pub(super) async fn route(call: Call) -> Answer {
         Route::Subscriptions => subscription::list(call).await,
         Route::Audit => audit::act(call, segment(2)).await,
         Route::Backup => backup::create(call).await,
+        Route::Clock => clock::act(call, segment(2)).await,
         Route::Processes => processes::list(call).await,
         Route::Store => store_admin::act(call, segment(2), segment(3)).await,
         Route::Quota => quota::act(call, segment(2)).await,

@@ -16,7 +16,7 @@ use super::{
     row::{self},
     statement::query,
 };
-use crate::Clock;
+use crate::{Clock, MovableClock};
 
 /// PostgreSQL's wall clock, not the transaction's beginning: work that was done again has waited meanwhile.
 const NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
@@ -48,6 +48,16 @@ impl Time {
                 let (asked, answer_ms) = *learned.0.lock().unwrap_or_else(PoisonError::into_inner);
                 answer_ms.saturating_add(i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX))
             }
+        }
+    }
+}
+
+impl Time {
+    /// The clock, if it can be moved.
+    pub(crate) fn as_movable(&self) -> Option<&MovableClock> {
+        match self {
+            Self::Process(clock) => clock.as_movable(),
+            Self::Database(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reconcilers: what must stay true, whatever happened meanwhile.
 //!
-//! Each is woken by time (some by signals, too), given no input, and compares what is with what should be. One code
+//! Each is woken by time, by its jumps (some by signals, too), given no input, and compares what is with what should be. One code
 //! path for the happy day and for repair: running one twice, or in two processes, does no harm. A run that fails or panics
 //! is counted, and the next one comes all the same.
 
@@ -153,11 +153,13 @@ pub(crate) fn start_region(control: &Control, region: &str) {
 
 async fn keep_true(control: Control, reconciler: Reconciler) {
     let mut wait = reconciler.patient;
+    let mut time = control.time();
     loop {
         if wait {
             tokio::select! {
                 () = control.stopping().cancelled() => return,
                 () = tokio::time::sleep(reconciler.every) => {}
+                _ = time.changed() => {}
             }
         }
         wait = true;

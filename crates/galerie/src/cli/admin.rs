@@ -1,5 +1,5 @@
-//! `galerie admin`: a new administrator or one-time link, while no server runs; new token keys, and which processes serve the
-//! catalogue.
+//! `galerie admin`: a new administrator or one-time link, while no server runs; new token keys, which processes serve the
+//! catalogue, and the clock of a server that is for testing.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ use super::{
     failure::Result,
     output::{self, Format, OutputArgs},
 };
-use crate::{client::Client, server};
+use crate::{client::Client, server, span::Span};
 
-/// Make a new administrator, link or token key, or list the server's processes
+/// Make a new administrator, link or token key, list the server's processes, or move its clock
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
@@ -39,6 +39,43 @@ enum AdminCommand {
     RotateKeys(RotateArgs),
     /// List the processes that serve the catalogue, as the server sees them
     Processes(ProcessesArgs),
+    /// Say what time it is for a server that was started with --fault clock, or move it on
+    Clock(ClockArgs),
+}
+
+/// Soft deletion, leases, the ends of SAS and tokens, and token keys follow the clock. So do tokens that clients hold: after more
+/// than an hour they sign in again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  galerie serve --fault clock                 a server whose clock can be moved
+  galerie admin clock show
+  galerie admin clock advance 8d              what was deleted softly a week ago is gone
+  galerie admin clock advance 90m             tokens and SAS of an hour have ended")]
+struct ClockArgs {
+    #[command(subcommand)]
+    command: ClockCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ClockCommand {
+    /// What time it is for the server
+    Show {
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Move the server's clock on; there is no way back
+    Advance {
+        /// By how much, such as 90s, 45m, 2h or 8d
+        #[arg(value_name = "TIME")]
+        by: Span,
+        #[command(flatten)]
+        output: OutputArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +108,29 @@ pub(crate) async fn run(args: AdminArgs) -> Result<()> {
         AdminCommand::Link(args) => link(args).await,
         AdminCommand::RotateKeys(args) => rotate_keys(args).await,
         AdminCommand::Processes(args) => processes(args).await,
+        AdminCommand::Clock(args) => clock(args).await,
     }
+}
+
+async fn clock(args: ClockArgs) -> Result<()> {
+    let (output, document) = match args.command {
+        ClockCommand::Show { output, connection } => {
+            (output, Client::new(connection.profile()?)?.call("/galerie/clock/show", &[]).await?)
+        }
+        ClockCommand::Advance { by, output, connection } => {
+            // A part of a second would be lost on the way.
+            let seconds = by.0.as_millis().div_ceil(1000).to_string();
+            let client = Client::new(connection.profile()?)?;
+            (output, client.call("/galerie/clock/advance", &[("seconds", &seconds)]).await?)
+        }
+    };
+    if output.output == Format::Json {
+        return output::json(&document);
+    }
+    let ahead_s = document["aheadMs"].as_u64().unwrap_or(0) / 1000;
+    let (days, hours, minutes) = (ahead_s / 86_400, ahead_s / 3600 % 24, ahead_s / 60 % 60);
+    let ahead = format!("{days} d {hours} h {minutes} min {} s ahead of the machine's clock", ahead_s % 60);
+    output::line(&format!("{}, {ahead}", text(&document, "now")))
 }
 
 async fn processes(args: ProcessesArgs) -> Result<()> {

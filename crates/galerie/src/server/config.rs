@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every key optional, unknown keys refused. `docs/configuration.md` explains each.
 
 mod external_issuer;
+mod fault;
 mod host;
 mod min_free;
 mod s3;
@@ -16,13 +17,15 @@ use std::{
     time::Duration,
 };
 
+use galerie_api::{Faults, Throttling};
 use galerie_arm::Location;
 use galerie_control::Database;
-use galerie_region::MinFreeSpace;
+use galerie_region::{MinFreeSpace, RegionTrouble};
 use serde::Deserialize;
 
 pub(crate) use self::{
     external_issuer::ExternalIssuerConfig,
+    fault::{Fault, FaultKind},
     host::{Host, PeerUrl},
     min_free::MinFree,
     s3::{S3Config, StorePlace},
@@ -88,6 +91,10 @@ pub(crate) struct Config {
     /// For how long the server says that it is not ready before it stops taking connections.
     pub(crate) drain_delay_s: u64,
     pub(crate) sign_in: SignInConfig,
+    /// Whose budgets of requests are kept.
+    pub(crate) throttling: ThrottlingConfig,
+    /// What goes wrong on purpose.
+    pub(crate) faults: Vec<Fault>,
     /// Issuers of others whose tokens are trusted.
     pub(crate) external_issuers: Vec<ExternalIssuerConfig>,
 }
@@ -146,6 +153,25 @@ impl DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseUrl(..)")
+    }
+}
+
+/// Whose budgets of requests are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ThrottlingConfig {
+    /// Nothing is throttled
+    Off,
+    /// As many requests as Azure allows, and 429 for more
+    Azure,
+}
+
+impl From<ThrottlingConfig> for Throttling {
+    fn from(config: ThrottlingConfig) -> Self {
+        match config {
+            ThrottlingConfig::Off => Self::Off,
+            ThrottlingConfig::Azure => Self::Azure,
+        }
     }
 }
 
@@ -209,6 +235,8 @@ impl Default for Config {
             audit_keep_days: 365,
             drain_delay_s: 0,
             sign_in: SignInConfig::default(),
+            throttling: ThrottlingConfig::Off,
+            faults: Vec::new(),
             external_issuers: Vec::new(),
         }
     }
@@ -323,6 +351,7 @@ impl Config {
                 return Err(format!("two regions cannot share the bucket and prefix {place}"));
             }
         }
+        self.check_faults()?;
         let mut issuers = BTreeSet::new();
         for issuer in &self.external_issuers {
             issuer.check()?;
@@ -331,6 +360,76 @@ impl Config {
             }
         }
         self.metrics_listen().map(|_| ())
+    }
+
+    /// What the command line says beside the file.
+    ///
+    /// # Errors
+    /// `Config`, when both together say something that cannot be.
+    pub(crate) fn with_options(
+        mut self,
+        throttling: Option<ThrottlingConfig>,
+        faults: &[Fault],
+    ) -> Result<Self, Error> {
+        self.throttling = throttling.unwrap_or(self.throttling);
+        self.faults.extend_from_slice(faults);
+        self.check_faults().map_err(Error::Config)?;
+        Ok(self)
+    }
+
+    fn check_faults(&self) -> Result<(), String> {
+        let mut troubled = BTreeSet::new();
+        for fault in &self.faults {
+            match &fault.kind {
+                FaultKind::Region { name, .. } => {
+                    if !self.regions.iter().any(|region| region.name == *name && self.serves(name)) {
+                        return Err(format!("fault '{}': '{}' is no region that is served here", fault.text, name.0));
+                    }
+                    if !troubled.insert(&name.0) {
+                        return Err(format!("fault '{}': the region has one already; say both in one", fault.text));
+                    }
+                }
+                FaultKind::Clock if self.database.is_some() => {
+                    return Err("fault 'clock': the catalogue's clock is PostgreSQL's, which nobody moves".to_owned());
+                }
+                FaultKind::Clock | FaultKind::Answer(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong on purpose with a region.
+    pub(crate) fn trouble(&self, region: &RegionName) -> Option<RegionTrouble> {
+        self.faults.iter().find_map(|fault| match &fault.kind {
+            FaultKind::Region { name, trouble, .. } if name == region => Some(*trouble),
+            _ => None,
+        })
+    }
+
+    /// After how long a failed copy is tried again by itself, where a fault says so.
+    pub(crate) fn failed_copies_retried_after(&self) -> Option<Duration> {
+        let retries = self.faults.iter().filter_map(|fault| match fault.kind {
+            FaultKind::Region { retry, .. } => retry,
+            _ => None,
+        });
+        retries.min()
+    }
+
+    /// Whether the clock can be moved.
+    pub(crate) fn has_movable_clock(&self) -> bool {
+        self.faults.iter().any(|fault| fault.kind == FaultKind::Clock)
+    }
+
+    /// What the HTTP layer does wrong on purpose, and says of all of it.
+    pub(crate) fn faults_of_answers(&self) -> Faults {
+        let answer = |fault: &Fault| match &fault.kind {
+            FaultKind::Answer(answer) => Some(answer.clone()),
+            _ => None,
+        };
+        Faults {
+            said: self.faults.iter().map(|fault| fault.text.clone()).collect(),
+            answers: self.faults.iter().filter_map(answer).collect(),
+        }
     }
 
     /// Whether this process serves a region.
@@ -480,6 +579,8 @@ mod tests {
             serves = ["eastus"]
             advertise = "https://10.0.0.5:8443/"
             master_key_file = "master.key"
+            throttling = "azure"
+            faults = ["region=eastus,fail=1,retry=10s", "throttle,every=5", "clock"]
             [[regions]]
             name = "East US"
             [[regions]]
@@ -506,6 +607,12 @@ mod tests {
             hosts,
             [("gallery.example.com", None), ("10.0.0.7", None), ("gallery", Some(443)), ("fd00::1", Some(8443))]
         );
+        assert_eq!(config.throttling, ThrottlingConfig::Azure);
+        assert_eq!(config.trouble(&config.regions[0].name).expect("a fault").failing_copies, 1);
+        assert_eq!(config.trouble(&config.regions[1].name), None);
+        assert_eq!(config.failed_copies_retried_after(), Some(Duration::from_secs(10)));
+        let faults = config.faults_of_answers();
+        assert!(config.has_movable_clock() && faults.said.len() == 3 && faults.answers.len() == 1);
         assert_eq!(config.hosts[3].authority(), "[fd00::1]:8443");
         assert_eq!(config.hosts[1].authority(), "10.0.0.7");
         assert_eq!(config.certificate_file.as_deref(), Some(Path::new("/etc/galerie/server.pem")));
@@ -563,6 +670,11 @@ mod tests {
             check(&format!("advertise = '{url}'"), "is not a process's address");
         }
         check("log_format = 'xml'", "unknown variant `xml`");
+        check("throttling = 'aws'", "unknown variant `aws`");
+        check("faults = ['weather']", "'weather' is no fault");
+        check("faults = ['region=mars,down']", "no region that is served here");
+        check("faults = ['region=eastus,down', 'region=East US,fail']", "say both in one");
+        check("database = 'postgres:///x'\nfaults = ['clock']", "PostgreSQL's");
         for text in ["much", "5%, 6%", "1GiB, 2GiB", "100%", "-1", "", "5%,"] {
             check(&format!("min_free_space = '{text}'"), "is neither a size");
         }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use galerie_arm::{ApiVersion, etag::Precondition};
 use galerie_control::{
-    AwayRegion, Caller, Control, ControlOptions, OpenRegion, RegionElsewhere, RequestContext, ServedRegion,
-    StoreIdentities,
+    AwayRegion, Caller, Control, ControlOptions, MovableClock, OpenRegion, RegionElsewhere, RequestContext,
+    ServedRegion, StoreIdentities,
 };
-use galerie_region::{LocalRegion, LocalRegionOptions, Region, Volume, Watermark};
+use galerie_region::{FaultyRegion, LocalRegion, LocalRegionOptions, Region, RegionTrouble, Volume, Watermark};
 use galerie_store::{
     StoreOptions,
     backend::{Backend, s3},
@@ -62,7 +62,7 @@ impl Gallery {
             let options = region_options(region, directory, &identities, cache_bytes);
             let keep = region.min_free_space.unwrap_or(config.min_free_space).0;
             let space = Watermark::new(keep, Volume(options.root.clone()));
-            let opener = Opener { region: region.clone(), options, space };
+            let opener = Opener { region: region.clone(), options, space, trouble: config.trouble(&region.name) };
             async move { (opener.open_soon(all_required).await, opener) }
         });
         let (mut served, mut away) = (Vec::new(), Vec::new());
@@ -89,6 +89,16 @@ impl Gallery {
         options.tuning.scrub_rate_bytes_s = config.scrub_rate_mib_s << 20;
         options.tuning.audit_kept = config.audit_kept();
         options.tuning.scrub_period = Duration::from_secs(config.scrub_period_h.saturating_mul(3600));
+        if let Some(retry) = config.failed_copies_retried_after() {
+            options.tuning.retry_failed_replicas_after_ms = i64::try_from(retry.as_millis()).unwrap_or(i64::MAX);
+        }
+        let moved_clock = directory.moved_clock();
+        // Whatever opens the catalogue goes by its time, commands beside a stopped server, too.
+        if config.database.is_none() && (config.has_movable_clock() || moved_clock.exists()) {
+            let opened = MovableClock::open(moved_clock.clone());
+            let opened = opened.map_err(|source| Error::io(format!("use {}", moved_clock.display()), source))?;
+            options.clock = Arc::new(opened);
+        }
         let control = Control::open(options).await?;
         if config.database.is_none() {
             let volume = Volume(directory.database());
@@ -125,6 +135,8 @@ struct Opener {
     region: RegionConfig,
     options: LocalRegionOptions,
     space: Watermark,
+    /// What is wrong with it on purpose.
+    trouble: Option<RegionTrouble>,
 }
 
 impl Opener {
@@ -164,7 +176,11 @@ impl OpenRegion for Opener {
             }
             None => LocalRegion::open_with_space(options, space).await?,
         };
-        Ok(Arc::new(opened))
+        let opened: Arc<dyn Region> = Arc::new(opened);
+        Ok(match self.trouble {
+            Some(trouble) => Arc::new(FaultyRegion::new(opened, trouble)),
+            None => opened,
+        })
     }
 }
 

@@ -38,7 +38,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    config::Config,
+    config::{Config, Fault, ThrottlingConfig},
     metrics::Metrics,
     peers::Peers,
     stopping::{Drain, stop_on_signal},
@@ -63,6 +63,10 @@ pub(crate) struct ServeOptions {
     /// `HOST:PORT`; port 0 for any that is free.
     pub(crate) listen: String,
     pub(crate) config: Option<PathBuf>,
+    /// In place of the configuration's.
+    pub(crate) throttling: Option<ThrottlingConfig>,
+    /// Beside the configuration's.
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// Reads the configuration, or takes the defaults.
@@ -80,12 +84,16 @@ pub(crate) fn read_config(path: Option<&Path>) -> Result<Config, Error> {
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     // Before anything is opened: a service manager may change its mind while a large gallery still starts.
     let mut signals = Signals::hear().map_err(|source| Error::io("listen for signals", source))?;
-    let config = read_config(options.config.as_deref())?;
+    let config = read_config(options.config.as_deref())?.with_options(options.throttling, &options.faults)?;
     logging::start(&config)?;
     config.check_processes()?;
+    for fault in &config.faults {
+        tracing::warn!(fault = fault.text, "something goes wrong on purpose: this server is for testing clients");
+    }
     let issuers = issuer_documents::external_issuers(&config.external_issuers)?;
     let directory = DataDirectory::lock(&options.data_dir)?;
     restore::refuse_unfinished(&directory)?;
+    refuse_moved_clock(&config, &directory)?;
     let (listener, address) = listener::bind(&options.listen)?;
     let names = names(&config, address);
     let is_shared = config.database.is_some();
@@ -117,6 +125,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         admin_file: admin_file.as_deref(),
         ca_file: tls.ca_file(),
         metrics: metrics.as_ref().and_then(Metrics::address),
+        faults: &config.faults,
     }
     .text();
     let api = ApiOptions {
@@ -125,6 +134,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
         trusted_proxies: config.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device_code: config.sign_in.device_code,
+        throttling: config.throttling.into(),
+        faults: config.faults_of_answers(),
         forward: is_shared
             .then(|| -> Arc<dyn Forward> { Arc::new(Peers::new(config.clone(), gallery.control.clone())) }),
     };
@@ -175,6 +186,18 @@ fn endpoint(config: &Config, address: SocketAddr) -> String {
         None => address.to_string(),
     };
     format!("https://{}", authority.strip_suffix(":443").unwrap_or(&authority))
+}
+
+/// A catalogue whose time was moved on would live in its own past by the machine's clock.
+fn refuse_moved_clock(config: &Config, directory: &DataDirectory) -> Result<(), Error> {
+    let path = directory.moved_clock();
+    if config.has_movable_clock() || !path.exists() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "this gallery's clock was moved on ({}): start it with --fault clock, or another one in an empty directory",
+        path.display()
+    )))
 }
 
 /// A new catalogue makes a new administrator, whose file must not overwrite another's.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::config::Fault;
 use crate::cli::DEFAULT_DATA_DIR;
 
 /// What there is to say.
@@ -17,6 +18,7 @@ pub(super) struct Welcome<'a> {
     pub(super) admin_file: Option<&'a Path>,
     pub(super) ca_file: Option<&'a Path>,
     pub(super) metrics: Option<SocketAddr>,
+    pub(super) faults: &'a [Fault],
     /// The one-time link for the first user, when it was made just now.
     pub(super) link: Option<&'a str>,
 }
@@ -34,6 +36,9 @@ impl Welcome<'_> {
         ];
         for (name, fact) in facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))) {
             let _ = writeln!(text, "  {name:<14} {fact}");
+        }
+        for fault in self.faults {
+            let _ = writeln!(text, "  {:<14} {}", "FAULT", fault.text);
         }
         if let Some(link) = self.link {
             let _ = write!(
