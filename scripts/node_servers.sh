@@ -36,12 +36,8 @@ install_oidc_issuer() {
     install_node_modules oidc "$repo/tests/clients/oidc_provider" "an OpenID Provider for the tests of external issuers"
 }
 
+# The SDK needs Node.js 20, and Debian 12 has an older one: it runs on the one that its packages bring (js_sdk/package.json).
 install_js_sdk() {
     install_node || return 1
-    # Debian 12 has an older one; its tests are skipped there.
-    is_node_at_least 20 || {
-        echo "The Azure SDK for JavaScript needs Node.js 20, and this is $(node --version): its tests are skipped"
-        return 0
-    }
     install_node_modules js "$repo/tests/clients/js_sdk" "the Azure SDK for JavaScript"
 }
