@@ -1,6 +1,7 @@
 //! Golden wire tests: each line of the compatibility contract is a test, against a whole gallery in process.
 
 mod accepted;
+mod applications;
 mod audit;
 mod blobs;
 mod content;

@@ -29,6 +29,7 @@ pub(crate) mod image_version;
 mod in_place;
 pub(crate) mod invitation;
 pub(crate) mod operation;
+pub(crate) mod package_link;
 pub(crate) mod pin;
 pub(crate) mod process;
 pub(crate) mod quota;
@@ -280,6 +281,7 @@ pub(crate) mod tests {
             image_version::STATEMENTS,
             invitation::STATEMENTS,
             operation::STATEMENTS,
+            package_link::STATEMENTS,
             pin::STATEMENTS,
             process::STATEMENTS,
             quota::STATEMENTS,

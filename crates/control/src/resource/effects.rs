@@ -3,9 +3,12 @@
 use galerie_arm::{ArmError, ReplicationState};
 
 use super::plan::{Effect, ReplicaTerms};
-use crate::db::{
-    self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow, replica::ReplicaRow,
-    resource::ResourceRow,
+use crate::{
+    Control,
+    db::{
+        self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow,
+        package_link::PackageLinkRow, replica::ReplicaRow, resource::ResourceRow,
+    },
 };
 
 /// Applies `effects` to what hangs off `row`, which is written already.
@@ -13,18 +16,25 @@ use crate::db::{
 /// # Errors
 /// Of the catalogue only.
 pub(crate) async fn apply(
+    control: &Control,
     tx: &mut Connection,
     row: &ResourceRow,
     effects: &[Effect],
     now_ms: i64,
 ) -> Result<(), ArmError> {
     for effect in effects {
-        apply_one(tx, row, effect, now_ms).await?;
+        apply_one(control, tx, row, effect, now_ms).await?;
     }
     Ok(())
 }
 
-async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_ms: i64) -> Result<(), ArmError> {
+async fn apply_one(
+    control: &Control,
+    tx: &mut Connection,
+    row: &ResourceRow,
+    effect: &Effect,
+    now_ms: i64,
+) -> Result<(), ArmError> {
     match effect {
         Effect::HoldImages(images) => {
             for image in images {
@@ -37,6 +47,11 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
                     virtual_size_bytes: image.virtual_size_bytes,
                 };
                 db::disk_image::insert(tx, &held).await?;
+            }
+        }
+        Effect::AwaitPackages(links) => {
+            for link in links {
+                db::package_link::put(tx, &PackageLinkRow::wrap(control, &row.key, link)?).await?;
             }
         }
         Effect::AwaitCopy(source) => db::foreign_source::put(tx, &row.key, source).await?,
@@ -73,7 +88,14 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
     Ok(())
 }
 
-fn new_replica(row: &ResourceRow, region: &str, terms: &ReplicaTerms, completed: bool, now_ms: i64) -> ReplicaRow {
+/// A replica of a version that is there, or is to be made.
+pub(crate) fn new_replica(
+    row: &ResourceRow,
+    region: &str,
+    terms: &ReplicaTerms,
+    completed: bool,
+    now_ms: i64,
+) -> ReplicaRow {
     let state = if completed { ReplicationState::Completed } else { ReplicationState::Replicating };
     ReplicaRow {
         state,
