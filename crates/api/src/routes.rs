@@ -130,6 +130,14 @@ const CONTENT: &[&str] = &[
     "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}/manifest",
     "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}/segments",
     "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}/segments/{segment}/chunks",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions/{version}",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions/{version}/manifest",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions/{version}/segments",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions/{version}/segments/{segment}/chunks",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions/{version}",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions/{version}/manifest",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions/{version}/segments",
+    "/content/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions/{version}/segments/{segment}/chunks",
 ];
 
 /// The patterns of a class; ARM's are its own.

@@ -46,8 +46,8 @@ pub use error::ArmError;
 pub use etag::ETag;
 pub use location::{Location, Locations};
 pub use names::{
-    AccessControlProfileName, DefinitionName, DiskName, GalleryName, ManagedImageName, ResourceGroupName, SnapshotName,
-    SubscriptionId, VersionName,
+    AccessControlProfileName, ApplicationName, DefinitionName, DiskName, GalleryName, ManagedImageName,
+    ResourceGroupName, ScriptName, SnapshotName, SubscriptionId, VersionName,
 };
 pub use provisioning_state::{AggregatedState, OperationStatus, ProvisioningState, ReplicationState};
 pub use resource_id::{ResourceId, ResourceType, VersionReference, VersionSelector};

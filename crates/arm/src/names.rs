@@ -122,6 +122,16 @@ resource_name!(
     check_access_control_profile
 );
 resource_name!(
+    /// A gallery application's: like a [`DefinitionName`].
+    ApplicationName,
+    check_application
+);
+resource_name!(
+    /// A gallery script's: like a [`DefinitionName`].
+    ScriptName,
+    check_script
+);
+resource_name!(
     /// 1 to 90 letters, digits, underscores, dashes, periods and parentheses, of any script; does not end with a period.
     ResourceGroupName,
     check_resource_group
@@ -147,8 +157,15 @@ fn check_gallery(name: &str) -> Result<(), ArmError> {
 }
 
 fn check_definition(name: &str) -> Result<(), ArmError> {
-    let ends = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    check_entity(name, "galleryImageName", r"^[^_\W][\w\-._]{0,79}(?<![-.])$", ends)
+    check_compute(name, "galleryImageName")
+}
+
+fn check_application(name: &str) -> Result<(), ArmError> {
+    check_compute(name, "galleryApplicationName")
+}
+
+fn check_script(name: &str) -> Result<(), ArmError> {
+    check_compute(name, "galleryScriptName")
 }
 
 fn check_access_control_profile(name: &str) -> Result<(), ArmError> {

@@ -1,4 +1,4 @@
-//! Reading image versions blob by blob: what `galerie pull` and `galerie nbd` ask for over HTTPS.
+//! Reading versions of images, applications and scripts blob by blob: what `galerie pull` and `galerie nbd` ask for over HTTPS.
 //!
 //! Who may read a version may read its bytes, as whoever may read one in Azure may make a disk of it. The right is asked
 //! for by every request, and again every few seconds while a long answer is sent. Only blobs that the version itself lists
@@ -26,10 +26,14 @@ use crate::{
     access::region_away,
     authz,
     control::Control,
-    db::{self, Connection},
+    db::{self, Connection, resource::ResourceRow},
     processes::Place,
+    replica_changes::noun,
     request::{Caller, RequestContext},
-    resource::{Verb, action, plan::OS_LUN},
+    resource::{
+        Verb, action,
+        plan::{HeldImage, OS_LUN},
+    },
     source,
 };
 
@@ -124,9 +128,9 @@ impl Control {
         let mut tx = self.db().read().await?;
         let scope = source::version_scope(version)
             .ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?;
-        let right = Right::new(self, context, scope);
+        let right = Right::new(self, context, ResourceType::ImageVersion, scope);
         right.authorize(&mut tx).await?;
-        let home = home_of(&mut tx, version).await?;
+        let home = home_of(&mut tx, source::version_scope(version).as_ref()).await?;
         let region = match region? {
             Some(region) => region,
             None => home.ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?,
@@ -138,13 +142,59 @@ impl Control {
             let message = format!("The gallery image version {} has no data disk with the lun {lun}.", found.row.id);
             ArmError::invalid_parameter("lun", message)
         })?;
-        let plane = self.region(region.as_str()).ok_or_else(|| region_away(region.as_str()))?;
         drop(tx);
-        let source = plane.blobs(found.row.tenant).await;
+        self.open_image(right, found.row, region, image).await
+    }
+
+    /// Opens the package of an application's version or a script's version for reading; with the lun 0 an application's default
+    /// configuration. Without a region it is read where the version lives.
+    ///
+    /// # Errors
+    /// `AuthorizationFailed`; 404 for what is not there, has not been fetched, or is not replicated to the region.
+    pub async fn open_package(
+        &self,
+        context: &RequestContext,
+        version: &ResourceId,
+        region: Option<&str>,
+        lun: Option<i32>,
+    ) -> Result<Content, ArmError> {
+        let resource_type = package_type(version)?;
+        let region = region.map(|text| self.locations().require(text, resource_type.as_str()).cloned()).transpose();
+        let mut tx = self.db().read().await?;
+        let right = Right::new(self, context, resource_type, version.clone());
+        right.authorize(&mut tx).await?;
+        let row = db::resource::find(&mut tx, version.key()).await?.ok_or_else(|| version.not_found())?;
+        let home = Location::normalise(&row.location);
+        let region = region?.or(home).ok_or_else(|| version.not_found())?;
+        let lun = lun.map_or(OS_LUN, i64::from);
+        let image = source::held_images(&mut tx, &row.key).await?.into_iter().find(|image| image.lun == lun);
+        let is_here = source::is_replicated(&mut tx, &row.key, region.as_str()).await?;
+        let (Some(image), true) = (image, is_here) else {
+            let message = format!(
+                "The {} {} has {} in the region '{region}'.",
+                noun(resource_type),
+                row.id,
+                if lun == OS_LUN { "no bytes" } else { "no default configuration" }
+            );
+            return Err(ArmError::new(404, "NotFound", message));
+        };
+        drop(tx);
+        self.open_image(right, row, region, image).await
+    }
+
+    async fn open_image(
+        &self,
+        right: Right,
+        version: ResourceRow,
+        region: Location,
+        image: HeldImage,
+    ) -> Result<Content, ArmError> {
+        let plane = self.region(region.as_str()).ok_or_else(|| region_away(region.as_str()))?;
+        let source = plane.blobs(version.tenant).await;
         let source = source.map_err(|error| unreadable("open a region's blobs", &error))?;
         Ok(Content {
             right,
-            version_id: found.row.id,
+            version_id: version.id,
             region,
             manifest: image.manifest,
             virtual_size_bytes: image.virtual_size_bytes,
@@ -152,6 +202,13 @@ impl Control {
             lists: Arc::clone(self.content_lists()),
         })
     }
+}
+
+/// The type of something that has a package.
+fn package_type(version: &ResourceId) -> Result<ResourceType, ArmError> {
+    let found = version.resource_type();
+    let found = found.filter(|found| matches!(found, ResourceType::ApplicationVersion | ResourceType::ScriptVersion));
+    found.ok_or_else(|| version.not_found())
 }
 
 impl Control {
@@ -165,12 +222,33 @@ impl Control {
         authz::authorize(&mut *self.db().read().await?, caller, read, &scope).await
     }
 
+    /// As [`Control::may_read_content`], of a version that has a package.
+    ///
+    /// # Errors
+    /// As [`Control::may_read_content`].
+    pub async fn may_read_package(&self, caller: &Caller, version: &ResourceId) -> Result<(), ArmError> {
+        let read = action(package_type(version)?, Verb::Read);
+        authz::authorize(&mut *self.db().read().await?, caller, read, version).await
+    }
+
     /// Where a version's content is read: see [`Control::open_content`]. Anything that is wrong with the request is found
     /// here: its handler says what.
     ///
     /// # Errors
     /// The catalogue's.
     pub async fn place_of_content(&self, version: &VersionReference, region: Option<&str>) -> Result<Place, ArmError> {
+        self.place_of_version(source::version_scope(version).as_ref(), region).await
+    }
+
+    /// Where a package is read: see [`Control::open_package`].
+    ///
+    /// # Errors
+    /// As [`Control::place_of_content`].
+    pub async fn place_of_package(&self, version: &ResourceId, region: Option<&str>) -> Result<Place, ArmError> {
+        self.place_of_version(Some(version), region).await
+    }
+
+    async fn place_of_version(&self, version: Option<&ResourceId>, region: Option<&str>) -> Result<Place, ArmError> {
         if !self.is_one_of_several() {
             return Ok(Place::Here);
         }
@@ -186,8 +264,8 @@ impl Control {
 }
 
 /// Where a version, or for `latest` its definition, lives.
-async fn home_of(tx: &mut Connection, version: &VersionReference) -> Result<Option<Location>, ArmError> {
-    let Some(id) = source::version_scope(version) else { return Ok(None) };
+async fn home_of(tx: &mut Connection, id: Option<&ResourceId>) -> Result<Option<Location>, ArmError> {
+    let Some(id) = id else { return Ok(None) };
     let row = db::resource::find_kept(tx, id.key()).await?;
     Ok(row.and_then(|row| Location::normalise(&row.location)))
 }
@@ -196,26 +274,28 @@ async fn home_of(tx: &mut Connection, version: &VersionReference) -> Result<Opti
 struct Right {
     control: Control,
     caller: Caller,
+    /// What it takes.
+    read: &'static str,
     scope: ResourceId,
     checked_ms: AtomicI64,
 }
 
 impl Right {
-    fn new(control: &Control, context: &RequestContext, scope: ResourceId) -> Self {
-        let checked_ms = AtomicI64::new(control.now_ms());
-        Self { control: control.clone(), caller: context.caller.clone(), scope, checked_ms }
+    fn new(control: &Control, context: &RequestContext, resource_type: ResourceType, scope: ResourceId) -> Self {
+        let (read, checked_ms) = (action(resource_type, Verb::Read), AtomicI64::new(control.now_ms()));
+        Self { control: control.clone(), caller: context.caller.clone(), read, scope, checked_ms }
     }
 
     async fn authorize(&self, tx: &mut Connection) -> Result<(), ArmError> {
-        authz::authorize(tx, &self.caller, action(ResourceType::ImageVersion, Verb::Read), &self.scope).await
+        authz::authorize(tx, &self.caller, self.read, &self.scope).await
     }
 
     /// Asks again, when that was some time ago.
     async fn recheck(&self) -> Result<(), ArmError> {
         let now_ms = self.control.now_ms();
         if now_ms.abs_diff(self.checked_ms.load(Ordering::Relaxed)) >= RIGHT_CHECK_MS {
-            let (read, mut tx) = (action(ResourceType::ImageVersion, Verb::Read), self.control.db().read().await?);
-            authz::authorize_still(&mut tx, &self.caller, read, &self.scope).await?;
+            let mut tx = self.control.db().read().await?;
+            authz::authorize_still(&mut tx, &self.caller, self.read, &self.scope).await?;
             self.checked_ms.store(now_ms, Ordering::Relaxed);
         }
         Ok(())

@@ -18,7 +18,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Clock, Error, RegionElsewhere, ServedRegion, Spawn, SystemClock, TokioSpawn, WorkerTuning,
+    AwayRegion, Clock, Error, Fetch, NoFetch, RegionElsewhere, ServedRegion, Spawn, SystemClock, TokioSpawn,
+    WorkerTuning,
     audit::Denials,
     away::{self, RegionSlot},
     db::{self, CatalogueUse, Connection, Database, Db, chore, operation, pin, replica, setting, transact},
@@ -51,16 +52,19 @@ pub struct ControlOptions {
     pub tuning: WorkerTuning,
     /// Who runs workers and reconcilers.
     pub spawn: Arc<dyn Spawn>,
+    /// The way to what users' links name.
+    pub fetch: Arc<dyn Fetch>,
 }
 
 impl ControlOptions {
-    /// With the machine's clock, the usual tuning and the caller's runtime.
+    /// With the machine's clock, the usual tuning and the caller's runtime. Nothing is fetched.
     #[must_use]
     pub fn new(database: impl Into<Database>, master_key_file: PathBuf, regions: Vec<ServedRegion>) -> Self {
         let database = database.into();
         let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
         let (away, elsewhere) = (Vec::new(), Vec::new());
-        Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn }
+        let fetch = Arc::new(NoFetch);
+        Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn, fetch }
     }
 }
 
@@ -90,6 +94,7 @@ struct Inner {
     stopping: CancellationToken,
     tasks: TaskTracker,
     spawn: Arc<dyn Spawn>,
+    fetch: Arc<dyn Fetch>,
     catalogue_use: Mutex<Option<CatalogueUse>>,
     chunk_uploads: Arc<crate::chunk_upload::ChunkUploads>,
     content_lists: Arc<crate::content::Lists>,
@@ -114,7 +119,8 @@ impl Control {
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn } = options;
+        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn, fetch } =
+            options;
         let db = Db::open_by(&database, clock).await?;
         let (regions, locations) = by_name(regions, away, elsewhere)?;
         let now_ms = db.time().now_ms();
@@ -150,6 +156,7 @@ impl Control {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             spawn,
+            fetch,
             catalogue_use: Mutex::default(),
             chunk_uploads: Arc::default(),
             content_lists: Arc::default(),
@@ -302,6 +309,11 @@ impl Control {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    /// The way to what users' links name.
+    pub(crate) fn fetcher(&self) -> &dyn Fetch {
+        &*self.0.fetch
     }
 
     /// By the catalogue's clock, as far as this process knows it. What decides about others' rows asks the transaction,

@@ -62,7 +62,7 @@ async fn heal_image(
     let (mut here, mut is_healing) = (Vec::new(), false);
     for image in disk_image::list_with(tx, tenant, manifest).await? {
         let Some(row) = resource::find_kept(tx, &image.resource).await? else { continue };
-        let replicas = if row.is_version() { replica::list_for_version(tx, &row.key).await? } else { Vec::new() };
+        let replicas = if row.has_replicas() { replica::list_for_version(tx, &row.key).await? } else { Vec::new() };
         let in_region = replicas.iter().find(|replica| replica.region == region);
         if in_region.is_none() && image.region != region {
             continue;

@@ -7,24 +7,22 @@
 pub(crate) mod storage_profile;
 pub(crate) mod target_regions;
 
-use galerie_arm::{ArmError, Location, ProvisioningState, ReplicationState, VersionName, timestamp};
+use galerie_arm::{ArmError, Location, ReplicationState, VersionName, timestamp};
 use serde_json::Value;
 
 use crate::{
     db::foreign_source::ForeignSource,
     image_definition::check_end_of_life,
     quota::azure,
+    replica_changes::{self, ReplicaChanges},
     resource::{
         document::{self, set, set_default},
-        plan::{Effect, Plan, Work, Write},
+        plan::{Effect, Plan, Write},
     },
     source::Source,
-    target_regions::Target,
 };
 
-const PROFILE: &str = "properties.publishingProfile";
 const REPLICATION_MODE: &str = "properties.publishingProfile.replicationMode";
-const ALLOW_REMOVAL: &str = "properties.safetyProfile.allowDeletionOfReplicatedLocations";
 
 /// The state beside the version's own that its rules need.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +54,7 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
             set_default(&mut document, REPLICATION_MODE, "Full");
             let images = storage_profile::fill_in(&mut document, &around.definition, &around.sources)?;
             if around.azure_limits {
-                azure::check_sizes(&images, is_shallow(&document))?;
+                azure::check_sizes(&images, replica_changes::is_shallow(&document))?;
             }
             effects.push(Effect::HoldImages(images));
             effects.extend(foreign_source(around).cloned().map(Effect::AwaitCopy));
@@ -67,93 +65,23 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
     set_default(&mut document, "properties.publishingProfile.excludeFromLatest", false);
     check_end_of_life(&write, &document, "properties.publishingProfile.endOfLifeDate")?;
     let targets = target_regions::fill_in(&mut document, &write)?;
-    check_shallow(&document, &targets)?;
+    replica_changes::check_shallow(&write, &document, &targets)?;
     effects.push(Effect::Version {
         numbers: name.numbers(),
         exclude_from_latest: document::is_true(&document, "properties.publishingProfile.excludeFromLatest"),
         published_ms: write.created_ms(),
     });
-    let changes = replica_changes(&write, around, &targets);
-    if changes.iter().any(|change| matches!(change, Effect::DropReplica { .. })) {
-        check_removal_allowed(&write)?;
-    }
-    let busy = changes.iter().any(is_unfinished) || still_copying(&around.replicas, &targets);
-    effects.extend(changes);
-    let state = match write.existing {
-        _ if !busy => ProvisioningState::Succeeded,
-        None => ProvisioningState::Creating,
-        Some(existing) if existing.state == ProvisioningState::Creating => ProvisioningState::Creating,
-        Some(_) => ProvisioningState::Updating,
-    };
-    let work = if busy { Work::Replicate } else { Work::Nothing };
-    Ok(Plan { document, state, unique: None, effects, work })
-}
-
-/// What happens to each region: the home region first, so that a version is never without a replica.
-fn replica_changes(write: &Write<'_>, around: &Surroundings, targets: &[Target]) -> Vec<Effect> {
-    let replicas = &around.replicas;
     // Another tenant's bytes are in the region, but not in this tenant's domain.
     let is_here = write.existing.is_none() && foreign_source(around).is_none();
-    let mut changes = Vec::with_capacity(targets.len() + replicas.len());
-    for target in targets {
-        let (region, terms) = (target.region.clone(), target.terms.clone());
-        changes.push(match replicas.iter().find(|(there, _)| *there == region) {
-            Some((_, state)) => Effect::KeepReplica { region, terms, retry: *state == ReplicationState::Failed },
-            None => {
-                let completed = is_here && region == *write.location;
-                Effect::AddReplica { region, terms, completed }
-            }
-        });
-    }
-    changes.sort_by_key(|change| !is_of(change, write.location));
-    let dropped = replicas.iter().filter(|(there, _)| targets.iter().all(|target| target.region != *there));
-    changes.extend(dropped.map(|(region, _)| Effect::DropReplica { region: region.clone() }));
-    changes
+    let changes = replica_changes::decide(&write, &around.replicas, &targets, is_here)?;
+    let ReplicaChanges { effects: in_regions, state, work } = changes;
+    effects.extend(in_regions);
+    Ok(Plan { document, state, unique: None, effects, work })
 }
 
 /// What a new version's bytes are copied from, when they are another tenant's.
 fn foreign_source(around: &Surroundings) -> Option<&ForeignSource> {
     around.sources.iter().find_map(|source| source.foreign.as_ref())
-}
-
-fn is_of(change: &Effect, location: &Location) -> bool {
-    matches!(change, Effect::AddReplica { region, .. } | Effect::KeepReplica { region, .. } if region == location)
-}
-
-fn is_unfinished(change: &Effect) -> bool {
-    matches!(change, Effect::AddReplica { completed: false, .. } | Effect::KeepReplica { retry: true, .. })
-}
-
-fn still_copying(replicas: &[(Location, ReplicationState)], targets: &[Target]) -> bool {
-    replicas.iter().any(|(region, state)| {
-        matches!(state, ReplicationState::Replicating | ReplicationState::Unknown)
-            && targets.iter().any(|target| target.region == *region)
-    })
-}
-
-fn is_shallow(document: &Value) -> bool {
-    document::text(document, REPLICATION_MODE).is_some_and(|mode| mode.eq_ignore_ascii_case("Shallow"))
-}
-
-/// `Shallow` versions live in their home region only, once.
-fn check_shallow(document: &Value, targets: &[Target]) -> Result<(), ArmError> {
-    if !is_shallow(document) || (targets.len() == 1 && targets[0].terms.count == 1) {
-        return Ok(());
-    }
-    let message =
-        "A gallery image version with replicationMode 'Shallow' can only be in its own location, with one replica.";
-    Err(ArmError::invalid_parameter(&format!("galleryImageVersion.{PROFILE}.targetRegions"), message))
-}
-
-/// Only a version that says so in so many words holds on to its regions.
-fn check_removal_allowed(write: &Write<'_>) -> Result<(), ArmError> {
-    let said = write.stored().and_then(|stored| document::at(stored, ALLOW_REMOVAL)).and_then(Value::as_bool);
-    if said != Some(false) {
-        return Ok(());
-    }
-    let message = "Removing a target region is not allowed because 'allowDeletionOfReplicatedLocations' of the gallery image \
-                   version's safetyProfile is false.";
-    Err(ArmError::operation_not_allowed(message).with_target(format!("galleryImageVersion.{ALLOW_REMOVAL}")))
 }
 
 /// Whether a version may be deleted: one that blocks deletion before its end of life may not, before it.

@@ -177,7 +177,7 @@ pub(crate) async fn cost(tx: &mut Connection, row: &ResourceRow) -> db::Result<u
     }
     let bytes = images.iter().fold(0_u64, |sum, image| sum.saturating_add(image.virtual_size_bytes));
     let mut regions = 1;
-    if row.is_version() {
+    if row.has_replicas() {
         let replicas = db::replica::list_for_version(tx, &row.key).await?;
         regions += replicas.iter().filter(|replica| replica.region != row.location).count() as u64;
     }

@@ -19,6 +19,12 @@ pub(crate) struct ReplicaView {
 }
 
 impl ReplicaView {
+    /// Of a region where nothing has begun.
+    pub(crate) fn unknown(region: Location) -> Self {
+        let state = ReplicationState::Unknown;
+        Self { region, state, details: String::new(), total_bytes: 0, copied_bytes: 0 }
+    }
+
     /// Whole percent. Only what is complete has 100.
     fn progress(&self) -> u64 {
         match self.state {

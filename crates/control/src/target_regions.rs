@@ -70,6 +70,19 @@ pub(crate) fn fill_in(
     Ok(targets)
 }
 
+/// The regions at `path` of a stored document, which were checked when it was written.
+pub(crate) fn stored(document: &Value, path: &str, locations: &Locations) -> Vec<Target> {
+    let target = |entry: &Value| {
+        let name = text(entry, "name")?;
+        let region = locations.find(name).cloned().or_else(|| Location::normalise(name))?;
+        let count = integer(entry, "regionalReplicaCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+        let storage_account_type = text(entry, "storageAccountType").unwrap_or("Standard_LRS").to_owned();
+        let exclude_from_latest = document::is_true(entry, "excludeFromLatest");
+        Some(Target { region, terms: ReplicaTerms { count, storage_account_type, exclude_from_latest } })
+    };
+    list(document, path).iter().filter_map(target).collect()
+}
+
 /// The stored entry of a region.
 fn stored_entry<'a>(stored: &'a Value, path: &str, region: &Location, locations: &Locations) -> Option<&'a Value> {
     list(stored, path).iter().find(|entry| {

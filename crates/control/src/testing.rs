@@ -13,10 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use galerie_arm::{ApiVersion, ArmError, OperationStatus, ResourceId, etag::Precondition};
 use galerie_region::{
-    ChunkUpload, Error as RegionError, Imported, LocalRegion, LocalRegionOptions, Region, Result as RegionResult,
-    UploadId, UploadRange,
+    ByteUpload, ChunkUpload, Error as RegionError, Imported, LocalRegion, LocalRegionOptions, Region,
+    Result as RegionResult, UploadId, UploadRange,
 };
 use galerie_store::{
     BlobSource, CollectReport, CollectSurvey, CollectorLedger, CollectorOptions, CondemnedPacks, CopyProgress,
@@ -32,8 +33,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, OpenRegion, OperationRef, RegionElsewhere,
-    RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning, db::subscription::SubscriptionRow,
+    AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, Fetch, FetchError, Fetched, OpenRegion,
+    OperationRef, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning,
+    db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -71,6 +73,35 @@ pub(crate) struct FreeBytes(pub(crate) Arc<AtomicU64>);
 impl SpaceSource for FreeBytes {
     fn space(&self) -> std::io::Result<Space> {
         Ok(Space { total_bytes: u64::MAX, free_bytes: self.0.load(Ordering::SeqCst) })
+    }
+}
+
+/// Links as a test says they are: `https://test/NAME` is the file `NAME`, whichever process asks. `NAME.busy` in its place is a
+/// passing failure, `NAME.stalls` begins to come and never ends. Who asks for what is written to `NAME.asked`.
+#[derive(Debug)]
+struct TestLinks(PathBuf);
+
+#[async_trait]
+impl Fetch for TestLinks {
+    async fn open(&self, url: &str) -> Result<Fetched, FetchError> {
+        let name = url.trim_start_matches("https://test/").split('?').next().unwrap_or_default();
+        let path = |kind: &str| self.0.join(format!("{name}{kind}"));
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path(".asked"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, format!("{url}\n").as_bytes()))
+            .expect("a folder of links");
+        if path(".busy").exists() {
+            return Err(FetchError::Passing(format!("{name} answered 503")));
+        }
+        if path(".stalls").exists() {
+            let first = stream::once(async { Ok(Bytes::from_static(b"begun")) });
+            return Ok(Fetched { length_bytes: Some(1000), body: first.chain(stream::pending()).boxed() });
+        }
+        let bytes = std::fs::read(path("")).map_err(|_| FetchError::Final(format!("{name} answered 404")))?;
+        let pieces: Vec<_> = bytes.chunks(10_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        Ok(Fetched { length_bytes: Some(bytes.len() as u64), body: stream::iter(pieces).boxed() })
     }
 }
 
@@ -205,6 +236,10 @@ impl Region for TestRegion {
     }
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> RegionResult<Arc<dyn ChunkUpload>> {
         self.inner.begin_chunk_upload(tenant, condemned).await
+    }
+    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> RegionResult<Box<dyn ByteUpload>> {
+        self.fault("begin_bytes")?;
+        self.inner.begin_bytes(tenant, condemned).await
     }
     async fn replicate(
         &self,
@@ -442,6 +477,7 @@ impl World {
             clock: time.clone(),
             tuning,
             spawn: Arc::new(TokioSpawn),
+            fetch: Arc::new(TestLinks(directory.path().join("links"))),
         })
         .await
         .expect("a catalogue that opens");
@@ -579,6 +615,19 @@ impl World {
             "storageProfile": { "osDiskImage": { "source": { "id": self.id("disks/d").as_str() } } },
             "publishingProfile": { "targetRegions": targets } } });
         self.put(&format!("galleries/g/images/i/versions/{version}"), body).await
+    }
+
+    /// Makes the folder of links, and in it what a link names; `kind` is `.busy`, `.stalls` or nothing.
+    pub(crate) fn link(&self, name: &str, kind: &str, bytes: &[u8]) {
+        let folder = self.directory.path().join("links");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}{kind}")), bytes).unwrap();
+    }
+
+    /// The links that were asked for, under a name.
+    pub(crate) fn asked(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.directory.path().join("links").join(format!("{name}.asked")));
+        text.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
     /// Waits until an operation has ended.

@@ -4,6 +4,7 @@
 //! [`Region`] stages uploads, imports them, copies images from other regions, and reads them. It knows no ARM.
 
 mod blocking;
+mod byte_upload;
 mod checked_pages;
 mod chunk_upload;
 pub mod error;
@@ -23,5 +24,5 @@ pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 pub use error::{Error, Result};
 pub use faulty::{FaultyRegion, RegionTrouble};
 pub use local::{LocalRegion, LocalRegionOptions};
-pub use region::{ChunkUpload, Imported, Region};
+pub use region::{ByteUpload, ChunkUpload, Imported, Region};
 pub use upload::{UploadId, UploadRange};

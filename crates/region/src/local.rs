@@ -35,11 +35,12 @@ use uuid::Uuid;
 use crate::{
     Error, Imported, Result, UploadId, UploadRange,
     blocking::blocking,
+    byte_upload::StoreByteUpload,
     checked_pages::CheckedPages,
     chunk_upload::StoreChunkUpload,
     error::store_error,
     open_readers::OpenReaders,
-    region::{ChunkUpload, Region},
+    region::{ByteUpload, ChunkUpload, Region},
     staging::Staging,
     upload_memory::UploadMemory,
     watched_blobs::WatchedBlobs,
@@ -253,6 +254,13 @@ impl Region for LocalRegion {
         let domain = self.domain(tenant).await?;
         let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin an upload of chunks"))?;
         Ok(Arc::new(StoreChunkUpload::new(sink, domain, &self.upload_memory)?))
+    }
+
+    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Box<dyn ByteUpload>> {
+        let domain = self.domain(tenant).await?;
+        let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin to take bytes"))?;
+        let (directory, space) = (self.staging.directory(), self.space.clone());
+        Ok(Box::new(StoreByteUpload::begin(directory, sink, space, self.name.clone()).await?))
     }
 
     async fn replicate(

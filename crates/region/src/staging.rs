@@ -98,6 +98,11 @@ impl Staging {
         Ok(Self { directory: Arc::new(directory), locks: Arc::default() })
     }
 
+    /// Where they are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Makes room for an upload; does nothing when it exists with that size.
     ///
     /// # Errors

@@ -44,6 +44,23 @@ async fn publish(gallery: &Gallery) -> Published {
     let body = json!({ "location": "eastus", "properties": { "storageProfile": source } });
     let made = gallery.put(&format!("{VERSION}?api-version=2024-03-03"), body).await;
     gallery.succeeded(&made).await;
+    for (below, properties) in [
+        ("applications/a", json!({ "supportedOSType": "Linux" })),
+        ("scripts/s", json!({ "supportedOSType": "Linux" })),
+        (
+            "applications/a/versions/1.0.0",
+            json!({ "publishingProfile": { "source": { "mediaLink": gallery.path(disk) },
+            "manageActions": { "install": "i", "remove": "r" } } }),
+        ),
+        (
+            "scripts/s/versions/1.0.0",
+            json!({ "publishingProfile": { "source": { "scriptLink": gallery.path(disk) } } }),
+        ),
+    ] {
+        let path = format!("{GROUP}/providers/Microsoft.Compute/galleries/g/{below}?api-version=2025-03-03");
+        let body = json!({ "location": "eastus", "properties": properties });
+        gallery.succeeded(&gallery.put(&path, body).await).await;
+    }
     let manifest = gallery.get(&format!("/content{VERSION}/manifest")).await.expect(200);
     let manifest = frame::decode_all(manifest.body, 1).expect("frames").remove(0).decode().expect("verified");
     let manifest = Manifest::decode(&manifest).expect("a manifest");
@@ -126,6 +143,8 @@ fn path_of(gallery: &Gallery, pattern: &str, published: &Published) -> String {
         .replace("{group}", "rg")
         .replace("{gallery}", "g")
         .replace("{image}", "i")
+        .replace("{application}", "a")
+        .replace("{script}", "s")
         .replace("{version}", "1.0.0")
         .replace("{segment}", &published.segment.to_string())
 }

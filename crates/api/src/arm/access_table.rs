@@ -158,6 +158,19 @@ async fn furnish(gallery: &Gallery) {
         ("snapshots/s", here(json!({ "creationData": copy }))),
         ("images/m", here(json!({ "hyperVGeneration": "V2", "storageProfile": { "osDisk": managed } }))),
         ("galleries/g/images/i/versions/1.0.0", here(json!({ "storageProfile": { "osDiskImage": from("disks/d") } }))),
+        ("galleries/g/applications/a", here(json!({ "supportedOSType": "Linux" }))),
+        (
+            "galleries/g/applications/a/versions/1.0.0",
+            here(json!({ "publishingProfile": {
+            "source": { "mediaLink": gallery.path(&format!("{COMPUTE}/disks/d")) },
+            "manageActions": { "install": "i", "remove": "r" } } })),
+        ),
+        ("galleries/g/scripts/s", here(json!({ "supportedOSType": "Linux" }))),
+        (
+            "galleries/g/scripts/s/versions/1.0.0",
+            here(json!({ "publishingProfile": {
+            "source": { "scriptLink": gallery.path(&format!("{COMPUTE}/disks/d")) } } })),
+        ),
     ] {
         let made = gallery.put(&format!("{COMPUTE}/{path}?api-version=2024-03-03"), body).await;
         gallery.succeeded(&made).await;
@@ -176,6 +189,8 @@ fn path_of(route: Route, exists: bool) -> String {
         ("{group}", "rg"),
         ("{gallery}", "g"),
         ("{image}", "i"),
+        ("{application}", "a"),
+        ("{script}", "s"),
         ("{managedImage}", "m"),
         ("{disk}", "d"),
         ("{snapshot}", "s"),

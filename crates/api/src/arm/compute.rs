@@ -4,11 +4,11 @@ use galerie_arm::{ArmError, ResourceType};
 use galerie_control::ListScope;
 
 use super::{
-    Answer, access_control_profile,
+    Answer, access_control_profile, application,
     call::Call,
     disk, gallery, image_definition, image_version, managed_image,
     route::{compute_type, id_of},
-    share, snapshot, tracked, unsupported,
+    script, share, snapshot, tracked, unsupported,
 };
 
 /// A resource: `.../{type}/{name}`.
@@ -19,6 +19,8 @@ pub(super) async fn resource(call: Call) -> Answer {
         Some(ResourceType::Gallery) => gallery::answer(call).await,
         Some(ResourceType::ImageDefinition) => image_definition::answer(call).await,
         Some(ResourceType::ImageVersion) => image_version::answer(call).await,
+        Some(ResourceType::Application | ResourceType::ApplicationVersion) => application::answer(call).await,
+        Some(ResourceType::Script | ResourceType::ScriptVersion) => script::answer(call).await,
         Some(ResourceType::AccessControlProfile | ResourceType::AccessControlProfileVersion) => {
             access_control_profile::answer(call).await
         }

@@ -9,6 +9,7 @@ mod access_control_profile;
 #[cfg(test)]
 mod access_table;
 mod activity_log;
+mod application;
 mod audit;
 pub(crate) mod authentication;
 mod authorization;
@@ -42,6 +43,7 @@ mod role_assignment;
 mod role_definition;
 mod role_filter;
 mod route;
+mod script;
 mod share;
 mod shared_gallery;
 mod snapshot;

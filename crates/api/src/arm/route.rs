@@ -70,6 +70,14 @@ routes! {
     ImageDefinition = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}",
     ImageVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions",
     ImageVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/images/{image}/versions/{version}",
+    Applications = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications",
+    Application = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}",
+    ApplicationVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions",
+    ApplicationVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/applications/{application}/versions/{version}",
+    Scripts = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts",
+    Script = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}",
+    ScriptVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions",
+    ScriptVersion = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/scripts/{script}/versions/{version}",
     AccessControlProfiles = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles",
     AccessControlProfile = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles/{profile}",
     AccessControlProfileVersions = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/inVMAccessControlProfiles/{profile}/versions",
@@ -203,6 +211,14 @@ pub(super) async fn route(call: Call) -> Answer {
         | Route::ImageDefinition
         | Route::ImageVersions
         | Route::ImageVersion
+        | Route::Applications
+        | Route::Application
+        | Route::ApplicationVersions
+        | Route::ApplicationVersion
+        | Route::Scripts
+        | Route::Script
+        | Route::ScriptVersions
+        | Route::ScriptVersion
         | Route::AccessControlProfiles
         | Route::AccessControlProfile
         | Route::AccessControlProfileVersions

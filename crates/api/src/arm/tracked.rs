@@ -13,12 +13,16 @@ use super::{
 };
 
 /// The types that have lists.
-pub(super) const TYPES: [ResourceType; 8] = [
+pub(super) const TYPES: [ResourceType; 12] = [
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
     ResourceType::ImageVersion,
+    ResourceType::Application,
+    ResourceType::ApplicationVersion,
     ResourceType::AccessControlProfile,
     ResourceType::AccessControlProfileVersion,
+    ResourceType::Script,
+    ResourceType::ScriptVersion,
     ResourceType::ManagedImage,
     ResourceType::Disk,
     ResourceType::Snapshot,

@@ -1,4 +1,4 @@
-//! Image versions' bytes, blob by blob, for `galerie pull` and `galerie nbd`: by token, not by SAS.
+//! Versions' bytes, blob by blob, for `galerie pull`, `nbd` and `application version pull`: by token, not by SAS.
 //!
 //! | request | answer |
 //! |---|---|
@@ -7,13 +7,14 @@
 //! | `POST .../segments` | frames, in the order of the ids in the body (32 bytes each) |
 //! | `POST .../segments/{segment id}/chunks` | frames likewise |
 //!
-//! The version may be `latest`. Only what the version lists is given out; the domain checks that.
+//! A version of an image may be `latest`; one of an application or script is its package, and with the lun 0 its default
+//! configuration. Only what the version lists is given out; the domain checks that.
 
 mod frames;
 
 use axum::{extract::Request, http::Method, response::Response};
 use bytes::Bytes;
-use galerie_arm::{ApiVersion, ArmError, VersionReference, etag::Precondition};
+use galerie_arm::{ApiVersion, ArmError, ResourceId, ResourceType, VersionReference, etag::Precondition};
 use galerie_control::{Content, RequestContext};
 use galerie_store::{BlobId, SegmentId};
 use serde_json::json;
@@ -97,6 +98,32 @@ pub(crate) fn version_path(found: &[String]) -> Option<String> {
     Some(format!("/{}", found.get(1..=ID_SEGMENTS)?.join("/")))
 }
 
+/// A version that has bytes.
+#[derive(Debug)]
+pub(crate) enum Version {
+    /// Of an image.
+    OfImage(VersionReference),
+    /// Of an application or script.
+    OfPackage(ResourceId),
+}
+
+impl Version {
+    /// Reads a version's path.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(path: &str) -> Result<Self, ArmError> {
+        let id = ResourceId::parse(path, "path").ok();
+        let is_package = |id: &ResourceId| {
+            matches!(id.resource_type(), Some(ResourceType::ApplicationVersion | ResourceType::ScriptVersion))
+        };
+        match id.filter(is_package) {
+            Some(id) => Ok(Self::OfPackage(id)),
+            None => VersionReference::parse(path, "path").map(Self::OfImage),
+        }
+    }
+}
+
 /// What the segments after `content` and the version's id ask for.
 fn wanted(found: &[String]) -> Option<Wanted> {
     let rest: Vec<&str> = found.get(ID_SEGMENTS + 1..)?.iter().map(String::as_str).collect();
@@ -116,12 +143,15 @@ async fn serve(
     version: &str,
     wanted: Wanted,
 ) -> Result<Response, ArmError> {
-    let version = VersionReference::parse(version, "path")?;
+    let version = Version::parse(version)?;
     let query = Query::parse(request.uri().query());
     let region = query.get("region").filter(|region| !region.is_empty());
     let lun = query.get("lun").filter(|lun| !lun.is_empty());
     let lun = lun.map(|lun| lun.parse().map_err(|_| ArmError::invalid_query("lun", lun))).transpose()?;
-    let content = state.control.open_content(context, &version, region, lun).await?;
+    let content = match &version {
+        Version::OfImage(version) => state.control.open_content(context, version, region, lun).await?,
+        Version::OfPackage(version) => state.control.open_package(context, version, region, lun).await?,
+    };
     match wanted {
         Wanted::Summary => Ok(response::json(200, &summary(&content))),
         Wanted::Manifest => Ok(frames::whole(&[content.manifest_blob().await?])),

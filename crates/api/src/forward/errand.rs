@@ -4,13 +4,13 @@ use axum::{
     extract::Request,
     http::{HeaderMap, Method},
 };
-use galerie_arm::{ArmError, ResourceId, VersionReference};
+use galerie_arm::{ArmError, ResourceId};
 use galerie_control::{Control, Place};
 
 use crate::{
     arm::authentication,
     blob::sas::Presented,
-    content,
+    content::{self, Version},
     query::{Query, segments},
     route_class::RouteClass,
     state::ApiState,
@@ -21,7 +21,7 @@ pub(super) enum Errand {
     /// A disk's bytes, by SAS.
     Blob(Presented),
     /// A version's bytes in a region.
-    Content { version: VersionReference, region: Option<String> },
+    Content { version: Version, region: Option<String> },
     /// A region's store.
     Store { region: String },
     /// What was uploaded to a disk.
@@ -36,7 +36,7 @@ impl Errand {
         match class {
             RouteClass::Blob => Presented::read(&segments, &query()).ok().map(Self::Blob),
             RouteClass::Content => {
-                let version = VersionReference::parse(&content::version_path(&segments)?, "path").ok()?;
+                let version = Version::parse(&content::version_path(&segments)?).ok()?;
                 let region = query().get("region").filter(|region| !region.is_empty()).map(str::to_owned);
                 Some(Self::Content { version, region })
             }
@@ -65,7 +65,12 @@ impl Errand {
         }
         let Ok(caller) = authentication::authenticate(state, headers, None).await else { return false };
         let allowed = match self {
-            Self::Content { version, .. } => state.control.may_read_content(&caller, version).await,
+            Self::Content { version: Version::OfImage(version), .. } => {
+                state.control.may_read_content(&caller, version).await
+            }
+            Self::Content { version: Version::OfPackage(version), .. } => {
+                state.control.may_read_package(&caller, version).await
+            }
             Self::AccessEnd(disk) => state.control.may_end_access(&caller, disk).await,
             Self::Blob(_) | Self::Store { .. } => Ok(()),
         };
@@ -79,7 +84,12 @@ impl Errand {
     pub(super) async fn place(&self, control: &Control) -> Result<Place, ArmError> {
         match self {
             Self::Blob(presented) => control.place_of_blob(&presented.sas()).await,
-            Self::Content { version, region } => control.place_of_content(version, region.as_deref()).await,
+            Self::Content { version: Version::OfImage(version), region } => {
+                control.place_of_content(version, region.as_deref()).await
+            }
+            Self::Content { version: Version::OfPackage(version), region } => {
+                control.place_of_package(version, region.as_deref()).await
+            }
             Self::Store { region } => match control.locations().find(region) {
                 Some(location) => control.place_of_region(location.as_str()).await,
                 None => Ok(Place::Here),

@@ -80,12 +80,21 @@ fn rows(disk_id: &str) -> Vec<Row> {
     let profile_version = json!({ "location": "eastus", "properties": { "mode": "Enforce", "defaultAccess": "Deny" } });
     let empty =
         json!({ "location": "eastus", "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
+    let for_guests = json!({ "location": "eastus", "properties": { "supportedOSType": "Linux" } });
+    let application_version = json!({ "location": "eastus", "properties": { "publishingProfile": {
+        "source": { "mediaLink": disk_id }, "manageActions": { "install": "i", "remove": "r" } } } });
+    let script_version =
+        json!({ "location": "eastus", "properties": { "publishingProfile": { "source": { "scriptLink": disk_id } } } });
     vec![
         row("galleries/g", "2024-03-03", json!({ "location": "eastus" }), false),
         row("galleries/g/images/i", "2024-03-03", definition, false),
         row("galleries/g/images/i/versions/1.0.0", "2024-03-03", version, false),
         row("galleries/g/inVMAccessControlProfiles/p", "2024-03-03", profile, false),
         row("galleries/g/inVMAccessControlProfiles/p/versions/1.0.0", "2024-03-03", profile_version, false),
+        row("galleries/g/applications/a", "2024-03-03", for_guests.clone(), false),
+        row("galleries/g/applications/a/versions/1.0.0", "2022-01-03", application_version, false),
+        row("galleries/g/scripts/s", "2025-03-03", for_guests, false),
+        row("galleries/g/scripts/s/versions/1.0.0", "2025-03-03", script_version, false),
         row("images/m", "2024-07-01", image, false),
         row("disks/e", "2025-01-02", empty, true),
         row("snapshots/s", "2025-01-02", json!({ "location": "eastus", "properties": { "creationData": copy } }), true),

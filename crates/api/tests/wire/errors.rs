@@ -64,7 +64,7 @@ async fn unknown_paths_types_and_methods() {
         ("/favicon.ico".to_owned(), 404, "NotFound"),
         (format!("{group}/Microsoft.Compute/widgets/w?api-version=2024-03-03"), 404, "InvalidResourceType"),
         (format!("{group}/Microsoft.Widgets/widgets/w?api-version=2024-03-03"), 404, "InvalidResourceNamespace"),
-        (format!("{group}/Microsoft.Compute/galleries/g/applications/a?api-version=2024-03-03"), 501, "NotImplemented"),
+        (format!("{group}/Microsoft.Compute/availabilitySets/a?api-version=2024-03-03"), 501, "NotImplemented"),
         (
             format!(
                 "{group}/Microsoft.Compute/galleries/g/providers/Microsoft.Authorization/denyAssignments?api-version=2022-04-01"

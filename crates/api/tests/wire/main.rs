@@ -2,6 +2,7 @@
 
 mod accepted;
 mod app_roles;
+mod applications;
 mod audit;
 mod bad_identity_input;
 mod blobs;

@@ -238,6 +238,12 @@ impl ArmError {
         Self::new(400, "GallerySourceResourceExceedsMaxSize", message)
     }
 
+    /// 400: a link that names nothing that could be fetched. The text is the real service's.
+    #[must_use]
+    pub fn source_uri_not_absolute(uri: &str, target: &str) -> Self {
+        Self::invalid_parameter(target, format!("Source uri: '{}' must be an absolute uri.", quoted(uri)))
+    }
+
     /// 400: `storageProfile.source.id` of a type that cannot be a source.
     #[must_use]
     pub fn invalid_source_type(source: &str) -> Self {

@@ -6,7 +6,9 @@
 
 use galerie_arm::{
     ArmError, ResourceId,
-    ResourceType::{self, Disk, ImageVersion, ManagedImage, Snapshot, VirtualMachine},
+    ResourceType::{
+        self, ApplicationVersion, Disk, ImageVersion, ManagedImage, ScriptVersion, Snapshot, VirtualMachine,
+    },
 };
 
 use super::{authorize, tenant_of};
@@ -23,6 +25,10 @@ pub(super) const TABLE: &[(ResourceType, ResourceType, Verb)] = &[
     (ImageVersion, Snapshot, Verb::Write),
     (ImageVersion, ManagedImage, Verb::Read),
     (ImageVersion, ImageVersion, Verb::Read),
+    (ApplicationVersion, Disk, Verb::Write),
+    (ApplicationVersion, Snapshot, Verb::Write),
+    (ScriptVersion, Disk, Verb::Write),
+    (ScriptVersion, Snapshot, Verb::Write),
     (ManagedImage, Disk, Verb::Write),
     (ManagedImage, Snapshot, Verb::Write),
     (Disk, Disk, Verb::BeginGetAccess),

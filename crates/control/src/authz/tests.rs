@@ -543,6 +543,9 @@ fn body_from(made: ResourceType, source_type: ResourceType, source: &str) -> Val
             json!({ "hyperVGeneration": "V2", "storageProfile": { "osDisk": { "osType": "Linux",
                 "osState": "Generalized", from: { "id": source } } } })
         }
+        (ResourceType::ApplicationVersion, _) => json!({ "publishingProfile": {
+            "source": { "mediaLink": source }, "manageActions": { "install": "i", "remove": "r" } } }),
+        (ResourceType::ScriptVersion, _) => json!({ "publishingProfile": { "source": { "scriptLink": source } } }),
         (_, ResourceType::ImageVersion) => {
             json!({ "creationData": { "createOption": "FromImage", "galleryImageReference": { "id": source } } })
         }
@@ -557,6 +560,9 @@ async fn every_linked_right_is_needed() {
     world.furnish().await;
     let sources: ResourceId = format!("{}-sources", world.id("")).parse().unwrap();
     world.control.resource_group_put(&world.ctx(), &sources, json!({ "location": "eastus" })).await.unwrap();
+    let for_guests = json!({ "location": "eastus", "properties": { "supportedOSType": "Linux" } });
+    world.put("galleries/g/applications/a", for_guests.clone()).await.unwrap();
+    world.put("galleries/g/scripts/s", for_guests).await.unwrap();
     let (here, there) = (at(&world.id("")), at(&sources));
     for (made, source_type, verb) in linked::TABLE {
         let below = match source_type {
@@ -565,6 +571,8 @@ async fn every_linked_right_is_needed() {
         };
         let target = match made {
             ResourceType::ImageVersion => "galleries/g/images/i/versions/2.0.0".to_owned(),
+            ResourceType::ApplicationVersion => "galleries/g/applications/a/versions/1.0.0".to_owned(),
+            ResourceType::ScriptVersion => "galleries/g/scripts/s/versions/1.0.0".to_owned(),
             other => format!("{}/y", other.path()),
         };
         let source = format!("{sources}/providers/Microsoft.Compute/{below}");

@@ -8,7 +8,7 @@ mod create;
 mod hold;
 mod restore;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     testing::{StillClock, World, database},
 };
 
-async fn back_up(world: &World, folder: &Path) -> BackupManifest {
+pub(crate) async fn back_up(world: &World, folder: &Path) -> BackupManifest {
     let repository = Repository::open_or_create(folder, world.control.catalogue_id()).await.unwrap();
     world.control.back_up(&repository, BackupRequest::default()).await.unwrap()
 }
@@ -33,7 +33,7 @@ fn restored_as(manifest: &BackupManifest) -> BTreeMap<String, StoreIdentity> {
 }
 
 /// The world of a backup of another world, in a directory of its own.
-async fn restore(world: &World, folder: &Path, manifest: &BackupManifest) -> World {
+pub(crate) async fn restore(world: &World, folder: &Path, manifest: &BackupManifest) -> World {
     let master_key = world.directory.path().join("master.key");
     restore_elsewhere(folder, manifest, &master_key, world.clock.clone()).await
 }

@@ -41,6 +41,7 @@ pub(super) const TABLES: &[&str] = &[
     "image_versions",
     "soft_deletions",
     "disk_images",
+    "package_links",
     "replicas",
     "disks",
     "grants",

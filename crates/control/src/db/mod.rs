@@ -31,6 +31,7 @@ pub(crate) mod image_version;
 mod in_place;
 pub(crate) mod invitation;
 pub(crate) mod operation;
+pub(crate) mod package_link;
 pub(crate) mod pin;
 pub(crate) mod pinned_version;
 pub(crate) mod process;
@@ -292,6 +293,7 @@ pub(crate) mod tests {
             image_version::STATEMENTS,
             invitation::STATEMENTS,
             operation::STATEMENTS,
+            package_link::STATEMENTS,
             pin::STATEMENTS,
             pinned_version::STATEMENTS,
             process::STATEMENTS,

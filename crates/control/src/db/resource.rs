@@ -36,6 +36,7 @@ const DELETE_RETENTION: &str = "DELETE FROM retention_policies WHERE definition 
 const DELETE_VERSION_PIN: &str = "DELETE FROM pinned_versions WHERE version = $1";
 const DELETE_VERSION_USE: &str = "DELETE FROM version_uses WHERE resource = $1";
 const DELETE_REJECTIONS: &str = "DELETE FROM share_rejections WHERE gallery = $1";
+const DELETE_PACKAGE_LINKS: &str = "DELETE FROM package_links WHERE resource = $1";
 const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type, key LIMIT $2";
 const FIRST_IN_GROUP: &str = "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 ORDER BY key LIMIT $3";
 // A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
@@ -103,6 +104,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_VERSION_PIN,
     DELETE_VERSION_USE,
     DELETE_REJECTIONS,
+    DELETE_PACKAGE_LINKS,
     CHILDREN,
     FIRST_IN_GROUP,
     ROWS_BELOW,
@@ -146,9 +148,16 @@ pub(crate) struct ResourceRow {
 }
 
 impl ResourceRow {
-    /// Whether it is an image version, be it a soft-deleted one: something with replicas.
-    pub(crate) const fn is_version(&self) -> bool {
-        matches!(self.resource_type, ResourceType::ImageVersion | ResourceType::SoftDeletedVersion)
+    /// Whether it is something whose bytes are in several regions: a version of an image, be it a soft-deleted one, of an
+    /// application or of a script.
+    pub(crate) const fn has_replicas(&self) -> bool {
+        matches!(
+            self.resource_type,
+            ResourceType::ImageVersion
+                | ResourceType::SoftDeletedVersion
+                | ResourceType::ApplicationVersion
+                | ResourceType::ScriptVersion
+        )
     }
 }
 
@@ -315,6 +324,7 @@ pub(crate) async fn delete_with_everything(tx: &mut Connection, resource: &Resou
         DELETE_VERSION_PIN,
         DELETE_VERSION_USE,
         DELETE_REJECTIONS,
+        DELETE_PACKAGE_LINKS,
     ];
     for statement in hanging {
         row::run(tx, query(statement).bind(key)).await?;

@@ -1,10 +1,11 @@
+use galerie_arm::ProvisioningState;
 use galerie_store::{BlobId, ManifestId};
 use serde_json::json;
 
 use super::*;
 use crate::{
     resource::{
-        plan::{HeldImage, OS_LUN, ReplicaTerms},
+        plan::{HeldImage, OS_LUN, ReplicaTerms, Work},
         testing::{Given, NOW_MS, VERSION, location},
     },
     source::{SourceDisk, SourceFacts},
@@ -276,7 +277,7 @@ fn what_a_version_is_never_changes() {
 #[test]
 fn regions_may_be_held_on_to() {
     let mut stored = create(body()).unwrap().document;
-    set(&mut stored, ALLOW_REMOVAL, false);
+    set(&mut stored, "properties.safetyProfile.allowDeletionOfReplicatedLocations", false);
     let sent = with("properties.publishingProfile.targetRegions", json!([{ "name": "eastus" }]));
     let replicas =
         vec![(location("eastus"), ReplicationState::Completed), (location("westeurope"), ReplicationState::Completed)];

@@ -14,6 +14,7 @@ mod copy_image;
 mod create_empty_disk;
 mod delete_group;
 mod failure;
+mod fetch;
 mod import_upload;
 mod lease;
 mod progress;

@@ -9,7 +9,8 @@
 //!
 //! The worker of the target region pins in both regions, pulls what is missing, and records. A replica whose row is
 //! deleted meanwhile stops its copy within a beat and leaves nothing but chunks for the collector. A version made from another
-//! tenant's is copied into its home region, too, from that tenant's domain there.
+//! tenant's is copied into its home region, too, from that tenant's domain there; one of an application or script is fetched
+//! into it (`fetch`).
 
 use std::{
     panic::AssertUnwindSafe,
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use super::{
     MOST_ATTEMPTS, OperationKind, backoff_ms,
     failure::Failure,
+    fetch,
     lease::{self, LEASE_MS},
     never_ended,
     progress::{Progress, follow},
@@ -35,7 +37,7 @@ use super::{
 use crate::{
     Control, db,
     db::{
-        Connection, disk_image, foreign_source, operation,
+        Connection, disk_image, foreign_source, operation, package_link,
         replica::{self, ReplicaRow},
         resource, transact,
     },
@@ -100,7 +102,7 @@ async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePe
         if claimed.attempts > MOST_ATTEMPTS {
             return Err(never_ended(claimed.attempts));
         }
-        copy(&control, &claimed, &progress, &cancel).await
+        make(&control, &claimed, &progress, &cancel).await
     };
     let work = AssertUnwindSafe(copy).catch_unwind();
     let done = lease::under(&control, &claimed.lease(), &progress, &cancel, work).await;
@@ -116,6 +118,21 @@ async fn carry_out(control: Control, claimed: ReplicaRow, slot: OwnedSemaphorePe
     }
     drop(slot);
     control.wake();
+}
+
+/// Copies the version's bytes from another region; fetches them, when they are nowhere yet.
+async fn make(
+    control: &Control,
+    claimed: &ReplicaRow,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let links = package_link::list(&mut *control.db().read().await?, &claimed.version).await?;
+    if links.is_empty() {
+        copy(control, claimed, progress, cancel).await
+    } else {
+        fetch::run(control, claimed, links, progress, cancel).await
+    }
 }
 
 /// What is to be copied, and from where.
@@ -163,7 +180,7 @@ async fn copy(
         if source_tenant != tenant && source.name() == target.name() {
             foreign_source::delete(tx, &claimed.version).await?;
         }
-        Ok(settle_version(tx, &claimed.version, now_ms).await?)
+        Ok(settle_version(tx, &claimed.version, None, now_ms).await?)
     })?;
     metrics::counter!("galerie_replicas_completed_total", "region" => claimed.region.clone()).increment(1);
     Ok(())
@@ -227,7 +244,9 @@ async fn put_back(control: &Control, claimed: &ReplicaRow, failure: Failure) -> 
             Failure::Passing(error) | Failure::Final(error) => {
                 let next_ms = now_ms.saturating_add(control.tuning().retry_failed_replicas_after_ms);
                 if replica::fail(tx, lease, &error.message, next_ms).await? {
-                    settle_version(tx, &claimed.version, now_ms).await?;
+                    let is_fetched = package_link::list(tx, &claimed.version).await?.is_empty();
+                    let why = if is_fetched { None } else { Some(error) };
+                    settle_version(tx, &claimed.version, why, now_ms).await?;
                 }
                 return Ok(true);
             }
@@ -242,15 +261,21 @@ async fn put_back(control: &Control, claimed: &ReplicaRow, failure: Failure) -> 
     Ok(())
 }
 
-/// When all replicas of a version are terminal, makes the version `Succeeded` or `Failed` and ends its operation.
-pub(crate) async fn settle_version(tx: &mut Connection, version: &str, now_ms: i64) -> db::Result<()> {
+/// When all replicas of a version are terminal, makes the version `Succeeded` or `Failed` and ends its operation. `why` is told
+/// when there is nothing that could have been replicated.
+pub(crate) async fn settle_version(
+    tx: &mut Connection,
+    version: &str,
+    why: Option<&ArmError>,
+    now_ms: i64,
+) -> db::Result<()> {
     let replicas = replica::list_for_version(tx, version).await?;
     let error = match AggregatedState::of(replicas.iter().map(|replica| replica.state)) {
         AggregatedState::Completed => None,
         AggregatedState::Failed => {
             let failed = replicas.iter().filter(|replica| replica.state == ReplicationState::Failed);
             let failed: Vec<_> = failed.map(|replica| (replica.region.as_str(), replica.details.as_str())).collect();
-            Some(ArmError::replication_failed(&failed))
+            Some(why.cloned().unwrap_or_else(|| ArmError::replication_failed(&failed)))
         }
         AggregatedState::InProgress | AggregatedState::Unknown => return Ok(()),
     };

@@ -193,9 +193,15 @@ pub(crate) async fn collect_once(control: &Control) {
     collect::run(control).await.expect("a run");
 }
 
+/// One look at the replicas that failed.
+#[cfg(test)]
+pub(crate) async fn retry_replicas(control: &Control) {
+    replicas::run(control).await.expect("a run");
+}
+
 #[cfg(test)]
 mod bit_rot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod under_fire;

@@ -216,7 +216,7 @@ async fn a_failed_replica_does_not_stop_the_collector() {
 }
 
 /// Flips a bit in the first blob of each of a region's packs: the chunk, as the packs here are written.
-pub(super) fn damage(world: &World, region: &str) {
+pub(crate) fn damage(world: &World, region: &str) {
     let packs = format!("regions/{region}/tenants/{}/packs", world.caller.tenant);
     for pack in std::fs::read_dir(world.directory.path().join(packs)).unwrap() {
         let path = pack.unwrap().path();

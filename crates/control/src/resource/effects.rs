@@ -4,9 +4,10 @@ use galerie_arm::{ArmError, ReplicationState};
 
 use super::plan::{Effect, ReplicaTerms};
 use crate::{
+    Control,
     db::{
-        self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow, replica::ReplicaRow,
-        resource::ResourceRow,
+        self, Connection, disk::DiskRow, disk_image::DiskImageRow, image_version::ImageVersionRow,
+        package_link::PackageLinkRow, replica::ReplicaRow, resource::ResourceRow,
     },
     directory::managed_identity,
 };
@@ -16,18 +17,25 @@ use crate::{
 /// # Errors
 /// Of the catalogue, and of the directory for an identity.
 pub(crate) async fn apply(
+    control: &Control,
     tx: &mut Connection,
     row: &ResourceRow,
     effects: &[Effect],
     now_ms: i64,
 ) -> Result<(), ArmError> {
     for effect in effects {
-        apply_one(tx, row, effect, now_ms).await?;
+        apply_one(control, tx, row, effect, now_ms).await?;
     }
     Ok(())
 }
 
-async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_ms: i64) -> Result<(), ArmError> {
+async fn apply_one(
+    control: &Control,
+    tx: &mut Connection,
+    row: &ResourceRow,
+    effect: &Effect,
+    now_ms: i64,
+) -> Result<(), ArmError> {
     match effect {
         Effect::HoldImages(images) => {
             for image in images {
@@ -40,6 +48,11 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
                     virtual_size_bytes: image.virtual_size_bytes,
                 };
                 db::disk_image::insert(tx, &held).await?;
+            }
+        }
+        Effect::AwaitPackages(links) => {
+            for link in links {
+                db::package_link::put(tx, &PackageLinkRow::wrap(control, &row.key, link)?).await?;
             }
         }
         Effect::AwaitCopy(source) => db::foreign_source::put(tx, &row.key, source).await?,
@@ -81,7 +94,14 @@ async fn apply_one(tx: &mut Connection, row: &ResourceRow, effect: &Effect, now_
     Ok(())
 }
 
-fn new_replica(row: &ResourceRow, region: &str, terms: &ReplicaTerms, completed: bool, now_ms: i64) -> ReplicaRow {
+/// A replica of a version that is there, or is to be made.
+pub(crate) fn new_replica(
+    row: &ResourceRow,
+    region: &str,
+    terms: &ReplicaTerms,
+    completed: bool,
+    now_ms: i64,
+) -> ReplicaRow {
     let state = if completed { ReplicationState::Completed } else { ReplicationState::Replicating };
     ReplicaRow {
         state,

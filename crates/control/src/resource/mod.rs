@@ -26,12 +26,16 @@ pub(crate) use action::{Verb, action};
 use galerie_arm::{ApiVersion, ArmError, ResourceId, ResourceType};
 
 /// The types that are rows of `resources`.
-pub(crate) const TRACKED: [ResourceType; 8] = [
+pub(crate) const TRACKED: [ResourceType; 12] = [
     ResourceType::Gallery,
     ResourceType::ImageDefinition,
     ResourceType::ImageVersion,
+    ResourceType::Application,
+    ResourceType::ApplicationVersion,
     ResourceType::AccessControlProfile,
     ResourceType::AccessControlProfileVersion,
+    ResourceType::Script,
+    ResourceType::ScriptVersion,
     ResourceType::ManagedImage,
     ResourceType::Disk,
     ResourceType::Snapshot,

@@ -8,7 +8,7 @@ use galerie_store::ManifestId;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::db::foreign_source::ForeignSource;
+use crate::{db::foreign_source::ForeignSource, package::link};
 
 /// The `lun` of an OS disk, and of a disk's or snapshot's only content.
 pub(crate) const OS_LUN: i64 = -1;
@@ -127,6 +127,8 @@ pub(crate) enum Effect {
     RemoveIdentity(Uuid),
     /// The resource is made from an image version.
     UseVersion(UsedVersion),
+    /// What these links name is to be fetched.
+    AwaitPackages(Vec<PackageLink>),
     /// An image version's row: its number in its definition.
     Version {
         /// Major, minor, patch.
@@ -175,6 +177,26 @@ pub(crate) struct UsedVersion {
     pub(crate) key: String,
     /// Its incarnation.
     pub(crate) uid: Uuid,
+}
+
+/// A link to bytes that are to be fetched. It may hold a signature, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PackageLink {
+    /// Which of the version's images it becomes.
+    pub(crate) lun: i64,
+    /// The property that named it, as a path in the document.
+    pub(crate) property: &'static str,
+    /// Whole.
+    pub(crate) url: String,
+}
+
+impl std::fmt::Debug for PackageLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackageLink")
+            .field("lun", &self.lun)
+            .field("url", &link::without_query(&self.url))
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a target region asks for.

@@ -22,7 +22,10 @@ use crate::{
         groups,
         state::{PERMISSIONS, SharingState},
     },
+    target_regions,
 };
+
+const TARGETS: &str = "properties.publishingProfile.targetRegions";
 
 /// The resource as a client sees it.
 ///
@@ -50,7 +53,9 @@ pub(crate) async fn resource(
                 set(&mut document, "properties.diskState", disk.state.as_str());
             }
         }
-        ResourceType::ImageVersion => show_version(tx, locations, &row, expand, &mut document).await?,
+        ResourceType::ImageVersion | ResourceType::ApplicationVersion | ResourceType::ScriptVersion => {
+            show_version(tx, locations, &row, expand, &mut document).await?;
+        }
         ResourceType::Gallery => show_gallery(tx, &row, expand, &mut document).await?,
         _ => {}
     }
@@ -160,7 +165,7 @@ async fn show_version(
         return Ok(());
     }
     let replicas = db::replica::list_for_version(tx, &row.key).await?;
-    let views: Vec<ReplicaView> = replicas
+    let mut views: Vec<ReplicaView> = replicas
         .into_iter()
         .filter_map(|replica| {
             Some(ReplicaView {
@@ -172,7 +177,13 @@ async fn show_version(
             })
         })
         .collect();
-    let targets = list(document, "properties.publishingProfile.targetRegions").to_vec();
+    let targets = list(document, TARGETS).to_vec();
+    // Regions that wait until there is something to copy.
+    for target in target_regions::stored(document, TARGETS, locations) {
+        if views.iter().all(|view| view.region != target.region) {
+            views.push(ReplicaView::unknown(target.region));
+        }
+    }
     set(document, "properties.replicationStatus", replication_status::show(&views, &targets, locations));
     Ok(())
 }

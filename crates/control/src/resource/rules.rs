@@ -1,12 +1,11 @@
 //! Picks the rules of a type and gathers the state they need, in the accepting transaction.
 
-use galerie_arm::{ArmError, Location, ProvisioningState, ResourceType, SubscriptionId};
-
+use galerie_arm::{ArmError, Location, ProvisioningState, ReplicationState, ResourceType, SubscriptionId};
 use uuid::Uuid;
 
 use super::plan::{Plan, Write};
 use crate::{
-    access_control_profile,
+    access_control_profile, application,
     db::{self, Connection},
     disk::{
         self,
@@ -19,8 +18,10 @@ use crate::{
         storage_profile::{self, Fit, Wanted},
     },
     managed_image,
+    package::{self, Part},
     quota::azure,
     resource::plan::OS_LUN,
+    script,
     sharing::state::SharingState,
     snapshot,
     source::{Asker, Source},
@@ -44,6 +45,16 @@ pub(crate) async fn plan(tx: &mut Connection, asker: &Asker<'_>, write: Write<'_
         ResourceType::ImageVersion => {
             let around = surroundings(tx, asker, &write).await?;
             image_version::plan(write, &around)
+        }
+        ResourceType::Application => application::plan(write),
+        ResourceType::ApplicationVersion => {
+            let around = package_surroundings(tx, asker, &write, application::version::PARTS).await?;
+            application::version::plan(write, &around)
+        }
+        ResourceType::Script => script::plan(write),
+        ResourceType::ScriptVersion => {
+            let around = package_surroundings(tx, asker, &write, script::PARTS).await?;
+            script::plan_version(write, &around)
         }
         ResourceType::AccessControlProfile => access_control_profile::plan(write),
         ResourceType::AccessControlProfileVersion => access_control_profile::version::plan(write),
@@ -78,10 +89,29 @@ async fn surroundings(tx: &mut Connection, asker: &Asker<'_>, write: &Write<'_>)
         let azure_limits = azure::hold(tx, subscription, asker.context.caller.tenant).await?;
         return Ok(Surroundings { definition, sources, replicas: Vec::new(), azure_limits });
     }
+    Ok(Surroundings { definition, sources: Vec::new(), replicas: replicas(tx, write).await?, azure_limits: false })
+}
+
+/// Where an existing version's replicas are, and how.
+async fn replicas(tx: &mut Connection, write: &Write<'_>) -> Result<Vec<(Location, ReplicationState)>, ArmError> {
     let replicas = db::replica::list_for_version(tx, write.id.key()).await?;
-    let replicas =
-        replicas.into_iter().filter_map(|row| Some((Location::normalise(&row.region)?, row.state))).collect();
-    Ok(Surroundings { definition, sources: Vec::new(), replicas, azure_limits: false })
+    Ok(replicas.into_iter().filter_map(|row| Some((Location::normalise(&row.region)?, row.state))).collect())
+}
+
+/// What the rules of an application's or script's version need.
+async fn package_surroundings(
+    tx: &mut Connection,
+    asker: &Asker<'_>,
+    write: &Write<'_>,
+    parts: &[Part],
+) -> Result<package::Surroundings, ArmError> {
+    let awaited = db::package_link::list(tx, write.id.key()).await?;
+    let awaited: Vec<i64> = awaited.into_iter().map(|link| link.lun).collect();
+    let mut sources = Vec::new();
+    if package::is_open(write, !awaited.is_empty()) {
+        sources = asker.find_all(tx, &package::wanted(write, parts)?).await?;
+    }
+    Ok(package::Surroundings { sources, replicas: replicas(tx, write).await?, awaited })
 }
 
 /// What a new disk's or snapshot's `creationData` names; also that of a disk whose image could not be copied.

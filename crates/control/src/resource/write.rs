@@ -141,7 +141,7 @@ impl Target<'_> {
         self.check_unique(tx, &plan).await?;
         self.check_space(control, &plan, &location).await?;
         let written = self.write_row(tx, &plan, uid, &location, now_ms).await?;
-        effects::apply(tx, &written, &plan.effects, now_ms).await?;
+        effects::apply(control, tx, &written, &plan.effects, now_ms).await?;
         quota::charge(tx, &written).await?;
         let operation = self.begin_operation(control, tx, &plan, &written).await?;
         self.answer(control, tx, operation, row.is_none()).await
@@ -192,7 +192,7 @@ impl Target<'_> {
                 return Ok(Some(joined.reference()));
             }
         }
-        if self.resource_type == ResourceType::ImageVersion {
+        if row.has_replicas() {
             return Ok(None);
         }
         Err(operations::in_progress(&row.name))
@@ -203,7 +203,8 @@ impl Target<'_> {
         if self.row.is_none() {
             control.check_catalogue_space().await?;
         }
-        let is_upload = |effect: &Effect| matches!(effect, Effect::Disk { upload_bytes: Some(_), .. });
+        let is_upload =
+            |effect: &Effect| matches!(effect, Effect::Disk { upload_bytes: Some(_), .. } | Effect::AwaitPackages(_));
         if matches!(plan.work, Work::CreateEmptyDisk { .. } | Work::CopyImage { .. })
             || plan.effects.iter().any(is_upload)
         {

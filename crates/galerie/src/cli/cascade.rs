@@ -39,6 +39,10 @@ enum Kind {
     /// Put away by its gallery's policy before.
     DeletedVersion,
     Definition,
+    ApplicationVersion,
+    Application,
+    ScriptVersion,
+    Script,
     ProfileVersion,
     Profile,
     Gallery,
@@ -50,6 +54,10 @@ impl Kind {
             Self::Version => "image version",
             Self::DeletedVersion => "deleted image version",
             Self::Definition => "image definition",
+            Self::ApplicationVersion => "application version",
+            Self::Application => "application",
+            Self::ScriptVersion => "script version",
+            Self::Script => "script",
             Self::ProfileVersion => "access control profile version",
             Self::Profile => "access control profile",
             Self::Gallery => "gallery",
@@ -80,12 +88,18 @@ pub(crate) async fn delete_gallery(client: &Client, path: &str, args: &CascadeAr
     for definition in client.list(&format!("{path}/images")).await? {
         add_definition(client, &text(&definition, "id"), &mut doomed).await?;
     }
-    for profile in client.list(&format!("{path}/inVMAccessControlProfiles")).await? {
-        let profile = text(&profile, "id");
-        for version in client.list(&format!("{profile}/versions")).await? {
-            doomed.push(Doomed { kind: Kind::ProfileVersion, path: text(&version, "id"), obstacle: None });
+    for (collection, kind, version_kind) in [
+        ("applications", Kind::Application, Kind::ApplicationVersion),
+        ("scripts", Kind::Script, Kind::ScriptVersion),
+        ("inVMAccessControlProfiles", Kind::Profile, Kind::ProfileVersion),
+    ] {
+        for parent in client.list(&format!("{path}/{collection}")).await? {
+            let parent = text(&parent, "id");
+            for version in client.list(&format!("{parent}/versions")).await? {
+                doomed.push(Doomed { kind: version_kind, path: text(&version, "id"), obstacle: None });
+            }
+            doomed.push(Doomed { kind, path: parent, obstacle: None });
         }
-        doomed.push(Doomed { kind: Kind::Profile, path: profile, obstacle: None });
     }
     doomed.push(Doomed { kind: Kind::Gallery, path: path.to_owned(), obstacle: obstacle_of_gallery(&gallery) });
     delete(client, doomed, args, yes).await

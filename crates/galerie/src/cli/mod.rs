@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Parsing is clap's; a command's `run` does the rest.
 
 mod admin;
+mod application;
 mod audit;
 mod backup;
 mod cascade;
@@ -77,6 +78,7 @@ enum Command {
     Gallery(gallery::GalleryArgs),
     Definition(definition::DefinitionArgs),
     Version(version::VersionArgs),
+    Application(application::ApplicationArgs),
     Connect(connect::ConnectArgs),
     Admin(admin::AdminArgs),
     Audit(audit::AuditArgs),
@@ -128,6 +130,7 @@ fn run_command(command: Command) -> Result<()> {
             Command::Gallery(args) => gallery::run(args).await,
             Command::Definition(args) => definition::run(args).await,
             Command::Version(args) => version::run(args).await,
+            Command::Application(args) => application::run(args).await,
             Command::Connect(args) => connect::run(args),
             Command::Admin(args) => admin::run(args).await,
             Command::Audit(args) => audit::run(args).await,

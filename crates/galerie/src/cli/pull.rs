@@ -81,20 +81,38 @@ pub(crate) async fn run(args: PullArgs) -> Result<()> {
         Some(format) => format,
         None => format_by_ending(&args.file)?,
     };
-    if args.file.exists() && !args.force {
-        return Err(Failure::new(format!("{} exists already", args.file.display())).advise("--force overwrites it."));
-    }
+    check_free(&args.file, args.force)?;
     let client = args.connection.client()?;
     let content = version_content::open(client, &args.version, &args.group, args.region.as_deref(), args.lun).await?;
     let content = Arc::new(content);
-    let reader = ImageReader::open(content.clone(), content.manifest_id(), ChunkCache::new(CACHE_BYTES)).await?;
-    let device = Counted { device: ImageDevice::new(reader), read_bytes: Arc::default() };
     let export = match format {
         PullFormat::Vhd => ExportFormat::FixedVhd,
         PullFormat::Raw => ExportFormat::Raw,
     };
+    let length_bytes = write(&content, &args.file, export, args.force).await?;
+    report(&args.file, &content, length_bytes, args.json)
+}
+
+/// Refuses a file that is there, unless `force` says so.
+///
+/// # Errors
+/// It is there.
+pub(super) fn check_free(file: &Path, force: bool) -> Result<()> {
+    if file.exists() && !force {
+        return Err(Failure::new(format!("{} exists already", file.display())).advise("--force overwrites it."));
+    }
+    Ok(())
+}
+
+/// Writes content into a file, which appears when it is complete; its length in bytes.
+///
+/// # Errors
+/// Of the file or the server.
+pub(super) async fn write(content: &Arc<Content>, file: &Path, export: ExportFormat, force: bool) -> Result<u64> {
+    let reader = ImageReader::open(content.clone(), content.manifest_id(), ChunkCache::new(CACHE_BYTES)).await?;
+    let device = Counted { device: ImageDevice::new(reader), read_bytes: Arc::default() };
     let layout = ExportLayout::new(export, content.virtual_size_bytes(), &content.manifest_id())?;
-    let unfinished = Unfinished::create(&args.file)?;
+    let unfinished = Unfinished::create(file)?;
     let look = || Seen {
         done_bytes: device.read_bytes.load(Ordering::Relaxed),
         note: format!("{} received", size(content.received_bytes())),
@@ -107,11 +125,15 @@ pub(crate) async fn run(args: PullArgs) -> Result<()> {
     };
     let pulled: Result<()> = during("pulling", content.virtual_size_bytes(), look, work).await;
     pulled?;
-    unfinished.finish(&args.file, args.force).await?;
-    report(&args.file, &content, layout.length_bytes(), args.json)
+    unfinished.finish(file, force).await?;
+    Ok(layout.length_bytes())
 }
 
-fn report(file: &Path, content: &Content, length_bytes: u64, as_json: bool) -> Result<()> {
+/// Says what was written.
+///
+/// # Errors
+/// When standard output is closed.
+pub(super) fn report(file: &Path, content: &Content, length_bytes: u64, as_json: bool) -> Result<()> {
     if as_json {
         return output::json(&json!({
             "file": file,

@@ -3,6 +3,7 @@
 //! [`Client`] sends requests; [`arm`] follows long-running operations and lists; [`content`] reads an image version's
 //! blobs; [`chunk_upload`] sends one's. Nothing here prints: that is `cli`'s.
 
+mod application_reference;
 mod arm;
 mod blob_endpoint;
 mod chunk_upload;
@@ -15,6 +16,7 @@ mod token;
 mod transport;
 
 pub(crate) use self::{
+    application_reference::{ApplicationReference, ApplicationVersionReference},
     chunk_upload::ChunkUpload,
     content::Content,
     error::Error,

@@ -65,8 +65,20 @@ fn parts<'a>(
     })
 }
 
+/// Takes a reference apart into its gallery and all names, the gallery's first. `form` as for [`parts`].
+pub(super) fn gallery_and_names(
+    text: &str,
+    resource_type: ResourceType,
+    form: &str,
+) -> Result<(GalleryReference, Vec<String>), String> {
+    let mut id = None;
+    let Parts { subscription, group, names } = parts(text, resource_type, &mut id, form)?;
+    let gallery = GalleryReference { subscription, group, gallery: name(names[0])? };
+    Ok((gallery, names.into_iter().map(str::to_owned).collect()))
+}
+
 /// A name, with the rule that it breaks as the message.
-fn name<N: std::str::FromStr<Err = galerie_arm::ArmError>>(text: &str) -> Result<N, String> {
+pub(super) fn name<N: std::str::FromStr<Err = galerie_arm::ArmError>>(text: &str) -> Result<N, String> {
     text.parse().map_err(|error: galerie_arm::ArmError| error.message)
 }
 
@@ -187,7 +199,7 @@ impl VersionReference {
 }
 
 /// The id of a child whose name was parsed.
-fn child(parent: &ResourceId, collection: &str, name: &str) -> ResourceId {
+pub(super) fn child(parent: &ResourceId, collection: &str, name: &str) -> ResourceId {
     let text = format!("{parent}/{collection}/{name}");
     ResourceId::parse(&text, "id").expect("an id with one more valid name is an id")
 }

@@ -2,6 +2,7 @@
 
 mod external_issuer;
 mod fault;
+mod fetch;
 mod host;
 mod min_free;
 mod s3;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 pub(crate) use self::{
     external_issuer::ExternalIssuerConfig,
     fault::{Fault, FaultKind},
+    fetch::{AllowedRange, FetchConfig},
     host::{Host, PeerUrl},
     min_free::MinFree,
     s3::{S3Config, StorePlace},
@@ -95,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) throttling: ThrottlingConfig,
     /// What goes wrong on purpose.
     pub(crate) faults: Vec<Fault>,
+    /// What users' links may have this server fetch.
+    pub(crate) fetch: FetchConfig,
     /// Issuers of others whose tokens are trusted.
     pub(crate) external_issuers: Vec<ExternalIssuerConfig>,
 }
@@ -237,6 +241,7 @@ impl Default for Config {
             sign_in: SignInConfig::default(),
             throttling: ThrottlingConfig::Off,
             faults: Vec::new(),
+            fetch: FetchConfig::default(),
             external_issuers: Vec::new(),
         }
     }
@@ -271,8 +276,13 @@ impl Config {
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let mut config: Self = toml::from_str(text).map_err(|error| problem(text, &error))?;
-        let files =
-            [&mut config.certificate_file, &mut config.key_file, &mut config.ca_file, &mut config.master_key_file];
+        let files = [
+            &mut config.certificate_file,
+            &mut config.key_file,
+            &mut config.ca_file,
+            &mut config.master_key_file,
+            &mut config.fetch.ca_file,
+        ];
         let issuers = config.external_issuers.iter_mut().map(|issuer| &mut issuer.ca_file);
         let paths = files.into_iter().chain(config.regions.iter_mut().flat_map(RegionConfig::files)).chain(issuers);
         for path in paths.flatten() {
@@ -336,6 +346,7 @@ impl Config {
         if self.serves.as_ref().is_some_and(Vec::is_empty) {
             return Err("serves names no region; leave it out to serve all".to_owned());
         }
+        self.fetch.check()?;
         let mut paths = BTreeSet::new();
         for path in self.regions.iter().filter_map(|region| region.path.as_ref()) {
             if !paths.insert(path) {
@@ -520,6 +531,7 @@ mod tests {
         assert_eq!(documented, keys("[[regions]]\nname = 'x'\n[regions.s3]\nnone = 1"));
         let issuer = "[[external_issuers]]\nissuer = 'x'\ntenant = 'x'\naudience = 'x'\n";
         for (part, text) in [
+            ("`[fetch]`", "[fetch]\nnone = 1".to_owned()),
             ("`[[external_issuers]]`", format!("{issuer}none = 1")),
             ("`[external_issuers.claims]`", format!("{issuer}[external_issuers.claims]\nnone = 1")),
         ] {

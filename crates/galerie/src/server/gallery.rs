@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     DataDirectory, Error,
     config::{Config, RegionConfig},
+    fetch::HttpFetch,
     restore::refuse_unfinished,
 };
 
@@ -81,6 +82,7 @@ impl Gallery {
             display_name: region.display_name.clone(),
         };
         let mut options = ControlOptions::new(database, config.master_key_file(directory), served);
+        options.fetch = Arc::new(HttpFetch::new(&config.fetch)?);
         options.away = away;
         options.elsewhere = others.into_iter().map(elsewhere).collect();
         options.tuning.collect_every = Duration::from_secs(config.collect_every_s);

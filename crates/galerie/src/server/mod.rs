@@ -12,6 +12,7 @@
 pub(crate) mod config;
 mod data_directory;
 mod error;
+mod fetch;
 mod gallery;
 mod issuer_documents;
 mod listener;

@@ -12,11 +12,11 @@
 //! collected by the server; a retry sends it again, and the server stores nothing twice.
 
 mod checks;
-mod place;
-mod replication;
+pub(super) mod place;
+pub(super) mod replication;
 mod retry;
-mod target_region;
-mod temporary_disk;
+pub(super) mod target_region;
+pub(super) mod temporary_disk;
 
 use std::{
     collections::HashSet,
@@ -135,7 +135,7 @@ struct NewDefinition {
     sku: String,
 }
 
-fn location(text: &str) -> Result<Location, String> {
+pub(super) fn location(text: &str) -> Result<Location, String> {
     Location::normalise(text).ok_or_else(|| format!("'{text}' is not a region's name"))
 }
 
@@ -195,7 +195,8 @@ async fn send_and_make(
 ) -> Result<()> {
     let name = temporary_disk::name();
     let upload = async {
-        let disk = TemporaryDisk::create(client, place, &name, image.guest.virtual_size_bytes()).await?;
+        let disk =
+            TemporaryDisk::create(client, &place.group, &place.home, &name, image.guest.virtual_size_bytes()).await?;
         send(client, place, &disk, image, args, progress).await?;
         disk.end_access(client).await?;
         let profile = json!({ "osDiskImage": { "source": { "id": disk.path() } } });
@@ -206,7 +207,7 @@ async fn send_and_make(
         () = interrupted() => Err(client::Error::Interrupted.into()),
     };
     // Also when making it failed or was interrupted half-way: deleting what is not there is fine.
-    if let Err(error) = temporary_disk::delete(client, place, &name).await {
+    if let Err(error) = temporary_disk::delete(client, &place.group, &name).await {
         output::note(&format!("The temporary disk {name} is left behind: {error}"));
     }
     uploaded.map(|_| ())
@@ -324,7 +325,7 @@ fn document(args: &PublishArgs, place: &Place, home: &str, storage_profile: Valu
 }
 
 /// How much was new and how much was not.
-fn counted(progress: &ImportProgress) -> String {
+pub(super) fn counted(progress: &ImportProgress) -> String {
     let of = |counter: &std::sync::atomic::AtomicU64| size(counter.load(Ordering::Relaxed));
     format!("{} new, {} known, {} sent", of(&progress.new_bytes), of(&progress.known_bytes), of(&progress.stored_bytes))
 }

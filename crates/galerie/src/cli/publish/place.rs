@@ -92,7 +92,7 @@ fn refuse_unless_create(args: &PublishArgs, what: &str) -> Result<()> {
 }
 
 /// The home region and the target regions, which it is one of.
-fn regions(
+pub(in crate::cli) fn regions(
     said: Option<&Location>,
     targets: &[TargetRegion],
     gallery: Option<&Location>,

@@ -20,7 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When it failed, with each region's reason.
-pub(super) async fn follow(client: &Client, version_path: &str) -> Result<()> {
+pub(in crate::cli) async fn follow(client: &Client, version_path: &str) -> Result<()> {
     let mut shown = Replication::new();
     loop {
         let version = client.get(version_path, &[("$expand", "ReplicationStatus")]).await?;

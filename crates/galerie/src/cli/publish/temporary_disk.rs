@@ -1,9 +1,9 @@
 //! The upload disk that a version is made from. It exists for the upload alone.
 
+use galerie_arm::Location;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::place::Place;
 use crate::{
     cli::failure::Result,
     client::{Client, Error},
@@ -18,40 +18,46 @@ const VHD_FOOTER_BYTES: u64 = 512;
 const ACCESS_S: u64 = 24 * 60 * 60;
 
 /// A disk with write access.
-pub(super) struct TemporaryDisk {
+pub(in crate::cli) struct TemporaryDisk {
     path: String,
     sas_url: String,
 }
 
 /// A name that no other upload has.
-pub(super) fn name() -> String {
+pub(in crate::cli) fn name() -> String {
     format!("galerie-publish-{}", Uuid::new_v4().simple())
 }
 
-fn path_of(place: &Place, name: &str) -> String {
-    format!("{}/providers/Microsoft.Compute/disks/{name}", place.group)
+fn path_of(group: &str, name: &str) -> String {
+    format!("{group}/providers/Microsoft.Compute/disks/{name}")
 }
 
 /// Deletes the disk, if it is there.
 ///
 /// # Errors
 /// What the server says.
-pub(super) async fn delete(client: &Client, place: &Place, name: &str) -> Result<()> {
-    let accepted = client.delete(&path_of(place, name)).await?;
+pub(in crate::cli) async fn delete(client: &Client, group: &str, name: &str) -> Result<()> {
+    let accepted = client.delete(&path_of(group, name)).await?;
     client.wait("delete the temporary disk", accepted).await?;
     Ok(())
 }
 
 impl TemporaryDisk {
-    /// Makes the disk in the place's home region and takes write access.
+    /// Makes the disk in a group, given by its path, and a region, and takes write access.
     ///
     /// # Errors
     /// What the server says.
-    pub(super) async fn create(client: &Client, place: &Place, name: &str, virtual_size_bytes: u64) -> Result<Self> {
-        let path = path_of(place, name);
+    pub(in crate::cli) async fn create(
+        client: &Client,
+        group: &str,
+        home: &Location,
+        name: &str,
+        virtual_size_bytes: u64,
+    ) -> Result<Self> {
+        let path = path_of(group, name);
         let vhd_bytes = virtual_size_bytes.next_multiple_of(VHD_ALIGNMENT_BYTES) + VHD_FOOTER_BYTES;
         let document = json!({
-            "location": place.home.as_str(),
+            "location": home.as_str(),
             "sku": { "name": "Standard_LRS" },
             "tags": { "galerie": "publish" },
             "properties": {
@@ -72,11 +78,11 @@ impl TemporaryDisk {
         Ok(Self { path, sas_url: sas_url.to_owned() })
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::cli) fn path(&self) -> &str {
         &self.path
     }
 
-    pub(super) fn sas_url(&self) -> &str {
+    pub(in crate::cli) fn sas_url(&self) -> &str {
         &self.sas_url
     }
 
@@ -84,7 +90,7 @@ impl TemporaryDisk {
     ///
     /// # Errors
     /// What the server says.
-    pub(super) async fn end_access(&self, client: &Client) -> Result<()> {
+    pub(in crate::cli) async fn end_access(&self, client: &Client) -> Result<()> {
         let accepted = client.post(&format!("{}/endGetAccess", self.path), &json!({})).await?;
         client.wait("end the write access", accepted).await?;
         Ok(())
