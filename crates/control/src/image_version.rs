@@ -23,6 +23,7 @@ use crate::{
 
 const PROFILE: &str = "properties.publishingProfile";
 const REPLICATION_MODE: &str = "properties.publishingProfile.replicationMode";
+const SAFETY_PROFILE: &str = "properties.safetyProfile";
 const ALLOW_REMOVAL: &str = "properties.safetyProfile.allowDeletionOfReplicatedLocations";
 
 /// The state beside the version's own that its rules need.
@@ -58,6 +59,12 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
     }
     set(&mut document, "properties.publishingProfile.publishedDate", timestamp::format_ms(write.created_ms()));
     set_default(&mut document, "properties.publishingProfile.excludeFromLatest", false);
+    if document::at(&document, SAFETY_PROFILE)
+        .is_some_and(|profile| profile.as_object().is_some_and(|it| !it.is_empty()))
+    {
+        // Nobody reports an image here.
+        set(&mut document, "properties.safetyProfile.reportedForPolicyViolation", false);
+    }
     check_end_of_life(&write, &document, "properties.publishingProfile.endOfLifeDate")?;
     let targets = target_regions::fill_in(&mut document, &write)?;
     check_shallow(&document, &targets)?;
