@@ -2,11 +2,15 @@
 
 mod accepted;
 mod audit;
+mod bad_input;
 mod blobs;
 mod content;
 mod contract;
+mod described;
 mod documents;
+mod error_catalogue;
 mod errors;
+mod every_api_version;
 mod external_issuer;
 mod graph;
 mod groups;
@@ -14,6 +18,7 @@ mod hosts;
 mod lists;
 mod mass_assignment;
 mod metadata;
+mod official_examples;
 mod preflights;
 mod publishing;
 mod revocation;
