@@ -10,12 +10,12 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 
 import disk_images
 from az_cli import Az
-from galerie_server import Server
+from tap import TappedServer
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server") / "data").start()
+    server = TappedServer(tmp_path_factory.mktemp("server") / "data").start()
     # The Python clients take the CA from the environment, as the documentation tells their users.
     os.environ["REQUESTS_CA_BUNDLE"] = server.ca_file
     yield server
@@ -24,6 +24,9 @@ def server(tmp_path_factory):
     assert running, f"the server ended during the tests:\n{server.log[-4000:]}"
     assert code == 0, f"SIGTERM: exit code {code}\n{server.log[-4000:]}"
     assert "panicked" not in server.log
+    server.tap.close()
+    violations = server.tap.violations()
+    assert not violations, f"requests or answers that are not as Azure describes them:\n{violations}"
 
 
 @pytest.fixture(scope="session")

@@ -159,7 +159,8 @@ impl Shape {
     ///
     /// # Errors
     /// `BadRequest` with Compute's text for a member that the api-version does not have, an unknown enum value or a wrong
-    /// JSON type; `InvalidRequestContent` when the body is no object.
+    /// JSON type; `InvalidParameter` for a text that is too long and a whole number below zero; `InvalidRequestContent` when the
+    /// body is no object.
     pub fn accept(&self, body: Value) -> Result<Value, ArmError> {
         let mut document = accept::accept(self, body)?;
         if self.is_image_version {

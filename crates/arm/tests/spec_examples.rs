@@ -119,7 +119,9 @@ fn type_of(body: &Value) -> Option<ResourceType> {
         full_type.push('/');
         full_type.push_str(segment);
     }
-    ResourceType::parse(&full_type)
+    let found = ResourceType::parse(&full_type)?;
+    // What is deleted softly, and what belongs to others, has no table.
+    (!Shape::known_versions(found).is_empty()).then_some(found)
 }
 
 /// Reports every difference, apart from the spelling of enum values and of property names.

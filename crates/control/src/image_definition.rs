@@ -160,9 +160,13 @@ fn check_recommended(document: &Value) -> Result<(), ArmError> {
         let [least, most] =
             ["min", "max"].map(|end| document::integer(document, &format!("properties.recommended.{name}.{end}")));
         let target = format!("galleryImage.properties.recommended.{name}");
-        for value in [least, most].into_iter().flatten() {
-            if !(0..=MOST).contains(&value) {
-                return Err(ArmError::out_of_range(name, value, 0, MOST).with_target(target));
+        for (end, value) in [("min", least), ("max", most)] {
+            let name = format!("{name}.{end}");
+            match value {
+                Some(value) if !(0..=MOST).contains(&value) => {
+                    return Err(ArmError::out_of_range(&name, value, 0, MOST).with_target(format!("{target}.{end}")));
+                }
+                _ => {}
             }
         }
         if let (Some(least), Some(most)) = (least, most)
@@ -282,7 +286,7 @@ mod tests {
             (
                 with("properties.recommended", json!({ "memory": { "min": -1 } })),
                 "InvalidParameter",
-                "galleryImage.properties.recommended.memory",
+                "galleryImage.properties.recommended.memory.min",
             ),
             (
                 with("properties.endOfLifeDate", json!("2001-01-01")),

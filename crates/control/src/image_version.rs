@@ -23,6 +23,7 @@ use crate::{
 };
 
 const REPLICATION_MODE: &str = "properties.publishingProfile.replicationMode";
+const SAFETY_PROFILE: &str = "properties.safetyProfile";
 
 /// The state beside the version's own that its rules need.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +64,12 @@ pub(crate) fn plan(write: Write<'_>, around: &Surroundings) -> Result<Plan, ArmE
     }
     set(&mut document, "properties.publishingProfile.publishedDate", timestamp::format_ms(write.created_ms()));
     set_default(&mut document, "properties.publishingProfile.excludeFromLatest", false);
+    if document::at(&document, SAFETY_PROFILE)
+        .is_some_and(|profile| profile.as_object().is_some_and(|it| !it.is_empty()))
+    {
+        // Nobody reports an image here.
+        set(&mut document, "properties.safetyProfile.reportedForPolicyViolation", false);
+    }
     check_end_of_life(&write, &document, "properties.publishingProfile.endOfLifeDate")?;
     let targets = target_regions::fill_in(&mut document, &write)?;
     replica_changes::check_shallow(&write, &document, &targets)?;

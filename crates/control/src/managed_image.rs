@@ -28,6 +28,7 @@ pub(crate) fn wanted(document: &Value) -> Result<Vec<Wanted>, ArmError> {
     }
     let os_disk = document::at(document, OS_DISK).ok_or_else(|| ArmError::required_parameter_missing("osDisk"))?;
     required_text(os_disk, "osType")?;
+    required_text(os_disk, "osState")?;
     let mut wanted = vec![wanted_disk(os_disk, &format!("image.{OS_DISK}"), OS_LUN)?];
     for (index, data_disk) in list(document, DATA_DISKS).iter().enumerate() {
         let lun = document::integer(data_disk, "lun").ok_or_else(|| ArmError::required_parameter_missing("lun"))?;
@@ -71,7 +72,6 @@ pub(crate) fn plan(write: Write<'_>, sources: &[Source]) -> Result<Plan, ArmErro
         hold_still(&mut document, stored)?;
         return Ok(Plan::immediate(document));
     }
-    set_default(&mut document, "properties.storageProfile.osDisk.osState", "Generalized");
     let os_disk = document["properties"]["storageProfile"]["osDisk"].take();
     set(&mut document, OS_DISK, complete_disk(os_disk));
     let data_disks: Vec<Value> = list(&document, DATA_DISKS).iter().cloned().map(complete_disk).collect();
@@ -125,7 +125,7 @@ mod tests {
 
     fn body() -> Value {
         json!({ "location": "eastus", "properties": { "storageProfile": {
-            "osDisk": { "osType": "Linux", "managedDisk": { "id": "/disk" } },
+            "osDisk": { "osType": "Linux", "osState": "Generalized", "managedDisk": { "id": "/disk" } },
             "dataDisks": [{ "lun": 1, "snapshot": { "id": "/snapshot" }, "caching": "ReadOnly" }] } } })
     }
 
@@ -180,11 +180,12 @@ mod tests {
         for (path, value, status, fragment) in [
             (OS_DISK, json!(null), 400, "osDisk"),
             ("properties.storageProfile.osDisk.osType", json!(null), 400, "osType"),
+            ("properties.storageProfile.osDisk.osState", json!(null), 400, "osState"),
             ("properties.storageProfile.osDisk.managedDisk", json!(null), 400, "managedDisk"),
             ("properties.storageProfile.osDisk.snapshot", json!({ "id": "/s" }), 400, "Only one"),
             (
                 "properties.storageProfile.osDisk",
-                json!({ "osType": "Linux", "blobUri": "https://x" }),
+                json!({ "osType": "Linux", "osState": "Generalized", "blobUri": "https://x" }),
                 400,
                 "upload it",
             ),

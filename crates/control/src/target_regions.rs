@@ -34,7 +34,7 @@ pub(crate) struct Defaults<'a> {
 /// Absent or empty, they are those that are stored, or the resource's own location.
 ///
 /// # Errors
-/// Unknown and duplicate regions in any spelling, the home region missing, counts out of range, a changed storage type.
+/// Unknown and duplicate regions in any spelling, the home region missing, counts out of range, a changed storage type or encryption.
 pub(crate) fn fill_in(
     document: &mut Value,
     path: &str,
@@ -106,6 +106,10 @@ fn complete(
     let storage_account_type = text(entry, "storageAccountType").unwrap_or(defaults.storage_account_type).to_owned();
     if kept_type.is_some_and(|kept| !kept.eq_ignore_ascii_case(&storage_account_type)) {
         return Err(ArmError::property_change_not_allowed(&format!("{parameter}.storageAccountType")));
+    }
+    if let Some(before) = before {
+        // How a replica is encrypted never changes; who does not mention it does not mean to give it up.
+        document::hold_still(entry, before, parameter, &["encryption"])?;
     }
     set_default(entry, "excludeFromLatest", false);
     Ok(ReplicaTerms { count, storage_account_type, exclude_from_latest: document::is_true(entry, "excludeFromLatest") })

@@ -4,9 +4,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    http::{Method, Request, Response, header},
+    body::{Body, HttpBody},
+    http::{Method, Request, Response, header, uri::PathAndQuery},
 };
+use bytes::Bytes;
 use galerie_api::{ApiOptions, Faults, Throttling};
 use galerie_control::{
     Clock, Control, ControlOptions, Database, ExternalIssuer, MovableClock, ServedRegion, StoreIdentities, SystemClock,
@@ -20,7 +21,10 @@ use tokio::{net::TcpListener, sync::OnceCell};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::{Answer, VirtualClock};
+use crate::{
+    Answer, VirtualClock,
+    openapi::{self, Exchange},
+};
 
 /// The host of requests in process.
 const HOST: &str = "localhost:8443";
@@ -183,10 +187,16 @@ impl Gallery {
     }
 
     /// Sends a request as it is; a `Host` is added when it has none.
+    ///
+    /// # Panics
+    /// When what Azure Resource Manager accepted or answered is not as Azure describes it: see [`openapi`].
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (request, asked) = Asked::read(request).await;
         let (parts, body) = self.open(request).await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+        asked.hold(&answer);
+        answer
     }
 
     /// As [`Gallery::send`], with the answer's body left to be read.
@@ -248,6 +258,39 @@ impl Gallery {
         let router = self.router.clone();
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
+    }
+}
+
+/// A request, kept until its answer can be held against Azure's description.
+struct Asked {
+    method: Method,
+    target: String,
+    body: Bytes,
+}
+
+impl Asked {
+    /// Keeps what the request says. A body that comes bit by bit is left alone: such a request is no good one.
+    async fn read(request: Request<Body>) -> (Request<Body>, Self) {
+        let (parts, body) = request.into_parts();
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+        let mut asked = Self { method: parts.method.clone(), target, body: Bytes::new() };
+        if body.size_hint().exact().is_none() {
+            return (Request::from_parts(parts, body), asked);
+        }
+        asked.body = axum::body::to_bytes(body, usize::MAX).await.expect("a body in memory");
+        (Request::from_parts(parts, Body::from(asked.body.clone())), asked)
+    }
+
+    fn hold(&self, answer: &Answer) {
+        let exchange = Exchange {
+            method: self.method.as_str(),
+            target: &self.target,
+            request: &self.body,
+            status: answer.status,
+            response: &answer.body,
+        };
+        let violations: Vec<String> = openapi::check(&exchange).iter().map(ToString::to_string).collect();
+        assert!(violations.is_empty(), "{} {}: {}\n{answer}", self.method, self.target, violations.join("\n"));
     }
 }
 

@@ -8,6 +8,8 @@
 //! assert_eq!(answer.status, 201);
 //! # }
 //! ```
+//! Every answer of Azure Resource Manager is held against Azure's own description, see [`openapi`]; a test fails where it differs.
+//!
 //! Promises: nothing outlives the value but what the test keeps; time is the machine's or a [`VirtualClock`]. Panics
 //! instead of answering errors: a test wants to stop there.
 
@@ -16,6 +18,7 @@ mod clock;
 mod flows;
 mod gallery;
 mod issuer;
+pub mod openapi;
 mod principal;
 pub mod vhd;
 

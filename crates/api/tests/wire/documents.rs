@@ -63,7 +63,7 @@ async fn a_managed_image_has_its_defaults() {
     let image = json!({
         "location": "eastus",
         "properties": {
-            "storageProfile": { "osDisk": { "osType": "linux", "managedDisk": { "id": source } } }
+            "storageProfile": { "osDisk": { "osType": "linux", "osState": "generalized", "managedDisk": { "id": source } } }
         }
     });
     let path = format!("{GROUP}/images/m?api-version=2024-07-01");

@@ -7,6 +7,10 @@ use super::{Shape, View};
 use crate::error::{ArmError, quoted};
 use crate::timestamp;
 
+/// The longest text of a property. Longer than anything that a resource means by one: certificates in UEFI settings have some
+/// tens of thousands. Azure publishes no bound but the body's.
+pub(super) const LONGEST_TEXT_CHARS: usize = 65_536;
+
 /// Where a value is in the body: only written down when something is wrong.
 struct Path<'a> {
     outer: Option<&'a Path<'a>>,
@@ -155,6 +159,7 @@ impl Reader {
 
     fn read_enum(&self, values: &[String], value: Value, path: &Path<'_>) -> Result<Option<Value>, ArmError> {
         let text = self.scalar_text(value, path)?;
+        self.check_length(&text, path)?;
         if text.trim().is_empty() {
             return Ok(None);
         }
@@ -174,7 +179,21 @@ impl Reader {
     }
 
     fn read_string(&self, value: Value, path: &Path<'_>) -> Result<Value, ArmError> {
-        if value.is_string() { Ok(value) } else { self.scalar_text(value, path).map(Value::from) }
+        let text = self.scalar_text(value, path)?;
+        self.check_length(&text, path)?;
+        Ok(Value::from(text))
+    }
+
+    /// Nothing that is written down is longer than a text can be.
+    fn check_length(&self, text: &str, path: &Path<'_>) -> Result<(), ArmError> {
+        if text.len() <= LONGEST_TEXT_CHARS || text.chars().count() <= LONGEST_TEXT_CHARS {
+            return Ok(());
+        }
+        let message = format!(
+            "The value of parameter {} is too long. It must have at most {LONGEST_TEXT_CHARS} characters.",
+            path_name(path)
+        );
+        Err(self.out_of_bounds(path, message))
     }
 
     fn read_date(&self, value: Value, path: &Path<'_>) -> Result<Value, ArmError> {
@@ -221,6 +240,14 @@ impl Reader {
             return Err(self.bad(path, &format!("Input string '{number}' is not a valid integer.")));
         }
         match number.as_i64() {
+            // Counts, sizes, indexes and rates: a body has no other whole numbers.
+            Some(integer) if (least..0).contains(&integer) => {
+                let name = path_name(path);
+                let message = format!(
+                    "The value {integer} of parameter {name} is out of range. The value must not be less than 0."
+                );
+                Err(self.out_of_bounds(path, message))
+            }
             Some(integer) if (least..=most).contains(&integer) => Ok(Value::Number(number)),
             _ => Err(self.bad(path, &format!("JSON integer {number} is too large or small for an {name}."))),
         }
@@ -255,6 +282,10 @@ impl Reader {
             other => format!("Error converting value {other} to type '{type_name}'."),
         };
         self.bad(path, &text)
+    }
+
+    fn out_of_bounds(&self, path: &Path<'_>, message: String) -> ArmError {
+        ArmError::invalid_parameter(&format!("{}.{}", self.parameter, path.text()), message)
     }
 
     fn bad(&self, path: &Path<'_>, text: &str) -> ArmError {

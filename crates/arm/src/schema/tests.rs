@@ -127,6 +127,40 @@ fn wrong_types_are_refused_with_their_path() {
 }
 
 #[test]
+fn texts_without_end_and_numbers_below_zero_are_refused() {
+    let long = "ä".repeat(accept::LONGEST_TEXT_CHARS);
+    let kept = Shape::of(ResourceType::Gallery, version("2024-03-03")).accept(json!({ "location": long })).unwrap();
+    assert_eq!(kept["location"], long);
+    for (properties, text, name) in [
+        (
+            json!({ "publishingProfile": { "targetRegions": [{ "name": format!("{long}x") }] } }),
+            "too long",
+            "targetRegions[0].name",
+        ),
+        (
+            json!({ "publishingProfile": { "storageAccountType": format!("{long}x") } }),
+            "too long",
+            "storageAccountType",
+        ),
+        (
+            json!({ "publishingProfile": { "replicaCount": -1 } }),
+            "The value -1 of parameter replicaCount",
+            "replicaCount",
+        ),
+        (
+            json!({ "publishingProfile": { "replicaCount": "-7" } }),
+            "The value -7 of parameter replicaCount",
+            "replicaCount",
+        ),
+    ] {
+        let error = image_version("2024-03-03").accept(json!({ "properties": properties })).unwrap_err();
+        assert_eq!((error.status, error.code.as_ref()), (400, "InvalidParameter"));
+        assert!(error.message.contains(text), "{}", error.message);
+        assert_eq!(error.target, Some(format!("galleryImageVersion.properties.publishingProfile.{name}")));
+    }
+}
+
+#[test]
 fn scalars_written_as_strings_are_read() {
     let kept =
         accepted("2024-03-03", json!({ "publishingProfile": { "replicaCount": "2", "excludeFromLatest": "True" } }));

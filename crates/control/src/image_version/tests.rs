@@ -264,6 +264,13 @@ fn what_a_version_is_never_changes() {
             "galleryImageVersion.properties.publishingProfile.targetRegions.storageAccountType",
         ),
         (
+            with(
+                "properties.publishingProfile.targetRegions",
+                json!([{ "name": "eastus", "encryption": { "osDiskImage": { "diskEncryptionSetId": "/x" } } }]),
+            ),
+            "galleryImageVersion.properties.publishingProfile.targetRegions.encryption",
+        ),
+        (
             with("properties.publishingProfile.replicationMode", json!("Shallow")),
             "galleryImageVersion.properties.publishingProfile.replicationMode",
         ),
@@ -272,6 +279,28 @@ fn what_a_version_is_never_changes() {
         assert_eq!((error.status, error.code.as_ref()), (409, "PropertyChangeNotAllowed"), "{sent}");
         assert_eq!(error.target.as_deref(), Some(target));
     }
+}
+
+#[test]
+fn what_a_region_does_not_repeat_of_its_encryption_stays() {
+    let regions = "properties.publishingProfile.targetRegions";
+    let encryption = json!({ "osDiskImage": { "diskEncryptionSetId": "/x" } });
+    let stored = create(with(regions, json!([{ "name": "eastus", "encryption": encryption }]))).unwrap().document;
+    let sent = with(regions, json!([{ "name": "East US", "regionalReplicaCount": 3 }]));
+    let replicas = vec![(location("eastus"), ReplicationState::Completed)];
+    let plan = plan(Given::new(VERSION, sent).over(stored).write(), &Surroundings { replicas, ..around() }).unwrap();
+    let region = &plan.document["properties"]["publishingProfile"]["targetRegions"][0];
+    assert_eq!((&region["encryption"], &region["regionalReplicaCount"]), (&encryption, &json!(3)));
+}
+
+#[test]
+fn a_safety_profile_says_that_nobody_reported_the_image() {
+    let reported = |profile: Value| {
+        let plan = create(with("properties.safetyProfile", profile)).unwrap();
+        plan.document["properties"]["safetyProfile"].get("reportedForPolicyViolation").cloned()
+    };
+    assert_eq!(reported(json!({ "allowDeletionOfReplicatedLocations": true })), Some(json!(false)));
+    assert_eq!(reported(json!({})), None);
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Expand {
                 "replicationstatus" => asked.replication_status = true,
                 "uefisettings" => asked.uefi_settings = true,
                 "sharingprofile/groups" => asked.sharing_profile_groups = true,
-                "instanceview" => {}
+                // Machines have the former; nothing validates images here, so there is no profile to show.
+                "instanceview" | "validationprofile" => {}
                 _ => return Err(ArmError::invalid_query("$expand", expand.unwrap_or_default())),
             }
         }
@@ -57,6 +58,7 @@ mod tests {
             (Some(""), None, Some(Expand::default())),
             (Some("replicationstatus"), None, Some(status)),
             (Some("ReplicationStatus, UefiSettings"), None, Some(Expand { uefi_settings: true, ..status })),
+            (Some("ValidationProfile,ReplicationStatus"), None, Some(status)),
             (None, Some("Permissions"), Some(Expand { permissions: true, ..Expand::default() })),
             (Some("everything"), None, None),
         ] {

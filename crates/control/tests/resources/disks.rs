@@ -94,7 +94,7 @@ async fn a_managed_image_holds_its_disks() {
     gallery.upload("os", &vhd(4).await).await;
     gallery.upload("data", &vhd(5).await).await;
     let body = json!({ "location": "eastus", "properties": { "storageProfile": {
-        "osDisk": { "osType": "linux", "managedDisk": { "id": gallery.compute("disks/os").as_str() } },
+        "osDisk": { "osType": "linux", "osState": "Generalized", "managedDisk": { "id": gallery.compute("disks/os").as_str() } },
         "dataDisks": [{ "lun": 2, "managedDisk": { "id": gallery.compute("disks/data").as_str() } }] } } });
     let image = gallery.make("images/web", body).await;
     let profile = &image["properties"]["storageProfile"];

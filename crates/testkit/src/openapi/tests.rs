@@ -1,0 +1,149 @@
+use serde_json::json;
+
+use super::*;
+
+const GALLERY: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/galleries/g?api-version=";
+
+fn check_gallery(method: &str, version: &str, status: u16, request: &Value, response: &Value) -> Vec<String> {
+    let text = |value: &Value| if value.is_null() { Vec::new() } else { value.to_string().into_bytes() };
+    let (request, response) = (text(request), text(response));
+    let target = format!("{GALLERY}{version}");
+    let exchange = Exchange { method, target: &target, request: &request, status, response: &response };
+    check(&exchange).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_is_as_described_passes() {
+    let request = json!({ "Location": "East US", "Properties": { "SOFTDELETEPOLICY": { "isSoftDeleteEnabled": "true" },
+        "sharingProfile": { "permissions": "groups" }, "description": null, "provisioningState": 7 } });
+    let response = json!({ "id": "x", "name": "g", "type": "t", "location": "eastus", "etag": "e", "tags": { "any": "one" },
+        "properties": { "provisioningState": "Creating", "sharingProfile": { "permissions": "Groups" } } });
+    assert_eq!(check_gallery("PUT", "2024-03-03", 201, &request, &response), [""; 0]);
+    assert_eq!(check_gallery("DELETE", "2024-03-03", 202, &Value::Null, &Value::Null), [""; 0]);
+    let error = json!({ "error": { "code": "C", "message": "m", "target": "t", "details": [{ "code": "D", "message": "n" }] } });
+    assert_eq!(check_gallery("PUT", "2024-03-03", 400, &json!({ "nonsense": 1 }), &error), [""; 0]);
+}
+
+#[test]
+fn what_is_not_is_found() {
+    let good = json!({ "location": "eastus", "properties": {} });
+    let with = |pointer: &str, value: Value| {
+        let mut body = good.clone();
+        let (above, name) = pointer.rsplit_once('/').expect("a pointer");
+        body.pointer_mut(above).expect("a place")[name] = value;
+        body
+    };
+    let none = Value::Null;
+    for (method, version, status, request, response, expected) in [
+        ("GET", "2024-03-03", 200, &none, with("/more", json!(1)), "response/more: not declared"),
+        // The api-version counts.
+        (
+            "GET",
+            "2018-06-01",
+            200,
+            &none,
+            with("/properties/sharingProfile", json!({})),
+            "response/properties/sharingProfile: not declared",
+        ),
+        (
+            "GET",
+            "2024-03-03",
+            200,
+            &none,
+            with("/properties/description", json!(1)),
+            "response/properties/description: no string",
+        ),
+        ("GET", "2024-03-03", 200, &none, with("/tags", json!({ "a": 1 })), "response/tags/a: no string"),
+        ("GET", "2024-03-03", 200, &none, with("/tags", json!([])), "response/tags: no object"),
+        (
+            "GET",
+            "2024-03-03",
+            200,
+            &none,
+            with("/properties/description", none.clone()),
+            "response/properties/description: null",
+        ),
+        ("GET", "2024-03-03", 200, &none, json!({ "properties": {} }), "response/location: required, and missing"),
+        (
+            "GET",
+            "2024-03-03",
+            200,
+            &none,
+            with("/properties/provisioningState", json!("succeeded")),
+            "response/properties/provisioningState: 'succeeded' is spelled 'Succeeded'",
+        ),
+        ("GET", "2024-03-03", 200, &none, none.clone(), "response: a body is declared, and there is none"),
+        ("GET", "2024-03-03", 201, &none, good.clone(), "status: 201 is not declared: 200"),
+        ("DELETE", "2024-03-03", 202, &none, good.clone(), "response: no body is declared, and there is one"),
+        ("TRACE", "2024-03-03", 200, &none, good.clone(), "path: no api-version of Azure's has this operation"),
+        (
+            "PUT",
+            "2024-03-03",
+            200,
+            &with("/properties/more", json!(1)),
+            good.clone(),
+            "request/properties/more: not declared",
+        ),
+        (
+            "PUT",
+            "2024-03-03",
+            200,
+            &with("/properties/softDeletePolicy", json!({ "isSoftDeleteEnabled": "x" })),
+            good.clone(),
+            "request/properties/softDeletePolicy/isSoftDeleteEnabled: no boolean",
+        ),
+        ("GET", "2024-03-03", 404, &none, json!({ "code": "C" }), "response/code: not declared"),
+        (
+            "GET",
+            "2024-03-03",
+            404,
+            &none,
+            json!({ "error": { "code": "C", "message": "" } }),
+            "response/error/message: a length of 0 is out of bounds",
+        ),
+    ] {
+        let found = check_gallery(method, version, status, request, &response);
+        assert_eq!(found.first().map(String::as_str), Some(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn operations_are_polled_in_the_contracts_form() {
+    let at = |monitor: &str| {
+        format!(
+            "/subscriptions/s/providers/Microsoft.Compute/locations/eastus/capsOperations/o?api-version=2024-03-03{monitor}"
+        )
+    };
+    let ask = |target: &str, status: u16, response: &[u8]| {
+        check(&Exchange { method: "GET", target, request: b"", status, response })
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let document = |more: Value| {
+        let mut document =
+            json!({ "name": "5e471e15-0000-4000-8000-5e471e155e47", "startTime": "2024-01-01T00:00:00Z" });
+        more.as_object().into_iter().flatten().for_each(|(name, value)| document[name] = value.clone());
+        document.to_string().into_bytes()
+    };
+    assert_eq!(ask(&at(""), 200, &document(json!({ "status": "InProgress" }))), [""; 0]);
+    assert_eq!(ask(&at("&monitor=true"), 202, b""), [""; 0]);
+    for (status, response, expected) in [
+        (202, document(json!({ "status": "InProgress" })), "status: a status document is 200"),
+        (200, document(json!({ "status": "Failed" })), "response/error: a failure without an error"),
+        (200, document(json!({ "status": "Done" })), "response/status: 'Done' is none of"),
+        (
+            200,
+            document(json!({ "status": "Failed", "error": { "code": "C" } })),
+            "response/message: required, and missing",
+        ),
+        (
+            200,
+            document(json!({ "status": "Succeeded", "endTime": "yesterday" })),
+            "response/endTime: 'yesterday' is no",
+        ),
+    ] {
+        let found = ask(&at(""), status, &response);
+        assert!(found.first().is_some_and(|text| text.starts_with(expected)), "{found:?}, not {expected}");
+    }
+}
