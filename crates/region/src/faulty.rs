@@ -23,7 +23,7 @@ use galerie_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{ChunkUpload, Error, Imported, Region, Result, UploadId, UploadRange};
+use crate::{ByteUpload, ChunkUpload, Error, Imported, Region, Result, UploadId, UploadRange};
 
 /// What is wrong with a region.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -155,6 +155,11 @@ impl Region for FaultyRegion {
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>> {
         self.reach()?;
         self.inner.begin_chunk_upload(tenant, condemned).await
+    }
+
+    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Box<dyn ByteUpload>> {
+        self.reach()?;
+        self.inner.begin_bytes(tenant, condemned).await
     }
 
     async fn replicate(

@@ -33,7 +33,14 @@ fn planned(given: &Given, around: &Surroundings) -> Result<Plan, ArmError> {
 fn disk(lun: i64) -> Source {
     let image = HeldImage { lun, manifest: format!("{:064x}", 7).parse().unwrap(), virtual_size_bytes: 5 };
     let disks = vec![SourceDisk { image, host_caching: None }];
-    Source { id: DISK.to_owned(), unique_id: Some(Uuid::nil()), facts: SourceFacts::default(), disks, foreign: None }
+    Source {
+        id: DISK.to_owned(),
+        unique_id: Some(Uuid::nil()),
+        facts: SourceFacts::default(),
+        disks,
+        foreign: None,
+        version: None,
+    }
 }
 
 fn links(plan: &Plan) -> Vec<(i64, &str)> {

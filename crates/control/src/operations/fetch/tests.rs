@@ -281,7 +281,7 @@ async fn a_damaged_package_is_named_and_heals() {
 async fn quotas_count_packages() {
     let world = world().await;
     let of = QuotaOf::Subscription(world.subscription);
-    world.control.set_quota(&world.ctx(), of, Limit::Most(1000), Limit::Unlimited).await.unwrap();
+    world.control.set_quota(&world.ctx(), of, Limit::Most(1000), Limit::Unlimited, None).await.unwrap();
     world.link("agent", "", &[7; 400]);
     let made = put(&world, "1.0.0", "agent", &["eastus", "westus", "westeurope"]).await;
     let error = world.ended(&made).await.1.unwrap();
