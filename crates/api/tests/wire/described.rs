@@ -59,7 +59,7 @@ pub(crate) const TYPES: &[Described] = &[
         versions: GALLERY_VERSIONS,
         values: &[
             ("/properties/sharingProfile", Is(COMMUNITY)),
-            ("/identity/userAssignedIdentities", Is("{}")),
+            ("/identity/userAssignedIdentities", Out("there are none: only a system-assigned identity is given")),
             ("/properties/identifier", Is("{}")),
         ],
     },

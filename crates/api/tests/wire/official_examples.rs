@@ -168,6 +168,11 @@ impl Replay {
             (format!("{compute}/snapshots/{{osSnapshotName}}"), ours("snapshots/os")),
             (format!("{compute}/disks/{{dataDiskName}}"), data),
             (format!("{compute}/virtualMachines/{{vmName}}"), ours("virtualMachines/vm")),
+            // Nothing is fetched here; a package is the bytes of a disk, too.
+            (
+                "https://mystorageaccount.blob.core.windows.net/mycontainer/package.zip?{sasKey}".to_owned(),
+                ours("disks/data"),
+            ),
             (
                 format!("{compute}/galleries/{{galleryName}}/images/{{imageDefinitionName}}/versions/{{versionName}}"),
                 ours("galleries/sources/images/i/versions/1.0.0"),

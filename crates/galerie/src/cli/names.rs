@@ -3,9 +3,13 @@
 //! The server is asked as the command itself would ask it, with the connection options that are on the line already. Whatever goes
 //! wrong, or takes longer than a second, completes nothing and says nothing: a shell waits for this at a key press.
 
-use std::{ffi::OsStr, sync::Arc, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    sync::Arc,
+    time::Duration,
+};
 
-use clap::Parser;
+use clap::{Arg, CommandFactory, Parser};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde_json::Value;
 
@@ -106,10 +110,23 @@ where
     found.unwrap_or_default().into_iter().filter(fits).take(MOST_NAMES).map(CompletionCandidate::new).collect()
 }
 
-/// The words of the line that is being completed stand behind a `--`.
-fn line(arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<Line> {
-    let words = arguments.skip_while(|word| word != "--").skip(1);
-    Line::try_parse_from(words).ok()
+/// The words of the line that is being completed stand behind a `--`. Of them only connection options and their values are parsed: an
+/// unknown word would end the parsing.
+fn line(arguments: impl Iterator<Item = OsString>) -> Option<Line> {
+    let mut words = arguments.skip_while(|word| word != "--").skip(1);
+    let command = Line::command();
+    let options: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+    let mut kept = vec![words.next()?];
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy().into_owned();
+        let Some(option) = text.strip_prefix("--") else { continue };
+        let (name, has_value) = option.split_once('=').map_or((option, false), |(name, _)| (name, true));
+        if options.contains(&name) {
+            kept.push(word);
+            kept.extend((!has_value).then(|| words.next()).flatten());
+        }
+    }
+    Line::try_parse_from(kept).ok()
 }
 
 #[cfg(test)]

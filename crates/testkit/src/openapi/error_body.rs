@@ -25,7 +25,12 @@ static DEFINITIONS: LazyLock<Value> = LazyLock::new(|| {
                 "details": { "type": "array", "items": { "$ref": "Error" } },
                 "innererror": {
                     "type": "object",
-                    "properties": { "exceptiontype": { "type": "string" }, "errordetail": { "type": "string" } }
+                    "properties": {
+                        "exceptiontype": { "type": "string" },
+                        "errordetail": { "type": "string" },
+                        // Described nowhere; what a throttled request is answered with, by recordings.
+                        "internalErrorCode": { "type": "string" }
+                    }
                 },
                 "additionalInfo": {
                     "type": "array",

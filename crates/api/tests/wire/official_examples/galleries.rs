@@ -7,13 +7,16 @@ pub(super) const TABLES: Tables =
     Tables { rows: ROWS, not_served: NOT_SERVED, refused: REFUSED, absent_members: ABSENT_MEMBERS };
 
 /// Examples of what is not served: (how their names begin, why). Without its line, each is replayed.
-const NOT_SERVED: &[(&str, &str)] = &[("GalleryApplication", "applications are answered with 501 NotImplemented")];
+const NOT_SERVED: &[(&str, &str)] = &[];
 
 /// Examples that are refused: (name, status, code, why).
 const REFUSED: &[(&str, u16, &str, &str)] = &[
     ("GalleryImageVersion_Create_WithVHD", 400, "InvalidParameter", "the bytes of a URL are not fetched: uploads are"),
     ("GalleryImageVersion_Create_WithVHD_UefiSettings", 400, "InvalidParameter", "the same"),
     ("GalleryImageVersion_Create_WithVmAsSource", 404, "NotFound", "there are no virtual machines"),
+    ("GalleryApplicationVersion_Create", 400, "InvalidParameter", "the example's end of life is past"),
+    ("GalleryApplicationVersion_Update", 400, "InvalidParameter", "the same"),
+    ("Gallery_Create_WithManagedIdentity", 400, "FailedIdentityOperation", "there are no user-assigned identities"),
     ("GalleryImageVersion_Create_WithAdditionalReplicaSets", 400, "BadRequest", "the example says 'PreviumV2_LRS'"),
 ];
 
@@ -28,10 +31,9 @@ const ABSENT_MEMBERS: &[(&str, &str, &str)] = &[
         "made from a managed image: a VHD's URL is refused",
     ),
     ("GalleryImageVersion_Get_WithVhdAsSource", "/dataDiskImages/0/source", "the same"),
-    ("Gallery_Create_WithManagedIdentity", "/softDeletePolicy", "the example's request has none"),
-    ("Gallery_", "/principalId", "a gallery's identity is kept, and is nobody"),
-    ("Gallery_", "/tenantId", "the same"),
-    ("Gallery_", "/clientId", "the same"),
+    ("Gallery_Get_WithManagedIdentity", "/userAssignedIdentities", "there are no user-assigned identities"),
+    ("GalleryApplicationVersion_Get_", "/publishingProfile/settings", "what makes it in the examples sends none"),
+    ("GalleryApplicationVersion_Get_", "/publishingProfile/advancedSettings", "the same"),
     ("Gallery_Get_WithSelectPermissions", "/sharingProfile/groups", "recordings have them for $expand only"),
     ("GalleryInVMAccessControlProfileVersion_", "/targetLocations/2", "the example's request has two"),
     ("SharedGallery", "/artifactTags", "which of the owner's tags a consumer sees is not published: none"),
@@ -89,8 +91,11 @@ const VERSION_SOFT_DELETED: &[&str] = &[
     "GalleryImageVersion_Delete",
 ];
 const APPLICATION_MADE: &[&str] = &["Gallery_Create", "GalleryApplication_Create"];
-const APPLICATION_VERSION_MADE: &[&str] =
-    &["Gallery_Create", "GalleryApplication_Create", "GalleryApplicationVersion_Create"];
+const APPLICATION_VERSION_MADE: &[&str] = &[
+    "Gallery_Create",
+    "GalleryApplication_Create",
+    "GalleryApplicationVersion_Create /properties/publishingProfile/endOfLifeDate=2099-01-01T00:00:00Z",
+];
 const PROFILE_MADE: &[&str] = &["Gallery_Create", "GalleryInVMAccessControlProfile_Create"];
 const PROFILE_VERSION_MADE: &[&str] =
     &["Gallery_Create", "GalleryInVMAccessControlProfile_Create", "GalleryInVMAccessControlProfileVersion_Create"];
@@ -116,7 +121,13 @@ const ROWS: &[Row] = &[
     row("CommunityGallery_Create", "PUT", GALLERY, "gallery", &[]),
     row("Gallery_Update", "PATCH", GALLERY, "gallery", GALLERY_MADE),
     row("Gallery_Get", "GET", GALLERY, "", GALLERY_MADE),
-    row("Gallery_Get_WithManagedIdentity", "GET", GALLERY, "", &["Gallery_Create_WithManagedIdentity"]),
+    row(
+        "Gallery_Get_WithManagedIdentity",
+        "GET",
+        GALLERY,
+        "",
+        &[r#"Gallery_Create_WithManagedIdentity /identity={"type":"SystemAssigned"}"#],
+    ),
     row(
         "Gallery_Get_WithExpandSharingProfileGroups",
         "GET",
