@@ -190,9 +190,9 @@ def test_roles_of_an_application_are_in_the_tokens_for_it(az, server, shell, tmp
     principal = az(f"ad sp show --id {client['appId']}")
     graph = f"{server.endpoint}/msgraph/v1.0/servicePrincipals"
     body = json.dumps({"principalId": principal["id"], "resourceId": resource["id"], "appRoleId": role["id"]})
-    given = az(f"rest --method post --url {graph}/{resource['id']}/appRoleAssignedTo --body", body)
+    given = az(f"rest --resource {server.endpoint}/msgraph --method post --url {graph}/{resource['id']}/appRoleAssignedTo --body", body)
     assert (given["principalDisplayName"], given["principalType"]) == ("importer", "ServicePrincipal")
-    again = az.fails(f"rest --method post --url {graph}/{principal['id']}/appRoleAssignments --body", body)
+    again = az.fails(f"rest --resource {server.endpoint}/msgraph --method post --url {graph}/{principal['id']}/appRoleAssignments --body", body)
     assert "Permission being assigned already exists" in again.message
 
     def roles(audience):
@@ -205,7 +205,7 @@ def test_roles_of_an_application_are_in_the_tokens_for_it(az, server, shell, tmp
         return claims.get("roles")
 
     assert roles("api://images") == roles(app["appId"]) == ["Images.Import"]
-    az(f"rest --method delete --url {graph}/{resource['id']}/appRoleAssignedTo/{given['id']}")
+    az(f"rest --resource {server.endpoint}/msgraph --method delete --url {graph}/{resource['id']}/appRoleAssignedTo/{given['id']}")
     assert roles("api://images") is None
     az(f"ad app delete --id {app['appId']}")
     refused = shell.start("account get-access-token --scope api://images/.default")

@@ -76,9 +76,14 @@ def test_a_pull_replaces_nothing(server, published, tmp_path):
 
 
 def test_a_pull_of_what_is_not_there(server, published, tmp_path):
-    for missing in [reference("7.7.7"), reference("latest", "nothing"), "noGallery/web/1.0.0"]:
+    no_gallery = "no gallery of this subscription that you may list is called 'noGallery'"
+    for missing, why in [
+        (reference("7.7.7"), "NotFound"),
+        (reference("latest", "nothing"), "NotFound"),
+        ("noGallery/web/1.0.0", no_gallery),
+    ]:
         failed = server.galerie("pull", missing, "-o", tmp_path / "out.raw", check=False)
-        assert failed.returncode != 0 and "NotFound" in failed.stderr, failed.stderr
+        assert failed.returncode != 0 and why in failed.stderr, failed.stderr
     assert list(tmp_path.iterdir()) == []
 
 

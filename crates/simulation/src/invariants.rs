@@ -19,6 +19,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2 * 3600);
 /// How long damage may take to be found and healed: two whole readings of a store, and the copies after them. A chore of a process
 /// that has just been stopped may come before.
 const HEALS_WITHIN: Duration = Duration::from_secs(6 * 60);
+/// How long a process may take to remove an upload from its folder: two looks, a minute apart, and what came before.
+const TIDIES_WITHIN: Duration = Duration::from_secs(3 * 60);
 /// Whole readings after which damage counts as found: what the first one had healed is whole in the second.
 const READINGS: u32 = 2;
 /// How long what is deleted may take to be gone: a few collections, an hour's pins and everybody's grace.
@@ -95,8 +97,11 @@ impl Judge {
             return;
         }
         // From here on one process does everything: what the others would find to do again and again takes long.
-        for process in self.world.running().into_iter().skip(1) {
-            self.world.stop(process.number).await;
+        let mut running = self.world.running().into_iter().map(|process| process.number);
+        let last = running.next();
+        self.await_others_tidied(last).await;
+        for number in running {
+            self.world.stop(number).await;
         }
         if let Some(weak) = self.weak {
             self.await_readings(weak).await;
@@ -109,6 +114,16 @@ impl Judge {
         self.check_quotas().await;
         self.check_stores().await;
         self.world.journal().note("everything is as it should be");
+    }
+
+    /// Waits until processes that will be stopped have removed what no disk owns from their own staging folders, which nobody else
+    /// does: they do so when they have seen it twice. What a disk owns stays.
+    async fn await_others_tidied(&self, last: Option<usize>) {
+        let until = Instant::now() + TIDIES_WITHIN;
+        let of_last = last.map(|number| format!("process-{number}/")).unwrap_or_default();
+        while self.world.staged().iter().any(|path| !path.starts_with(&of_last)) && Instant::now() < until {
+            sleep(PAUSE).await;
+        }
     }
 
     /// Waits until a region's store was read as a whole, from its beginning, so often.
