@@ -17,7 +17,7 @@ use crate::{
 
 /// How long things go wrong, in virtual minutes.
 const LEAST_MINUTES: u64 = 2;
-const MORE_MINUTES: u64 = 3;
+const MORE_MINUTES: u64 = 2;
 /// How many processes, publishers and witnesses there are at most.
 const PROCESSES: u64 = 3;
 const PUBLISHERS: u64 = 3;
