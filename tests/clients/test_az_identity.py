@@ -195,10 +195,13 @@ def test_roles_of_an_application_are_in_the_tokens_for_it(az, server, shell, tmp
     again = az.fails(f"rest --resource {server.endpoint}/msgraph --method post --url {graph}/{principal['id']}/appRoleAssignments --body", body)
     assert "Permission being assigned already exists" in again.message
 
-    def roles(audience):
+    def sign_in_anew():
         shell.run("account clear")  # az keeps tokens
         login = f"login --service-principal --allow-no-subscriptions --tenant {client['tenant']} -u {client['appId']}"
         shell.run(login, "-p", client["password"])
+
+    def roles(audience):
+        sign_in_anew()
         token = shell.run(f"account get-access-token --scope {audience}/.default")["accessToken"].split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         assert claims["aud"] == audience
@@ -208,6 +211,7 @@ def test_roles_of_an_application_are_in_the_tokens_for_it(az, server, shell, tmp
     az(f"rest --resource {server.endpoint}/msgraph --method delete --url {graph}/{resource['id']}/appRoleAssignedTo/{given['id']}")
     assert roles("api://images") is None
     az(f"ad app delete --id {app['appId']}")
+    sign_in_anew()
     refused = shell.start("account get-access-token --scope api://images/.default")
     assert refused.wait(timeout=60) != 0 and "AADSTS500011" in refused.stderr.read()
     az(f"ad sp delete --id {client['appId']}")
