@@ -126,6 +126,10 @@ impl Identity {
     async fn find_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<UserRow>, SignInError> {
         let mut tx = self.db.read().await?;
         let mut name = user_name.trim().to_owned();
+        // PostgreSQL refuses to be asked for some of them.
+        if name.contains(char::is_control) {
+            return Ok(None);
+        }
         if !name.contains('@')
             && let Some(domain) = domain_of_short_names(&mut tx, wanted).await?
         {
