@@ -284,6 +284,15 @@ async fn a_copy_that_finds_its_source_damaged_has_it_healed() {
             view.document.status.is_terminal().then_some(())
         })
         .await;
+    let version = world.id("galleries/g/images/i/versions/1.0.0");
+    world
+        .until("the home region has what it lacked", || async {
+            world.clock.advance(1000);
+            let mut tx = world.control.db().read().await.unwrap();
+            let replicas = replica::list_for_version(&mut tx, version.key()).await.unwrap();
+            replicas.iter().all(|replica| replica.state == ReplicationState::Completed).then_some(())
+        })
+        .await;
     for region in ["eastus", "westeurope"] {
         let report = world.control.store_verify(&world.ctx(), region).await.unwrap();
         assert_eq!(report["missingBlobCount"], 0, "{report}");
