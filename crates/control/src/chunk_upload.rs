@@ -22,6 +22,7 @@ use std::{
 use galerie_arm::{Location, ResourceId, disk::DiskState};
 use galerie_region::{ChunkUpload, Imported};
 use galerie_store::{ManifestId, StoredBlob};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::{
@@ -68,6 +69,8 @@ struct OpenUpload {
     disk: Uuid,
     upload: Arc<dyn ChunkUpload>,
     pinned: Pinned,
+    /// Whether the upload is this process's for certain; asked once it is kept, and before anything is taken.
+    is_held: OnceCell<bool>,
     /// The images that may be referred to, with what keeps them.
     bases: Mutex<Vec<(ManifestId, Arc<Pinned>)>>,
     /// Who named which of them: it must still be allowed to when the upload is committed.
@@ -94,7 +97,13 @@ impl OpenUpload {
     fn new(disk: Uuid, upload: Arc<dyn ChunkUpload>, pinned: Pinned, now_ms: i64) -> Self {
         let (bases, readers) = (Mutex::default(), Mutex::default());
         let (readers_checked_ms, last_used_ms) = (AtomicI64::new(now_ms), AtomicI64::new(now_ms));
-        Self { disk, upload, pinned, bases, readers, readers_checked_ms, last_used_ms }
+        Self { disk, upload, pinned, is_held: OnceCell::new(), bases, readers, readers_checked_ms, last_used_ms }
+    }
+
+    /// Whether the upload is this process's. One that began to stop after the request was let in, and before the upload was kept, has
+    /// let it go: then it takes it back, unless another process was faster.
+    async fn is_held(&self, control: &Control) -> db::Result<bool> {
+        self.is_held.get_or_try_init(|| control.hold_upload(self.disk)).await.copied()
     }
 
     /// Whether a pin could not be kept: what it protected must not be relied on any more.
@@ -352,9 +361,19 @@ impl Blob {
             return Err(BlobError::PermissionMismatch);
         }
         let (control, uploads) = (&self.control, self.control.chunk_uploads());
-        if let Some(open) = uploads.find(self.grant.id, control.now_ms()) {
+        let open = match uploads.find(self.grant.id, control.now_ms()) {
+            Some(open) => open,
+            None => self.open_chunks().await?,
+        };
+        if open.is_held(control).await? {
             return Ok(open);
         }
+        uploads.close(self.grant.id);
+        Err(BlobError::Busy("The upload is another process's now. Try again.".to_owned()))
+    }
+
+    async fn open_chunks(&self) -> Result<Arc<OpenUpload>, BlobError> {
+        let (control, uploads) = (&self.control, self.control.chunk_uploads());
         let (region, tenant) = (self.row.location.as_str(), self.row.tenant);
         // The pin first: what is condemned after it is not deleted while it lives.
         let pinned = control.pin(region, tenant, &[], "chunk-upload").await?;

@@ -151,6 +151,13 @@ impl Control {
         }
     }
 
+    /// Holds on to an upload of which something lies in this process's memory: one that is stopping lets go of what it does not
+    /// know of yet. Whether it is still this process's.
+    pub(crate) async fn hold_upload(&self, upload: Uuid) -> db::Result<bool> {
+        let Some(member) = self.member() else { return Ok(true) };
+        transact!(self.db(), |tx| -> db::Result<bool> { upload::hold(tx, upload, &member.id).await })
+    }
+
     /// Adopts what dead processes left in the regions that this one serves, as far as it sees it; forgets what is over.
     pub(crate) async fn adopt_uploads(&self) -> Result<(), ArmError> {
         let Some(member) = self.member() else { return Ok(()) };

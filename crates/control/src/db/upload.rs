@@ -15,6 +15,7 @@ const ADOPT: &str = "UPDATE uploads SET process = $3, generation = generation + 
      WHERE upload = $1 AND generation = $2 AND has_pages = $4";
 const MARK_PAGES: &str = "UPDATE uploads SET has_pages = 1 WHERE upload = $1 AND process = $2";
 const RELEASE: &str = "UPDATE uploads SET is_released = 1 WHERE upload = $1 AND process = $2";
+const HOLD: &str = "UPDATE uploads SET is_released = 0, generation = generation + 1 WHERE upload = $1 AND process = $2";
 const TAKE_BACK: &str = "UPDATE uploads SET is_released = 0 WHERE process = $1 AND is_released = 1";
 const OF_PROCESS: &str = "SELECT * FROM uploads WHERE process = $1 ORDER BY upload";
 const OF_OTHERS: &str =
@@ -26,8 +27,20 @@ const FORGET: &str =
     "DELETE FROM uploads WHERE NOT EXISTS (SELECT 1 FROM resources WHERE resources.uid = uploads.upload)";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, INSERT, ADOPT, MARK_PAGES, RELEASE, TAKE_BACK, OF_PROCESS, OF_OTHERS, REGIONS_OF_OTHERS, ORPHANS, FORGET];
+pub(super) const STATEMENTS: &[&str] = &[
+    FIND,
+    INSERT,
+    ADOPT,
+    MARK_PAGES,
+    RELEASE,
+    HOLD,
+    TAKE_BACK,
+    OF_PROCESS,
+    OF_OTHERS,
+    REGIONS_OF_OTHERS,
+    ORPHANS,
+    FORGET,
+];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +49,7 @@ pub(crate) struct UploadRow {
     pub(crate) upload: Uuid,
     pub(crate) region: String,
     pub(crate) process: String,
-    /// Bumped by every adoption.
+    /// Bumped by every adoption, and when its process holds on to it.
     pub(crate) generation: u64,
     /// Whether pages were acknowledged: only who sees them may adopt it.
     pub(crate) has_pages: bool,
@@ -83,6 +96,11 @@ pub(crate) async fn mark_pages(tx: &mut Connection, upload: Uuid, process: &str)
 pub(crate) async fn release(tx: &mut Connection, upload: Uuid, process: &str) -> Result<()> {
     row::run(tx, query(RELEASE).bind(upload.to_string()).bind(process)).await?;
     Ok(())
+}
+
+/// Holds on to an upload, also when it was let go; who looked at it before adopts it no more. Whether it is still the process's.
+pub(crate) async fn hold(tx: &mut Connection, upload: Uuid, process: &str) -> Result<bool> {
+    Ok(row::run(tx, query(HOLD).bind(upload.to_string()).bind(process)).await? == 1)
 }
 
 /// Takes back what a process let go at its last end and nobody took; how many.
@@ -140,5 +158,18 @@ mod tests {
         let seen = find(&mut tx, upload).await.unwrap().unwrap();
         assert!(seen.has_pages && adopt(&mut tx, &seen, "quick").await.unwrap(), "who sees the pages may");
         assert!(!mark_pages(&mut tx, upload, "slow").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_saw_an_upload_let_go_does_not_adopt_it_once_it_is_held() {
+        let (_directory, db) = super::super::tests::fresh().await;
+        let (mut tx, upload) = (db.write().await.unwrap(), Uuid::new_v4());
+        assert!(insert(&mut tx, upload, "eastus", "stopping").await.unwrap());
+        release(&mut tx, upload, "stopping").await.unwrap();
+        let seen = find(&mut tx, upload).await.unwrap().unwrap();
+        assert!(seen.is_released && hold(&mut tx, upload, "stopping").await.unwrap());
+        assert!(!adopt(&mut tx, &seen, "other").await.unwrap());
+        assert!(!find(&mut tx, upload).await.unwrap().unwrap().is_released);
+        assert!(!hold(&mut tx, upload, "other").await.unwrap());
     }
 }

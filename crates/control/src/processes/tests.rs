@@ -3,18 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use galerie_arm::OperationStatus;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Place, ProcessOptions};
 use crate::{
-    BlobAction, Clock, Error, OperationResult, Sas, SystemClock, WorkerTuning,
+    Blob, BlobAction, BlobError, Clock, Error, GrantView, OperationResult, Sas, SystemClock, WorkerTuning,
     db::{
         Db, operation,
         process::{self, Start},
         replica, resource,
     },
     reconcile::scrub,
-    testing::World,
+    testing::{World, upload_body},
 };
 
 /// Longer than any test: what happens was not the timer's doing.
@@ -153,6 +154,58 @@ async fn a_process_that_stops_lets_its_uploads_go() {
     two.control.shutdown().await;
 }
 
+/// A right to write a disk.
+async fn write_grant(world: &World, disk: &str) -> GrantView {
+    let body = json!({ "access": "Write", "durationInSeconds": 3600 });
+    let begun = world.control.begin_get_access(&world.ctx(), &world.id(disk), body).await.unwrap().operation;
+    match world.control.operation_result(&world.ctx(), begun.subscription, begun.id).await.unwrap() {
+        OperationResult::Access(grant) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn write_through(world: &World, grant: &GrantView) -> Blob {
+    let signature = world.control.sign_sas(grant);
+    let sas = Sas {
+        resource_uid: grant.resource_uid,
+        grant_id: grant.grant_id,
+        permission: grant.permission_letters(),
+        expires_ms: grant.expires_ms,
+        signature: &signature.0,
+    };
+    world.control.open_blob(&sas, BlobAction::Write).await.unwrap()
+}
+
+/// Regression: a process that began to stop when it had let an upload's first request in, and nothing lay in its memory yet, let the
+/// upload go. The next chunks went to another process, which did not know the first ones.
+#[tokio::test]
+async fn an_upload_that_begins_while_its_process_stops_is_one_processs() {
+    for is_adopted in [false, true] {
+        let Some(one) = first().await else { return };
+        one.furnish().await;
+        let one = joined(one).await;
+        let two = joined(one.reopen().await).await;
+        one.put("disks/d", upload_body()).await.unwrap();
+        let grant = write_grant(&one, "disks/d").await;
+        let upload = disk(&one).await;
+        let asked = async |world: &World| world.control.place_of_upload(upload, "eastus").await.unwrap();
+        let through_one = write_through(&one, &grant).await;
+        one.control.begin_draining().await;
+        if is_adopted {
+            assert_eq!(asked(&two).await, Place::Here);
+            let refused = through_one.put_blobs(Vec::new()).await;
+            assert!(matches!(refused, Err(BlobError::Busy(_))), "{refused:?}");
+            assert!(!one.control.has_chunk_uploads(), "it is stopping, and waits for none");
+            write_through(&two, &grant).await.put_blobs(Vec::new()).await.unwrap();
+        } else {
+            through_one.put_blobs(Vec::new()).await.unwrap();
+            assert_eq!(peer_of(&asked(&two).await), Some(one.control.owner()), "it goes on where it began");
+        }
+        two.control.shutdown().await;
+        one.control.shutdown().await;
+    }
+}
+
 /// Regression: each of the processes that serve a region read all of it.
 #[tokio::test]
 async fn one_process_scrubs_a_region() {
@@ -266,33 +319,13 @@ async fn a_wrong_clock_takes_no_lease() {
 async fn a_wrong_clock_neither_ends_nor_lengthens_an_access() {
     let Some(right) = first().await else { return };
     right.furnish().await;
-    let operation = |world: &World, disk: &str| {
-        let (ctx, id) = (world.ctx(), world.id(disk));
-        let body = serde_json::json!({ "access": "Write", "durationInSeconds": 3600 });
-        let control = world.control.clone();
-        async move {
-            let begun = control.begin_get_access(&ctx, &id, body).await.unwrap().operation;
-            match control.operation_result(&ctx, begun.subscription, begun.id).await.unwrap() {
-                OperationResult::Access(grant) => grant,
-                other => panic!("{other:?}"),
-            }
-        }
-    };
     for (disk, skew_ms) in [("disks/a", DAY_MS), ("disks/b", -DAY_MS)] {
         let wrong = right.reopen_by(Arc::new(Skewed(skew_ms)), SOON).await;
         for (name, granting, asked) in [("1", &wrong, &right), ("2", &right, &wrong)] {
             let disk = format!("{disk}{name}");
-            right.put(&disk, crate::testing::upload_body()).await.unwrap();
-            let grant = operation(granting, &disk).await;
-            let signature = granting.control.sign_sas(&grant);
-            let sas = Sas {
-                resource_uid: grant.resource_uid,
-                grant_id: grant.grant_id,
-                permission: grant.permission_letters(),
-                expires_ms: grant.expires_ms,
-                signature: &signature.0,
-            };
-            asked.control.open_blob(&sas, BlobAction::Write).await.unwrap();
+            right.put(&disk, upload_body()).await.unwrap();
+            let grant = write_grant(granting, &disk).await;
+            write_through(asked, &grant).await;
         }
         wrong.control.shutdown().await;
     }
