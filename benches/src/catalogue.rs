@@ -142,14 +142,9 @@ async fn get(
     versions: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let reads = if bench.images.are_small { READS_SMALL } else { READS };
-    let (mut random, mut times, mut pings) = (Random::new(1), Vec::new(), Vec::new());
-    for _ in 0..reads {
-        let number = random.next() % versions + 1;
-        times.push(server.send(Method::GET, &format!("{definition}/versions/1.1.{number}"), None).await?.0);
-        pings.push(server.ping().await?);
-    }
-    let (times, pings) = (Times::new(times), Times::new(pings));
+    let mut random = Random::new(1);
+    let path = || format!("{definition}/versions/1.1.{}", random.next() % versions + 1);
+    let (times, pings) = beside_pings(bench, server, path).await?;
     let beside = |share| format!("a request that does nothing: {:.2} ms", pings.at_ms(share));
     for (share, name, max_ms) in [(0.5, "p50", GET_P50_MAX_MS), (0.99, "p99", GET_P99_MAX_MS)] {
         let reached_ms = times.at_ms(share);
@@ -172,14 +167,8 @@ async fn latest(
     versions: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let reads = if bench.images.are_small { READS_SMALL } else { READS };
-    let path = format!("/content{definition}/versions/latest");
-    let (mut times, mut pings) = (Vec::new(), Vec::new());
-    for _ in 0..reads {
-        times.push(server.send(Method::GET, &path, None).await?.0);
-        pings.push(server.ping().await?);
-    }
-    let (times, pings) = (Times::new(times), Times::new(pings));
+    let path = || format!("/content{definition}/versions/latest");
+    let (times, pings) = beside_pings(bench, server, path).await?;
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         report
             .row(
@@ -190,6 +179,17 @@ async fn latest(
             .add();
     }
     Ok(())
+}
+
+/// How long requests take that are sent one after the other, and requests in between that do nothing.
+async fn beside_pings(bench: &Bench, server: &Server, mut path: impl FnMut() -> String) -> Result<(Times, Times)> {
+    let reads = if bench.images.are_small { READS_SMALL } else { READS };
+    let (mut times, mut pings) = (Vec::new(), Vec::new());
+    for _ in 0..reads {
+        times.push(server.send(Method::GET, &path(), None).await?.0);
+        pings.push(server.ping().await?);
+    }
+    Ok((Times::new(times), Times::new(pings)))
 }
 
 /// The first page, and pages as deep as lists go.

@@ -24,10 +24,12 @@ def test_a_system_assigned_identity_is_a_principal_that_takes_roles(az, server, 
     principal = az(f"ad sp show --id {identity['principalId']}")
     assert principal["displayName"] == GALLERY and principal["servicePrincipalType"] == "ManagedIdentity"
     scope = f"{server.subscription}/resourceGroups/{GROUP}"
-    az(
-        f"role assignment create --assignee-object-id {identity['principalId']} --role Reader --scope {scope}",
-        "--assignee-principal-type", "ServicePrincipal",
-    )  # fmt: skip
+
+    def make_reader(principal: str):
+        command = f"role assignment create --assignee-object-id {principal} --role Reader --scope {scope}"
+        az(command, "--assignee-principal-type", "ServicePrincipal")
+
+    make_reader(identity["principalId"])
     # Whoever does not mention it keeps it.
     az(named("sig update"), "--set", "tags.team=web")
     assert az(named("sig show"))["identity"]["principalId"] == identity["principalId"]
@@ -36,6 +38,17 @@ def test_a_system_assigned_identity_is_a_principal_that_takes_roles(az, server, 
     failure = az.fails(named("sig identity assign"), "--user-assigned", NONE.format(gallery["id"].split("/")[2]))
     assert "not supported by this server" in failure.message
 
-    az(named("sig delete"))
+    assert az(named("sig identity show"))["principalId"] == identity["principalId"]
+    # az 2.91's `identity remove` sends the identity back as it is, and its `--set` takes None for nothing.
+    assert server.request("PATCH", gallery["id"], {"identity": {"type": "None"}}).status_code == 200
+    assert "identity" not in az(named("sig show"))
     assert az.fails(f"ad sp show --id {identity['principalId']}").code != 0
+    assert az(f"role assignment list --scope {scope} --role Reader") == []
+
+    az(named("sig identity assign"), "--system-assigned")
+    again = az(named("sig identity show"))["principalId"]
+    assert again != identity["principalId"]
+    make_reader(again)
+    az(named("sig delete"))
+    assert az.fails(f"ad sp show --id {again}").code != 0
     assert az(f"role assignment list --scope {scope} --role Reader") == []

@@ -1,28 +1,12 @@
 //! Bodies that are made from Azure's description: every member that a version declares, with a value that it may have.
 
-use galerie_testkit::{Gallery, openapi::properties};
+use galerie_testkit::{
+    Gallery,
+    openapi::{GALLERY_VERSIONS, properties},
+};
 use serde_json::{Value, json};
 
 pub(crate) const GROUP: &str = "{s}/resourceGroups/rg/providers/Microsoft.Compute";
-
-/// The api-versions of galleries, oldest first.
-pub(crate) const GALLERY_VERSIONS: &[&str] = &[
-    "2018-06-01",
-    "2019-03-01",
-    "2019-07-01",
-    "2019-12-01",
-    "2020-09-30",
-    "2021-07-01",
-    "2021-10-01",
-    "2022-01-03",
-    "2022-03-03",
-    "2022-08-03",
-    "2023-07-03",
-    "2024-03-03",
-    "2025-03-03",
-    "2025-12-03",
-    "2026-03-03",
-];
 
 /// A resource type, and what a good body of it says where the description does not tell.
 pub(crate) struct Described {

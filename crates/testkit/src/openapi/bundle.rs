@@ -17,6 +17,25 @@ pub(super) struct Bundle {
     pub(super) definitions: Map<String, Value>,
 }
 
+/// The described api-versions of galleries and what is in them, oldest first.
+pub const GALLERY_VERSIONS: &[&str] = &[
+    "2018-06-01",
+    "2019-03-01",
+    "2019-07-01",
+    "2019-12-01",
+    "2020-09-30",
+    "2021-07-01",
+    "2021-10-01",
+    "2022-01-03",
+    "2022-03-03",
+    "2022-08-03",
+    "2023-07-03",
+    "2024-03-03",
+    "2025-03-03",
+    "2025-12-03",
+    "2026-03-03",
+];
+
 /// The operation that a request asks for.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -49,23 +68,7 @@ impl Family {
     /// The described versions, oldest first.
     const fn versions(self) -> &'static [&'static str] {
         match self {
-            Self::Gallery => &[
-                "2018-06-01",
-                "2019-03-01",
-                "2019-07-01",
-                "2019-12-01",
-                "2020-09-30",
-                "2021-07-01",
-                "2021-10-01",
-                "2022-01-03",
-                "2022-03-03",
-                "2022-08-03",
-                "2023-07-03",
-                "2024-03-03",
-                "2025-03-03",
-                "2025-12-03",
-                "2026-03-03",
-            ],
+            Self::Gallery => GALLERY_VERSIONS,
             Self::Image => &["2024-11-01", "2026-04-01"],
             Self::Disk => &["2024-03-02", "2026-03-02"],
             Self::Group => &["2025-03-01"],

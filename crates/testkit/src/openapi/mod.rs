@@ -20,6 +20,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub use self::bundle::GALLERY_VERSIONS;
 use self::{
     bundle::{Found, find},
     path::Target,
