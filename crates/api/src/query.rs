@@ -10,12 +10,14 @@ const MOST_PARAMETERS: usize = 64;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads `a=b&c=d`. A parameter that does not decode to UTF-8 is left out.
+    /// Reads `a=b&c=d`. A parameter that does not decode to UTF-8 is left out. A NUL, which PostgreSQL does not take in a
+    /// text, becomes U+FFFD, as in HTML.
     pub(crate) fn parse(text: Option<&str>) -> Self {
         let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).take(MOST_PARAMETERS);
         let decoded = pairs.filter_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decode(name, true)?, decode(value, true)?))
+            let text = |part: &str| decode(part, true).map(|decoded| decoded.replace('\0', "\u{FFFD}"));
+            Some((text(name)?, text(value)?))
         });
         Self(decoded.collect())
     }
@@ -107,6 +109,8 @@ mod tests {
             (Some("1"), Some("a b+"), Some(""))
         );
         assert_eq!(query.get("y"), None);
+        let nul = Query::parse(Some("a%00=b%00c"));
+        assert_eq!(nul.get("a\u{FFFD}"), Some("b\u{FFFD}c"));
         assert_eq!(query.encode_without("API-VERSION"), "$expand=a%20b%2B&x=");
     }
 

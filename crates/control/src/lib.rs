@@ -89,7 +89,7 @@ pub use quota::{Limit, QuotaOf};
 pub use regions::{RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity};
 pub use request::{Accepted, Caller, DocumentText, ListScope, OperationRef, Page, RequestContext, Resource};
 pub use resource::Expand;
-pub use retention::RetentionSettings;
+pub use retention::{Confirmed, RetentionSettings};
 pub use sharing::{CommunityPage, Invitation, Invited, ProxyItem, ProxyList, ProxyPage, ProxyPlace};
 pub use spawn::{Spawn, TokioSpawn};
 pub use tuning::WorkerTuning;

@@ -84,14 +84,17 @@ pub(crate) async fn charge(tx: &mut Connection, row: &ResourceRow) -> Result<(),
     if change.by == Usage::default() {
         return Ok(());
     }
-    let quotas = limits(tx, row).await?;
-    for (scope, quota) in &quotas {
+    let quotas = quotas(tx, row).await?;
+    let mut is_limited = false;
+    for (scope, quota) in quotas.iter().filter(|(_, quota)| quota.limits()) {
+        is_limited = true;
         let used = quota::used(tx, *scope).await?;
         check(*scope, *quota, used, change)?;
     }
-    record(tx, row, change, !quotas.is_empty()).await?;
+    record(tx, row, change, is_limited).await?;
     if change.by.resources > 0 {
-        azure::count_new(tx, row).await?;
+        let holds = !quotas.iter().any(|(_, quota)| quota.lifts_azure_limits);
+        azure::count_new(tx, row, holds).await?;
     }
     Ok(())
 }
@@ -118,7 +121,7 @@ pub(crate) async fn release(tx: &mut Connection, row: &ResourceRow) -> db::Resul
 /// # Errors
 /// `OperationNotAllowed`.
 pub(crate) async fn check_not_exceeded(tx: &mut Connection, row: &ResourceRow) -> Result<(), ArmError> {
-    for (scope, quota) in limits(tx, row).await? {
+    for (scope, quota) in quotas(tx, row).await?.into_iter().filter(|(_, quota)| quota.limits()) {
         let used = quota::used(tx, scope).await?;
         if quota.most_bytes.is_some_and(|most| used.bytes > db_count(most)) {
             return Err(exceeded(scope, Dimension::Bytes, quota.most_bytes.unwrap_or(0), used.bytes, 0));
@@ -151,16 +154,10 @@ async fn record(tx: &mut Connection, row: &ResourceRow, change: Change, limited:
     quota::add(tx, row.subscription, row.tenant, slot, change.by).await
 }
 
-/// The quotas that a resource's owner has.
-async fn limits(tx: &mut Connection, row: &ResourceRow) -> db::Result<Vec<(QuotaScope, QuotaRow)>> {
-    let mut found = Vec::new();
-    for scope in [QuotaScope::Subscription(row.subscription), QuotaScope::Tenant(row.tenant)] {
-        let quota = quota::find(tx, scope).await?;
-        if quota.limits() {
-            found.push((scope, quota));
-        }
-    }
-    Ok(found)
+/// The quotas that a resource's owner has, if only that there is none.
+async fn quotas(tx: &mut Connection, row: &ResourceRow) -> db::Result<[(QuotaScope, QuotaRow); 2]> {
+    let (subscription, tenant) = (QuotaScope::Subscription(row.subscription), QuotaScope::Tenant(row.tenant));
+    Ok([(subscription, quota::find(tx, subscription).await?), (tenant, quota::find(tx, tenant).await?)])
 }
 
 /// What a resource holds, in bytes of guests' disks.

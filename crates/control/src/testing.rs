@@ -42,6 +42,8 @@ use crate::{
 pub(crate) const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 /// How long a fact is waited for before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the clock stands still for one who waits.
+const LONG: Duration = Duration::from_secs(15);
 /// How often workers look without being woken.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 /// 20 MiB: the least that an upload may be.
@@ -642,12 +644,20 @@ impl World {
         (view.document.status, view.document.error)
     }
 
-    /// Waits for a fact.
+    /// Waits for a fact. On a busy machine PostgreSQL may refuse work that is then put off, or a claim may end with nobody to
+    /// carry it out: the clock stands still, and moves on for whoever has waited long.
     pub(crate) async fn until<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl Fn() -> F) -> T {
         let waited = async {
+            let mut begun = tokio::time::Instant::now();
             loop {
                 if let Some(fact) = look().await {
                     return fact;
+                }
+                if begun.elapsed() > LONG {
+                    eprintln!("{what}: waited for {LONG:?}; the clock moves on by a minute");
+                    self.clock.advance(60_000);
+                    self.control.wake();
+                    begun = tokio::time::Instant::now();
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, Method, header},
 };
 use galerie_arm::{ApiVersion, ArmError, body::LARGEST_BODY_BYTES, etag::Precondition, parse_body};
@@ -110,6 +110,11 @@ impl Call {
             correlation_id: self.ids.correlation,
             client_address: self.client_address,
         }
+    }
+
+    /// Whether there is a body.
+    pub(crate) fn has_body(&mut self) -> bool {
+        !self.body.get_mut().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
     /// The body as JSON.

@@ -5,11 +5,11 @@
 //! | GET | the policy | whether it is pinned |
 //! | PUT | sets it: `keep`, `olderThanDays`, `automatic` | pins it |
 //! | DELETE | removes it | unpins it |
-//! | POST | runs it; `dryRun=true` only says what it would do, also for a `keep` and `olderThanDays` to try | – |
+//! | POST | runs it, of what a dry run said as far as the body repeats that (`at`, `versions`); `dryRun=true` only says what it would do, also for a `keep` and `olderThanDays` to try | – |
 
 use axum::http::Method;
 use galerie_arm::{ArmError, ResourceId};
-use galerie_control::RetentionSettings;
+use galerie_control::{Confirmed, RetentionSettings};
 use serde_json::{Map, Value};
 
 use super::{
@@ -25,7 +25,8 @@ static PIN_METHODS: [Method; 3] = [Method::GET, Method::PUT, Method::DELETE];
 pub(super) async fn policy(mut call: Call) -> Answer {
     call.only(&POLICY_METHODS)?;
     let (context, definition) = (call.own_context(), target(&call)?);
-    let body = if call.method == Method::PUT { Some(call.json().await?) } else { None };
+    let has_body = call.method == Method::PUT || call.method == Method::POST && call.has_body();
+    let body = if has_body { Some(call.json().await?) } else { None };
     let control = &call.state.control;
     let document = match (&call.method, body) {
         (&Method::GET, _) => control.retention_policy(&context, &definition).await?,
@@ -35,7 +36,10 @@ pub(super) async fn policy(mut call: Call) -> Answer {
         (&Method::POST, _) if is_dry(&call)? => {
             control.retention_dry_run(&context, &definition, to_try(&call)?).await?
         }
-        (&Method::POST, _) => control.retention_run(&context, &definition).await?,
+        (&Method::POST, body) => {
+            let confirmed = body.as_ref().map(Confirmed::parse).transpose();
+            control.retention_run(&context, &definition, confirmed).await?
+        }
         (&Method::DELETE, _) => {
             control.remove_retention_policy(&context, &definition).await?;
             return Ok(response::empty(204));

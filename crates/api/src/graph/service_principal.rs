@@ -1,8 +1,9 @@
 //! `/servicePrincipals`, their secrets, certificates and owners.
 
+use galerie_arm::ArmError;
 use galerie_control::{
     ObjectKind,
-    directory::{app_role_assignment::AssignmentEnd, error},
+    directory::{Document, app_role_assignment::AssignmentEnd, error},
 };
 
 use super::{
@@ -14,9 +15,8 @@ use super::{
 };
 
 /// What is kept of a service principal as it comes.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 9] = [
     "tags",
-    "appRoleAssignmentRequired",
     "description",
     "notes",
     "homepage",
@@ -35,6 +35,17 @@ const READ_ONLY: [&str; 6] = [
     "appRoles",
 ];
 
+/// Whether only who is assigned to the application gets tokens for it.
+const ASSIGNMENT_REQUIRED: &str = "appRoleAssignmentRequired";
+
+/// What is kept of a body: most of it as it comes, and what decides something only as what it must be.
+fn kept(mut body: Properties) -> Result<Document, ArmError> {
+    let required = body.flag(ASSIGNMENT_REQUIRED)?;
+    let mut document = body.rest(&KEPT, &READ_ONLY)?;
+    document.extend(required.map(|required| (ASSIGNMENT_REQUIRED.to_owned(), required.into())));
+    Ok(document)
+}
+
 pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
     match (rest, call.method.as_str()) {
         ([], "GET") => list::answer(&call, ObjectKind::ServicePrincipal, "servicePrincipals").await,
@@ -48,7 +59,7 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
                 ))
             })?;
             let enabled = body.flag("accountEnabled")?.unwrap_or(true);
-            let document = body.rest(&KEPT, &READ_ONLY)?;
+            let document = kept(body)?;
             let made = call.control().service_principal_create(&call.context, app_id, enabled, document).await?;
             Ok(call.entity(201, "servicePrincipals", document::service_principal(&made)))
         }
@@ -61,7 +72,7 @@ pub(super) async fn answer(mut call: Call, rest: &[&str]) -> Answer {
             let enabled = body.flag("accountEnabled")?;
             let certificates = credential::certificates(&mut body)?;
             credential::no_secrets(&mut body)?;
-            let (id, change) = (call.id(1)?, body.rest(&KEPT, &READ_ONLY)?);
+            let (id, change) = (call.id(1)?, kept(body)?);
             let certificates = certificates.as_deref();
             call.control().service_principal_update(&call.context, id, enabled, change, certificates).await?;
             Ok(done())

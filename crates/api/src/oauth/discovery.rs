@@ -59,7 +59,7 @@ fn document(
         "grant_types_supported": grants,
         "issuer": issuer,
         "authorization_endpoint": authorize,
-        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "oid", "tid", "appid", "azp", "idtyp", "ver", "upn", "name", "groups", "wids", "nonce"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "oid", "tid", "appid", "azp", "idtyp", "ver", "upn", "name", "groups", "roles", "wids", "nonce"],
         "cloud_instance_name": host.as_str(),
         "tenant_region_scope": "WW",
     });

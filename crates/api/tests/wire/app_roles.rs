@@ -266,7 +266,9 @@ async fn an_applications_token_says_its_own_roles_at_the_resource() {
     assert_eq!(roles(&api.token("https://localhost:8443").await.expect(200), "access_token"), Value::Null);
     // What is no application of the tenant, not (any more) in it, or spelled otherwise.
     let other = api.gallery().control.add_tenant("Other").await.expect("a tenant");
-    for resource in ["api://nothing", "api://images/", "API://IMAGES", NO_ROLE, &format!("{{{}}}", api.app_id)] {
+    for resource in
+        ["api://nothing", "api://images/", "API://IMAGES", "api://x\0", NO_ROLE, &format!("{{{}}}", api.app_id)]
+    {
         let refused = api.token(resource).await.expect(400);
         assert_eq!(refused.json()["error"], "invalid_resource", "{resource}: {refused}");
     }
@@ -274,6 +276,11 @@ async fn an_applications_token_says_its_own_roles_at_the_resource() {
     let refused = api.gallery().form(&format!("/{}/oauth2/v2.0/token", other.tenant), &elsewhere).await.expect(400);
     assert_eq!(refused.json()["error"], "invalid_resource");
     let path = format!("servicePrincipals/{}", api.principal);
+    // What is not understood is refused, rather than kept and not done.
+    for strange in [json!("true"), json!(1), json!([true])] {
+        let required = json!({ "appRoleAssignmentRequired": strange });
+        let _ = graph.call(Method::PATCH, &path, Some(required)).await.expect(400);
+    }
     let required = json!({ "appRoleAssignmentRequired": true });
     let _ = graph.call(Method::PATCH, &path, Some(required)).await.expect(204);
     let _ = api.token("api://images").await.expect(200);

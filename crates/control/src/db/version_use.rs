@@ -1,5 +1,6 @@
 //! Which image version a disk, or another image version, was made from.
 
+use galerie_arm::ResourceType;
 use uuid::Uuid;
 
 use super::{
@@ -11,11 +12,13 @@ use super::{
 
 const INSERT: &str = "INSERT INTO version_uses (resource, version, version_uid) VALUES ($1, $2, $3) \
      ON CONFLICT (resource) DO UPDATE SET version = excluded.version, version_uid = excluded.version_uid";
-/// Uses of a definition's versions, a row for each version and incarnation. What another tenant made counts while it is made:
-/// afterwards the bytes are its own. A version that is made counts until it is, for the same reason.
+/// Uses of a definition's versions, a row for each version and incarnation. What another tenant made counts until its bytes are its
+/// own, also when the copy failed and is tried again. A version that is made counts until it is, for the same reason, and not
+/// when it was deleted before.
 const COUNT_BELOW: &str = "SELECT u.version, u.version_uid, \
      SUM(CASE WHEN r.type = $2 AND r.tenant = $3 THEN 1 ELSE 0 END) AS disks, \
-     SUM(CASE WHEN r.provisioning_state IN ('Creating', 'Updating') THEN 1 ELSE 0 END) AS making \
+     SUM(CASE WHEN r.type <> $4 AND (r.provisioning_state = 'Creating' \
+     OR EXISTS (SELECT 1 FROM foreign_sources f WHERE f.resource = r.key)) THEN 1 ELSE 0 END) AS making \
      FROM version_uses u JOIN resources r ON r.key = u.resource \
      WHERE u.version > $1 || '/' AND u.version < $1 || '0' GROUP BY u.version, u.version_uid";
 /// Disks whose use is not recorded, of a catalogue that was made before uses were.
@@ -64,12 +67,11 @@ pub(crate) async fn forget_all(tx: &mut Connection) -> Result<()> {
 
 /// How a definition's versions, which are `tenant`'s, are used. Those that are not have no row.
 pub(crate) async fn count_below(tx: &mut Connection, definition: &str, tenant: Uuid) -> Result<Vec<UsedRow>> {
-    let disk = galerie_arm::ResourceType::Disk.as_str();
-    row::all(tx, query(COUNT_BELOW).bind(definition).bind(disk).bind(tenant.to_string())).await
+    let statement = query(COUNT_BELOW).bind(definition).bind(ResourceType::Disk.as_str()).bind(tenant.to_string());
+    row::all(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
 }
 
 /// Some disks without a record, by key, after `after`.
 pub(crate) async fn unrecorded(tx: &mut Connection, after: &str, most: u32) -> Result<Vec<ResourceRow>> {
-    let disk = galerie_arm::ResourceType::Disk.as_str();
-    row::all(tx, query(UNRECORDED).bind(after).bind(disk).bind(i64::from(most))).await
+    row::all(tx, query(UNRECORDED).bind(after).bind(ResourceType::Disk.as_str()).bind(i64::from(most))).await
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::{Identity, IdentityError, TokenShape, client::AZURE_CLI};
 use crate::{
     db::{
-        self, Connection, app_role_assignment, application,
+        self, Connection, app_role_assignment,
+        application::{self, ApplicationRow},
         service_principal::{self, ServicePrincipalRow},
         user::UserRow,
     },
@@ -46,10 +47,25 @@ struct Resource {
 
 /// The application of an audience in a tenant: by its client id or by one of its URIs.
 async fn find(tx: &mut Connection, tenant: Uuid, audience: &str) -> Result<Option<Resource>, db::Error> {
-    let application = match client_id(audience) {
-        Some(app_id) => application::find_by_app(tx, app_id).await?,
-        None => application::find_by_uri(tx, tenant, audience).await?,
-    };
+    match client_id(audience) {
+        Some(app_id) => find_by_app(tx, tenant, app_id).await,
+        None => {
+            let application = application::find_by_uri(tx, tenant, audience).await?;
+            in_tenant(tx, tenant, application).await
+        }
+    }
+}
+
+async fn find_by_app(tx: &mut Connection, tenant: Uuid, app_id: Uuid) -> Result<Option<Resource>, db::Error> {
+    let application = application::find_by_app(tx, app_id).await?;
+    in_tenant(tx, tenant, application).await
+}
+
+async fn in_tenant(
+    tx: &mut Connection,
+    tenant: Uuid,
+    application: Option<ApplicationRow>,
+) -> Result<Option<Resource>, db::Error> {
     let Some(application) = application else { return Ok(None) };
     let principal = service_principal::find_by_app(tx, tenant, application.app_id).await?;
     let principal = principal.filter(|principal| principal.enabled);
@@ -70,7 +86,8 @@ async fn roles(tx: &mut Connection, resource: &Resource, holder: Holder) -> Resu
         Holder::User(user) => app_role_assignment::roles_with_groups(tx, user, id).await?,
         Holder::Application(principal) => app_role_assignment::roles(tx, principal, id).await?,
     };
-    let must_be_assigned = resource.principal.document["appRoleAssignmentRequired"].as_bool() == Some(true);
+    let required = &resource.principal.document["appRoleAssignmentRequired"];
+    let must_be_assigned = !matches!(required, Value::Null | Value::Bool(false));
     if held.is_empty() && must_be_assigned {
         return Err(IdentityError::NotAssigned(resource.principal.object.display_name.clone()));
     }
@@ -127,7 +144,7 @@ pub(super) async fn roles_at_client(
     if app_id == AZURE_CLI {
         return Ok(Vec::new());
     }
-    match find(tx, tenant, &app_id.to_string()).await? {
+    match find_by_app(tx, tenant, app_id).await? {
         Some(client) => roles(tx, &client, Holder::User(user)).await,
         None => Ok(Vec::new()),
     }

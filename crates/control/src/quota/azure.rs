@@ -35,13 +35,13 @@ const LIMITS: [(ResourceType, &str, i64); 3] = [
 const LARGEST_DISK_GIB: u64 = 2048;
 const LARGEST_SHALLOW_DISK_GIB: u64 = 32 * 1024;
 
-/// Counts a resource that is new, if it is of a counted type.
+/// Counts a resource that is new, if it is of a counted type. `holds`: whether there is a limit.
 ///
 /// # Errors
 /// `OperationNotAllowed` when there would be more than Azure allows; then nothing may be committed.
-pub(super) async fn count_new(tx: &mut Connection, row: &ResourceRow) -> Result<(), ArmError> {
+pub(super) async fn count_new(tx: &mut Connection, row: &ResourceRow, holds: bool) -> Result<(), ArmError> {
     let Some((resource_type, what, most)) = limit_of(row) else { return Ok(()) };
-    if !hold(tx, row.subscription, row.tenant).await? {
+    if !holds {
         return Ok(count(tx, row, 1).await?);
     }
     azure_usage::add(tx, row.subscription, &row.location, resource_type, 0, 1).await?;

@@ -15,6 +15,7 @@ use galerie_arm::{ArmError, ResourceId, ResourceType, timestamp};
 use serde_json::{Value, json};
 
 use self::decide::Policy;
+pub use self::run::Confirmed;
 use crate::{
     Control, audit, authz,
     db::{

@@ -37,12 +37,63 @@ const API_VERSION: ApiVersion = ApiVersion::stable(2024, 3, 3);
 /// Policies read at once.
 const POLICIES: u32 = 100;
 
+/// What somebody saw in a dry run, and agreed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The dry run's moment, in ms since 1970: what has grown old since stays.
+    pub at_ms: i64,
+    /// The numbers of the versions that may go.
+    pub versions: HashSet<String>,
+}
+
+impl Confirmed {
+    /// Reads a body: `at` and `versions` as a dry run answers them.
+    ///
+    /// # Errors
+    /// `InvalidParameter` naming what is missing, unknown or of another type.
+    pub fn parse(body: &Value) -> Result<Self, ArmError> {
+        let invalid = |name: &str, what: &str| {
+            ArmError::invalid_parameter(name, format!("The parameter '{name}' must be {what}."))
+        };
+        let members = body.as_object().ok_or_else(|| invalid("body", "a JSON object"))?;
+        if let Some(unknown) = members.keys().find(|name| !["at", "versions"].contains(&name.as_str())) {
+            return Err(ArmError::invalid_parameter(unknown, "Only 'at' and 'versions' can be said."));
+        }
+        let at_ms = members.get("at").and_then(Value::as_str).and_then(timestamp::parse_ms);
+        let versions = members.get("versions").and_then(Value::as_array).and_then(|versions| {
+            versions.iter().map(|version| version.as_str().map(str::to_owned)).collect::<Option<HashSet<_>>>()
+        });
+        Ok(Self {
+            at_ms: at_ms.ok_or_else(|| invalid("at", "the dry run's moment"))?,
+            versions: versions.ok_or_else(|| invalid("versions", "a list of versions' numbers"))?,
+        })
+    }
+}
+
+/// By what a run deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The caller's right.
+    Caller,
+    /// The policy, which runs by itself, as long as it says so and is the same person's.
+    Policy,
+}
+
+impl RetentionPolicyRow {
+    /// Whether it runs by itself in this name.
+    fn runs_for(&self, ctx: &RequestContext) -> bool {
+        self.automatic && self.set_by == ctx.caller.principal
+    }
+}
+
 /// What a run decided, and what came of it.
 pub(super) struct Outcome {
     definition: ResourceRow,
     policy: Option<RetentionPolicyRow>,
     tried: Policy,
     at_ms: i64,
+    /// The versions that somebody agreed to; `None`: whatever is decided.
+    confirmed: Option<HashSet<String>>,
     verdicts: Vec<Verdict>,
     /// The incarnations of those that were deleted; `None` of a dry run.
     deleted: Option<HashSet<Uuid>>,
@@ -65,21 +116,27 @@ impl Control {
         let mut tx = self.db().read().await?;
         let read = action(ResourceType::ImageVersion, Verb::Read);
         authz::authorize(&mut tx, &ctx.caller, read, definition).await?;
-        Ok(shown(&plan(&mut tx, definition, instead.map(RetentionSettings::policy)).await?))
+        Ok(shown(&plan(&mut tx, definition, instead.map(RetentionSettings::policy), None).await?))
     }
 
-    /// Deletes what [`Control::retention_dry_run`] says would be.
+    /// Deletes what [`Control::retention_dry_run`] says would be; of that only what is `confirmed`, where somebody saw a dry run
+    /// before.
     ///
     /// # Errors
     /// `AuthorizationFailed` without the right to delete the definition's versions; 404 when there is no definition or no
     /// policy. What was deleted before an error stays deleted.
-    pub async fn retention_run(&self, ctx: &RequestContext, definition: &ResourceId) -> Result<Value, ArmError> {
+    pub async fn retention_run(
+        &self,
+        ctx: &RequestContext,
+        definition: &ResourceId,
+        confirmed: Result<Option<Confirmed>, ArmError>,
+    ) -> Result<Value, ArmError> {
         uses::record_earlier(self).await?;
         let mut tx = self.db().read().await?;
         authorize_deletions(&mut tx, ctx, definition).await?;
-        let mut outcome = plan(&mut tx, definition, None).await?;
+        let mut outcome = plan(&mut tx, definition, None, confirmed?).await?;
         drop(tx);
-        self.carry_out(ctx, definition, &mut outcome, true).await?;
+        self.carry_out(ctx, definition, &mut outcome, By::Caller).await?;
         Ok(shown(&outcome))
     }
 
@@ -112,31 +169,38 @@ impl Control {
         let mut tx = self.db().read().await?;
         let Some(row) = resource::find(&mut tx, &policy.definition).await? else { return Ok(()) };
         let definition = ResourceId::parse(&row.id, "id")?;
-        let mut outcome = plan(&mut tx, &definition, None).await?;
+        let mut outcome = plan(&mut tx, &definition, None, None).await?;
         drop(tx);
+        // It may have been changed since the page was read, and be another's now.
+        let Some(policy) = outcome.policy.as_ref().filter(|policy| policy.automatic) else { return Ok(()) };
         let ctx = in_the_name_of(policy, row.tenant);
-        self.carry_out(&ctx, &definition, &mut outcome, false).await
+        self.carry_out(&ctx, &definition, &mut outcome, By::Policy).await
     }
 
-    /// Deletes what was decided, batch by batch. `asks`: whether the caller's right is asked for again with each.
+    /// Deletes what was decided, batch by batch. Each asks again for what it does it by.
     pub(super) async fn carry_out(
         &self,
         ctx: &RequestContext,
         definition: &ResourceId,
         outcome: &mut Outcome,
-        asks: bool,
+        by: By,
     ) -> Result<(), ArmError> {
         let at_ms = outcome.at_ms;
-        let going: Vec<&Verdict> = outcome.verdicts.iter().filter(|verdict| verdict.deletes()).collect();
+        let is_confirmed =
+            |verdict: &&Verdict| outcome.confirmed.as_ref().is_none_or(|versions| versions.contains(&verdict.name()));
+        let going: Vec<&Verdict> =
+            outcome.verdicts.iter().filter(|verdict| verdict.deletes()).filter(is_confirmed).collect();
         let mut deleted = HashSet::new();
-        for (number, batch) in going.chunks(BATCH).enumerate() {
+        for batch in going.chunks(BATCH) {
             let planned: HashSet<Uuid> = batch.iter().map(|verdict| verdict.uid).collect();
+            let is_first = deleted.is_empty();
             let gone = transact!(self.db(), |tx| -> Result<Vec<Uuid>, ArmError> {
-                if asks {
+                if by == By::Caller {
                     authorize_deletions(tx, ctx, definition).await?;
                 }
-                let gone = delete_batch(tx, ctx, definition, &planned, at_ms).await?;
-                if number == 0 && !gone.is_empty() {
+                let still = |policy: &RetentionPolicyRow| by == By::Caller || policy.runs_for(ctx);
+                let gone = delete_batch(tx, ctx, definition, &planned, at_ms, still).await?;
+                if is_first && !gone.is_empty() {
                     let now_ms = tx.now_ms().await?;
                     audit::record(tx, ctx, now_ms, RUN, definition.as_str(), None).await?;
                 }
@@ -159,6 +223,7 @@ pub(super) async fn plan(
     tx: &mut Connection,
     definition: &ResourceId,
     instead: Option<Policy>,
+    confirmed: Option<Confirmed>,
 ) -> Result<Outcome, ArmError> {
     let definition = find(tx, definition).await?;
     let policy = retention_policy::find(tx, &definition.key).await?;
@@ -167,23 +232,26 @@ pub(super) async fn plan(
         (None, Some(policy)) => policy.policy(),
         (None, None) => return Err(no_policy(&definition)),
     };
-    let at_ms = tx.now_ms().await?;
+    let now_ms = tx.now_ms().await?;
+    let at_ms = confirmed.as_ref().map_or(now_ms, |confirmed| confirmed.at_ms.min(now_ms));
     let verdicts = facts::verdicts(tx, &definition, tried, at_ms).await?;
-    Ok(Outcome { definition, policy, tried, at_ms, verdicts, deleted: None })
+    let confirmed = confirmed.map(|confirmed| confirmed.versions);
+    Ok(Outcome { definition, policy, tried, at_ms, confirmed, verdicts, deleted: None })
 }
 
-/// Deletes those of `planned` that the policy still deletes, as of then; their incarnations.
+/// Deletes those of `planned` that the policy still deletes, as of then; their incarnations. `still`: whether it may.
 async fn delete_batch(
     tx: &mut Connection,
     ctx: &RequestContext,
     definition: &ResourceId,
     planned: &HashSet<Uuid>,
     at_ms: i64,
+    still: impl Fn(&RetentionPolicyRow) -> bool,
 ) -> Result<Vec<Uuid>, ArmError> {
     let mut gone = Vec::new();
     // A policy that was removed, or a definition that is gone, deletes nothing any more.
     let Some(row) = resource::find(tx, definition.key()).await? else { return Ok(gone) };
-    let Some(policy) = retention_policy::find(tx, &row.key).await? else { return Ok(gone) };
+    let Some(policy) = retention_policy::find(tx, &row.key).await?.filter(still) else { return Ok(gone) };
     let now_ms = tx.now_ms().await?;
     let verdicts = facts::verdicts(tx, &row, policy.policy(), at_ms).await?;
     for verdict in verdicts.iter().filter(|verdict| verdict.deletes() && planned.contains(&verdict.uid)) {

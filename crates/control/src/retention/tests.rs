@@ -5,14 +5,17 @@ mod model;
 use galerie_arm::{ApiVersion, OperationStatus};
 use serde_json::{Value, json};
 
+use super::run::{self, By, Outcome};
 use crate::{
-    AuditFilter, RequestContext, RetentionSettings, Scope, authz,
+    AuditFilter, Confirmed, RequestContext, RetentionSettings, Scope, authz,
     db::{disk_image, resource, setting, transact, version_use},
     testing::World,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const DEFINITION: &str = "galleries/g/images/i";
+const WRITE: &str = "Microsoft.Compute/galleries/images/write";
+const DELETE: &str = "Microsoft.Compute/galleries/images/versions/delete";
 
 fn version(name: &str) -> String {
     format!("{DEFINITION}/versions/{name}")
@@ -59,7 +62,7 @@ fn expect(found: Vec<(String, String)>, expected: &[(&str, &str)]) {
 
 /// Runs the policy; the names of what it deleted.
 async fn run(world: &World) -> Vec<String> {
-    deleted(&world.control.retention_run(&world.ctx(), &world.id(DEFINITION)).await.unwrap())
+    deleted(&world.control.retention_run(&world.ctx(), &world.id(DEFINITION), Ok(None)).await.unwrap())
 }
 
 fn deleted(outcome: &Value) -> Vec<String> {
@@ -90,7 +93,7 @@ async fn a_run_is_its_dry_run_and_a_second_one_finds_nothing() {
         ("1.0.0", "Pinned"),
     ];
     expect(dry(&world).await, &expected);
-    let outcome = world.control.retention_run(&world.ctx(), &world.id(DEFINITION)).await.unwrap();
+    let outcome = world.control.retention_run(&world.ctx(), &world.id(DEFINITION), Ok(None)).await.unwrap();
     expect(reasons(&outcome), &expected);
     assert_eq!(deleted(&outcome), ["3.0.0", "2.0.0"]);
     assert_eq!(world.get(&version("2.0.0")).await.unwrap_err().status, 404);
@@ -178,7 +181,7 @@ async fn policies_are_off_until_they_are_switched_on() {
     world.get(&version("1.0.0")).await.unwrap();
     world.control.remove_retention_policy(&world.ctx(), &world.id(DEFINITION)).await.unwrap();
     world.control.remove_retention_policy(&world.ctx(), &world.id(DEFINITION)).await.unwrap();
-    let nothing = world.control.retention_run(&world.ctx(), &world.id(DEFINITION)).await.unwrap_err();
+    let nothing = world.control.retention_run(&world.ctx(), &world.id(DEFINITION), Ok(None)).await.unwrap_err();
     assert_eq!(nothing.status, 404);
     let tried = RetentionSettings { keep: 1, older_than_days: 0, automatic: true };
     let tried = world.control.retention_dry_run(&world.ctx(), &world.id(DEFINITION), Some(tried)).await.unwrap();
@@ -188,24 +191,93 @@ async fn policies_are_off_until_they_are_switched_on() {
     world.control.shutdown().await;
 }
 
+/// Who may do these things in the group.
+async fn somebody(world: &World, name: &str, actions: &[&str]) -> RequestContext {
+    let (role, group) = (uuid::Uuid::new_v4(), Scope::At(Box::new(world.id(""))));
+    let body = authz::tests::custom(name, actions, &[world.id("").as_str()]);
+    world.control.role_definition_put(&world.ctx(), &group, &role.to_string(), &body).await.unwrap();
+    let ctx = authz::tests::newcomer(world).await;
+    authz::tests::give(world, &ctx, role, &group).await;
+    ctx
+}
+
+async fn planned(world: &World) -> Outcome {
+    let mut tx = world.control.db().read().await.unwrap();
+    run::plan(&mut tx, &world.id(DEFINITION), None, None).await.unwrap()
+}
+
 /// What changed since it was decided is decided again by whoever deletes it.
 #[tokio::test]
 async fn what_changed_since_the_decision_is_not_deleted() {
-    let world = published(4).await;
+    let world = published(5).await;
     set(&world, 1, 0).await;
     let (ctx, id) = (world.ctx(), world.id(DEFINITION));
-    let mut outcome = {
-        let mut tx = world.control.db().read().await.unwrap();
-        super::run::plan(&mut tx, &id, None).await.unwrap()
-    };
+    let mut outcome = planned(&world).await;
     // Meanwhile one is pinned, one is made again, and the policy keeps more.
     world.control.set_version_pin(&ctx, &world.id(&version("1.0.0")), true).await.unwrap();
     world.delete(&version("2.0.0")).await.unwrap();
     publish(&world, "2.0.0").await;
-    world.control.carry_out(&ctx, &id, &mut outcome, true).await.unwrap();
-    assert_eq!(deleted(&super::run::shown(&outcome)), ["3.0.0"]);
-    for left in ["1.0.0", "2.0.0", "4.0.0"] {
+    set(&world, 2, 0).await;
+    world.control.carry_out(&ctx, &id, &mut outcome, By::Caller).await.unwrap();
+    assert_eq!(deleted(&run::shown(&outcome)), ["3.0.0"]);
+    for left in ["1.0.0", "2.0.0", "4.0.0", "5.0.0"] {
         world.get(&version(left)).await.unwrap();
+    }
+    // Without the policy nothing goes, whatever was decided.
+    set(&world, 1, 0).await;
+    let mut outcome = planned(&world).await;
+    world.control.remove_retention_policy(&ctx, &id).await.unwrap();
+    world.control.carry_out(&ctx, &id, &mut outcome, By::Caller).await.unwrap();
+    assert_eq!(deleted(&run::shown(&outcome)), [""; 0]);
+    world.control.shutdown().await;
+}
+
+/// Regression: a sweep that had read the policies went on with one that was told meanwhile to run by itself no more.
+#[tokio::test]
+async fn a_policy_that_was_stopped_or_is_anothers_now_does_not_run_by_itself() {
+    let world = published(3).await;
+    let (ctx, id) = (world.ctx(), world.id(DEFINITION));
+    let other = somebody(&world, "Other", &[WRITE, DELETE]).await;
+    let automatic = |automatic| Ok(RetentionSettings { keep: 1, older_than_days: 0, automatic });
+    world.control.set_retention_policy(&ctx, &id, automatic(true)).await.unwrap();
+    let mut outcome = planned(&world).await;
+    for (by, settings) in [(&ctx, automatic(false)), (&other, automatic(true))] {
+        world.control.set_retention_policy(by, &id, settings).await.unwrap();
+        world.control.carry_out(&ctx, &id, &mut outcome, By::Policy).await.unwrap();
+        assert_eq!(deleted(&run::shown(&outcome)), [""; 0]);
+    }
+    world.control.set_retention_policy(&ctx, &id, automatic(true)).await.unwrap();
+    world.control.carry_out(&ctx, &id, &mut outcome, By::Policy).await.unwrap();
+    assert_eq!(deleted(&run::shown(&outcome)), ["2.0.0", "1.0.0"]);
+    world.control.shutdown().await;
+}
+
+/// Regression: who agreed to what a dry run showed had whatever the policy said a moment later deleted.
+#[tokio::test]
+async fn nothing_goes_that_was_not_confirmed() {
+    let world = published(4).await;
+    set(&world, 2, 0).await;
+    let (ctx, id) = (world.ctx(), world.id(DEFINITION));
+    let dry = world.control.retention_dry_run(&ctx, &id, None).await.unwrap();
+    let going: Vec<Value> =
+        dry["versions"].as_array().unwrap()[2..].iter().map(|gone| gone["version"].clone()).collect();
+    assert_eq!(going, ["2.0.0", "1.0.0"]);
+    // Meanwhile the policy keeps less, and one is made again.
+    world.clock.advance(1);
+    set(&world, 1, 0).await;
+    world.delete(&version("1.0.0")).await.unwrap();
+    publish(&world, "1.0.0").await;
+    let confirmed = Confirmed::parse(&json!({ "at": dry["at"], "versions": going })).unwrap();
+    let run = world.control.retention_run(&ctx, &id, Ok(Some(confirmed))).await.unwrap();
+    assert_eq!(deleted(&run), ["2.0.0"]);
+    for (body, target) in [
+        (json!([]), "body"),
+        (json!({ "at": dry["at"] }), "versions"),
+        (json!({ "at": "soon", "versions": [] }), "at"),
+        (json!({ "at": dry["at"], "versions": [1] }), "versions"),
+        (json!({ "at": dry["at"], "versions": [], "force": true }), "force"),
+    ] {
+        assert_eq!(Confirmed::parse(&body).unwrap_err().target.as_deref(), Some(target), "{body}");
     }
     world.control.shutdown().await;
 }
@@ -213,28 +285,21 @@ async fn what_changed_since_the_decision_is_not_deleted() {
 #[tokio::test]
 async fn a_policy_takes_the_rights_that_it_uses() {
     let world = published(2).await;
-    let (id, group) = (world.id(DEFINITION), Scope::At(Box::new(world.id(""))));
+    let id = world.id(DEFINITION);
     let settings = RetentionSettings { keep: 1, older_than_days: 0, automatic: false };
-    let custom = async |name: &str, actions: &[&str]| {
-        let role = uuid::Uuid::new_v4();
-        let body = authz::tests::custom(name, actions, &[world.id("").as_str()]);
-        world.control.role_definition_put(&world.ctx(), &group, &role.to_string(), &body).await.unwrap();
-        let ctx = authz::tests::newcomer(&world).await;
-        authz::tests::give(&world, &ctx, role, &group).await;
-        ctx
-    };
-    let (write, delete) =
-        ("Microsoft.Compute/galleries/images/write", "Microsoft.Compute/galleries/images/versions/delete");
-    let writes = custom("Writes", &[write, "Microsoft.Compute/galleries/images/versions/write"]).await;
-    let deletes = custom("Deletes", &[delete]).await;
-    let both = custom("Both", &[write, delete]).await;
+    let writes = somebody(&world, "Writes", &[WRITE, "Microsoft.Compute/galleries/images/versions/write"]).await;
+    let deletes = somebody(&world, "Deletes", &[DELETE]).await;
+    let both = somebody(&world, "Both", &[WRITE, DELETE]).await;
     for (ctx, may_set, may_run, may_pin) in
         [(&writes, false, false, true), (&deletes, false, true, false), (&both, true, true, false)]
     {
         let answer = world.control.set_retention_policy(ctx, &id, Ok(settings)).await;
         assert_eq!(answer.map_err(|error| error.status).is_ok(), may_set);
         set(&world, 2, 0).await;
-        assert_eq!(world.control.retention_run(ctx, &id).await.map_err(|error| error.status).is_ok(), may_run);
+        assert_eq!(
+            world.control.retention_run(ctx, &id, Ok(None)).await.map_err(|error| error.status).is_ok(),
+            may_run
+        );
         let pinned = world.control.set_version_pin(ctx, &world.id(&version("1.0.0")), true).await;
         assert_eq!(pinned.is_ok(), may_pin);
         let dry = world.control.retention_dry_run(ctx, &id, None).await.unwrap_err();
@@ -315,8 +380,8 @@ async fn runs_race_with_each_other_and_with_whoever_needs_a_version() {
     let disk = json!({ "location": "eastus", "properties": { "creationData":
         { "createOption": "FromImage", "galleryImageReference": { "id": used } } } });
     let (one, two, pin, made) = tokio::join!(
-        world.control.retention_run(&ctx, &id),
-        other.control.retention_run(&ctx, &id),
+        world.control.retention_run(&ctx, &id, Ok(None)),
+        other.control.retention_run(&ctx, &id, Ok(None)),
         other.control.set_version_pin(&ctx, &pinned, true),
         world.put("disks/used", disk),
     );

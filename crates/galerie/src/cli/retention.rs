@@ -158,7 +158,8 @@ async fn run_policy(args: RunArgs) -> Result<()> {
         return print(&planned, args.output);
     }
     output::confirm(&format!("Delete {} ({})?", versions(going.len()), going.join(", ")), args.yes)?;
-    let done = client.call(&path, &[]).await?;
+    // What was agreed to, and nothing that has come to it since.
+    let done = client.post(&path, &json!({ "at": text(&planned, "at"), "versions": going })).await?.body;
     let deleted =
         items(&done, "versions").iter().filter(|version| at(version, "deleted").as_bool() == Some(true)).count();
     output::note(&format!("Deleted {}.", versions(deleted)));
