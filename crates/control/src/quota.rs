@@ -130,6 +130,19 @@ pub(crate) async fn check_not_exceeded(tx: &mut Connection, row: &ResourceRow) -
     Ok(())
 }
 
+/// Whether so many bytes more would be within what a resource's owner may hold, as things are now: to be asked before work that
+/// [`charge`] decides about in its end.
+///
+/// # Errors
+/// `OperationNotAllowed`, as `charge` would answer.
+pub(crate) async fn check_room(tx: &mut Connection, row: &ResourceRow, more_bytes: u64) -> Result<(), ArmError> {
+    let change = Change { now_bytes: more_bytes, by: Usage { bytes: db_count(more_bytes), resources: 0 } };
+    for (scope, quota) in quotas(tx, row).await?.into_iter().filter(|(_, quota)| quota.limits()) {
+        check(scope, quota, quota::used(tx, scope).await?, change)?;
+    }
+    Ok(())
+}
+
 /// What a resource's charge changes by.
 #[derive(Debug, Clone, Copy)]
 struct Change {

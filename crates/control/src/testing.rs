@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use galerie_arm::{ApiVersion, ArmError, OperationStatus, ResourceId, etag::Precondition};
 use galerie_region::{
-    ByteUpload, ChunkUpload, Error as RegionError, Imported, LocalRegion, LocalRegionOptions, Region,
+    ChunkUpload, Error as RegionError, Gathering, Imported, LocalRegion, LocalRegionOptions, Region,
     Result as RegionResult, UploadId, UploadRange,
 };
 use galerie_store::{
@@ -239,9 +239,21 @@ impl Region for TestRegion {
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> RegionResult<Arc<dyn ChunkUpload>> {
         self.inner.begin_chunk_upload(tenant, condemned).await
     }
-    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> RegionResult<Box<dyn ByteUpload>> {
-        self.fault("begin_bytes")?;
-        self.inner.begin_bytes(tenant, condemned).await
+    async fn gather(&self) -> RegionResult<Gathering> {
+        self.fault("gather")?;
+        self.inner.gather().await
+    }
+    async fn import_gathered(
+        &self,
+        tenant: Uuid,
+        gathered: Gathering,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> RegionResult<Imported> {
+        self.fault("import_gathered")?;
+        self.pass(&cancel).await?;
+        self.inner.import_gathered(tenant, gathered, condemned, progress, cancel).await
     }
     async fn replicate(
         &self,

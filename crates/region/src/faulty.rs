@@ -23,7 +23,7 @@ use galerie_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{ByteUpload, ChunkUpload, Error, Imported, Region, Result, UploadId, UploadRange};
+use crate::{ChunkUpload, Error, Gathering, Imported, Region, Result, UploadId, UploadRange};
 
 /// What is wrong with a region.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,9 +157,21 @@ impl Region for FaultyRegion {
         self.inner.begin_chunk_upload(tenant, condemned).await
     }
 
-    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Box<dyn ByteUpload>> {
+    async fn gather(&self) -> Result<Gathering> {
         self.reach()?;
-        self.inner.begin_bytes(tenant, condemned).await
+        self.inner.gather().await
+    }
+
+    async fn import_gathered(
+        &self,
+        tenant: Uuid,
+        gathered: Gathering,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported> {
+        self.work(&cancel).await?;
+        self.inner.import_gathered(tenant, gathered, condemned, progress, cancel).await
     }
 
     async fn replicate(

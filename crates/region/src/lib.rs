@@ -4,11 +4,11 @@
 //! [`Region`] stages uploads, imports them, copies images from other regions, and reads them. It knows no ARM.
 
 mod blocking;
-mod byte_upload;
 mod checked_pages;
 mod chunk_upload;
 pub mod error;
 mod faulty;
+mod gathering;
 pub mod local;
 mod open_readers;
 mod page_map;
@@ -23,6 +23,7 @@ pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 
 pub use error::{Error, Result};
 pub use faulty::{FaultyRegion, RegionTrouble};
+pub use gathering::Gathering;
 pub use local::{LocalRegion, LocalRegionOptions};
-pub use region::{ByteUpload, ChunkUpload, Imported, Region};
+pub use region::{ChunkUpload, Imported, Region};
 pub use upload::{UploadId, UploadRange};

@@ -35,12 +35,12 @@ use uuid::Uuid;
 use crate::{
     Error, Imported, Result, UploadId, UploadRange,
     blocking::blocking,
-    byte_upload::StoreByteUpload,
     checked_pages::CheckedPages,
     chunk_upload::StoreChunkUpload,
     error::store_error,
+    gathering::Gathering,
     open_readers::OpenReaders,
-    region::{ByteUpload, ChunkUpload, Region},
+    region::{ChunkUpload, Region},
     staging::Staging,
     upload_memory::UploadMemory,
     watched_blobs::WatchedBlobs,
@@ -256,11 +256,19 @@ impl Region for LocalRegion {
         Ok(Arc::new(StoreChunkUpload::new(sink, domain, &self.upload_memory)?))
     }
 
-    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Box<dyn ByteUpload>> {
-        let domain = self.domain(tenant).await?;
-        let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin to take bytes"))?;
-        let (directory, space) = (self.staging.directory(), self.space.clone());
-        Ok(Box::new(StoreByteUpload::begin(directory, sink, space, self.name.clone()).await?))
+    async fn gather(&self) -> Result<Gathering> {
+        Gathering::begin(self.staging.directory(), self.space.clone()).await
+    }
+
+    async fn import_gathered(
+        &self,
+        tenant: Uuid,
+        gathered: Gathering,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported> {
+        self.import(tenant, gathered.into_guest(), condemned, progress, cancel).await
     }
 
     async fn replicate(

@@ -15,7 +15,7 @@ use galerie_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Result, UploadId, UploadRange};
+use crate::{Gathering, Result, UploadId, UploadRange};
 
 /// An image that is durable in a region's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +87,18 @@ pub trait Region: Send + Sync {
     /// `Busy` when the open uploads hold as much memory as they may.
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>>;
 
-    /// Begins to take bytes that are no disk, whose number is not known yet. Dropping it abandons them.
-    async fn begin_bytes(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Box<dyn ByteUpload>>;
+    /// Begins to gather bytes that are no disk, whose number is not known yet. It takes no pin: nothing of the store is used.
+    async fn gather(&self) -> Result<Gathering>;
+
+    /// Imports what was gathered: it becomes an image of exactly its length; durable when it returns.
+    async fn import_gathered(
+        &self,
+        tenant: Uuid,
+        gathered: Gathering,
+        condemned: &CondemnedPacks,
+        progress: Arc<ImportProgress>,
+        cancel: CancellationToken,
+    ) -> Result<Imported>;
 
     /// Copies what this region lacks of an image from `source`; verified on arrival, the manifest last. Resumes.
     async fn replicate(
@@ -178,19 +188,4 @@ pub trait ChunkUpload: Send + Sync {
     /// # Errors
     /// `NotFound` when the manifest was not sent in this upload.
     async fn finish(&self, manifest: ManifestId) -> Result<Imported>;
-}
-
-/// Bytes that arrive in order, to become an image of exactly their length.
-#[async_trait]
-pub trait ByteUpload: Send + Sync {
-    /// Takes the next bytes. Nothing is durable yet.
-    ///
-    /// # Errors
-    /// `Full`, `LowSpace`, `Io`.
-    async fn append(&mut self, bytes: Bytes) -> Result<()>;
-    /// Stores what came; durable when it returns. What is stored already is not stored again.
-    ///
-    /// # Errors
-    /// The store's; `Cancelled`.
-    async fn finish(self: Box<Self>, progress: Arc<ImportProgress>, cancel: CancellationToken) -> Result<Imported>;
 }

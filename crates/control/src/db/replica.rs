@@ -37,21 +37,41 @@ const COPY_AGAIN: &str = "UPDATE replicas SET state = 'Replicating', attempts = 
      lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE version = $1 AND region = $2 AND state = 'Completed'";
 const DELETE: &str = "DELETE FROM replicas WHERE version = $1 AND region = $2";
+/// A row of which something is still to be fetched.
+macro_rules! fetched {
+    () => {
+        "EXISTS (SELECT 1 FROM package_links p WHERE p.resource = replicas.version)"
+    };
+}
 macro_rules! claim {
-    ($lock:literal) => {
+    ($work:expr, $lock:literal) => {
         concat!(
             "UPDATE replicas SET lease_owner = $3, lease_until_ms = $4, generation = generation + 1, \
      attempts = attempts + 1 WHERE uid = (SELECT uid FROM replicas WHERE region = $1 AND state = 'Replicating' \
-     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 ORDER BY next_attempt_ms LIMIT 1",
+     AND next_attempt_ms <= $2 AND lease_until_ms <= $2 AND ",
+            $work,
+            " ORDER BY next_attempt_ms LIMIT 1",
             $lock,
             ") RETURNING *"
         )
     };
 }
 /// Workers of several processes do not wait for each other's rows; on SQLite one transaction writes at a time.
-const CLAIM: [&str; 2] = [claim!(""), claim!(" FOR UPDATE SKIP LOCKED")];
-const IS_DUE: &str = "SELECT COUNT(*) FROM (SELECT uid FROM replicas WHERE region = $1 AND state = $2 \
-     AND next_attempt_ms <= $3 AND lease_until_ms <= $3 LIMIT 1) AS due";
+const CLAIM_COPY: [&str; 2] =
+    [claim!(concat!("NOT ", fetched!()), ""), claim!(concat!("NOT ", fetched!()), " FOR UPDATE SKIP LOCKED")];
+const CLAIM_FETCH: [&str; 2] = [claim!(fetched!(), ""), claim!(fetched!(), " FOR UPDATE SKIP LOCKED")];
+macro_rules! is_due {
+    ($work:expr) => {
+        concat!(
+            "SELECT COUNT(*) FROM (SELECT uid FROM replicas WHERE region = $1 AND state = $2 \
+     AND next_attempt_ms <= $3 AND lease_until_ms <= $3 AND ",
+            $work,
+            " LIMIT 1) AS due"
+        )
+    };
+}
+const IS_COPY_DUE: &str = is_due!(concat!("NOT ", fetched!()));
+const IS_FETCH_DUE: &str = is_due!(fetched!());
 const HOLDS: &str = "SELECT COUNT(*) FROM replicas WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
 const RENEW: &str = "UPDATE replicas SET lease_until_ms = $3, total_bytes = $4, copied_bytes = $5 \
      WHERE uid = $1 AND generation = $2 AND state = 'Replicating'";
@@ -85,8 +105,10 @@ pub(super) const STATEMENTS: &[&str] = &[
     RETRY_DUE,
     COPY_AGAIN,
     DELETE,
-    CLAIM[0],
-    IS_DUE,
+    CLAIM_COPY[0],
+    CLAIM_FETCH[0],
+    IS_COPY_DUE,
+    IS_FETCH_DUE,
     HOLDS,
     RENEW,
     COMPLETE,
@@ -98,6 +120,15 @@ pub(super) const STATEMENTS: &[&str] = &[
     WAITS_BEYOND,
     RELEASE_OF,
 ];
+
+/// How a replica comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplicaWork {
+    /// From another region, or another tenant's domain.
+    Copy,
+    /// From the links of its version: they take as long as whoever is at their other end likes.
+    Fetch,
+}
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,8 +300,18 @@ pub(crate) async fn copy_again(tx: &mut Connection, version: &str, region: &str,
 }
 
 /// Whether a region has a replica in a state whose time has come and that nobody has claimed: who sees none need not ask for it.
-pub(crate) async fn is_due(tx: &mut Connection, region: &str, state: ReplicationState, now_ms: i64) -> Result<bool> {
-    let statement = query(IS_DUE).bind(region).bind(state.as_str()).bind(now_ms);
+pub(crate) async fn is_due(
+    tx: &mut Connection,
+    region: &str,
+    work: ReplicaWork,
+    state: ReplicationState,
+    now_ms: i64,
+) -> Result<bool> {
+    let statement = match work {
+        ReplicaWork::Copy => IS_COPY_DUE,
+        ReplicaWork::Fetch => IS_FETCH_DUE,
+    };
+    let statement = query(statement).bind(region).bind(state.as_str()).bind(now_ms);
     Ok(row::one::<i64>(tx, statement).await? == Some(1))
 }
 
@@ -300,11 +341,16 @@ pub(crate) async fn delete(tx: &mut Connection, version: &str, region: &str) -> 
 pub(crate) async fn claim_due(
     tx: &mut Connection,
     region: &str,
+    work: ReplicaWork,
     owner: &str,
     now_ms: i64,
     lease_until_ms: i64,
 ) -> Result<Option<ReplicaRow>> {
-    row::one(tx, query_of(CLAIM).bind(region).bind(now_ms).bind(owner).bind(lease_until_ms)).await
+    let statement = match work {
+        ReplicaWork::Copy => CLAIM_COPY,
+        ReplicaWork::Fetch => CLAIM_FETCH,
+    };
+    row::one(tx, query_of(statement).bind(region).bind(now_ms).bind(owner).bind(lease_until_ms)).await
 }
 
 /// Whether a claim still holds.

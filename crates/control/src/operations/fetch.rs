@@ -1,15 +1,15 @@
 //! Fetching what a version's links name: how the replica in the version's own region comes to be.
 //!
-//! Look: which links are left. Act: pin, fetch each into the region's store. Record, in one transaction: the images, the
-//! replica, the other regions' replicas, which begin now, and what the subscription is charged. What ends before that is
-//! fetched again from its beginning; what was stored already is not stored twice.
+//! Look: which links are left. Act: gather the bytes of each beside the region's store, then pin and import them. Record, in one
+//! transaction: the images, the replica, the other regions' replicas, which begin now, and what the subscription is charged.
+//! What ends before that is fetched again from its beginning; what was stored already is not stored twice.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use futures::StreamExt;
 use galerie_arm::{ArmError, ResourceType};
-use galerie_region::{Imported, Region};
-use galerie_store::{CondemnedPacks, ImportProgress};
+use galerie_region::{Gathering, Region};
+use galerie_store::ImportProgress;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -80,17 +80,29 @@ pub(super) async fn run(
     let version = resource::find_kept(&mut *control.db().read().await?, &claimed.version).await?;
     let version = version.ok_or(Failure::Stopped)?;
     let region = control.region(&claimed.region).ok_or_else(|| Failure::region_absent(&claimed.region))?;
+    let in_region = |error| Failure::in_region(&claimed.region, error);
+    // Nothing is pinned yet: whoever sends slowly would hold up the tenant's collections.
+    let mut fetching = Fetching { control, region: &*region, version: &version, progress, cancel, total_bytes: 0 };
+    let mut gathered = Vec::with_capacity(links.len());
+    for link in &links {
+        gathered.push((link.lun, fetching.gather(link).await?));
+    }
+    let total_bytes = fetching.total_bytes;
     let pinned = control.pin(&claimed.region, version.tenant, &[], "fetch").await?;
     let condemned = control.condemned(&claimed.region, version.tenant).await?;
-    let (mut images, mut total_bytes) = (Vec::with_capacity(links.len()), 0);
-    for link in links {
-        let fetching =
-            Fetching { control, region: &*region, version: &version, condemned: &condemned, progress, cancel };
-        let imported = pinned.guard(cancel, fetching.fetch(&link, total_bytes)).await?;
-        total_bytes += imported.virtual_size_bytes;
+    let (mut images, mut before_bytes) = (Vec::with_capacity(links.len()), 0);
+    for (lun, bytes) in gathered {
+        let read = Arc::new(ImportProgress::default());
+        let import = region.import_gathered(version.tenant, bytes, &condemned, read.clone(), cancel.clone());
+        let add_up = || {
+            let read_bytes = before_bytes + read.read_bytes.load(Ordering::Relaxed);
+            progress.set(2 * total_bytes, total_bytes + read_bytes);
+        };
+        let imported = follow(pinned.guard(cancel, import), add_up).await.map_err(in_region)?;
+        before_bytes += imported.virtual_size_bytes;
         images.push(DiskImageRow {
             resource: version.key.clone(),
-            lun: link.lun,
+            lun,
             tenant: version.tenant,
             region: version.location.clone(),
             manifest: imported.manifest,
@@ -132,51 +144,61 @@ async fn record(
     Ok(settle_version(tx, &version.key, None, now_ms).await?)
 }
 
-/// One fetch.
+/// The links of a version on their way.
 struct Fetching<'a> {
     control: &'a Control,
     region: &'a dyn Region,
     version: &'a ResourceRow,
-    condemned: &'a CondemnedPacks,
     progress: &'a Arc<Progress>,
     cancel: &'a CancellationToken,
+    /// What has come of all links.
+    total_bytes: u64,
 }
 
 impl Fetching<'_> {
-    /// Fetches what a link names. `before_bytes` were fetched of other links.
-    async fn fetch(&self, row: &PackageLinkRow, before_bytes: u64) -> Result<Imported, Failure> {
+    /// Gathers what a link names. Of the whole work coming here is one half, storing it the other.
+    async fn gather(&mut self, row: &PackageLinkRow) -> Result<Gathering, Failure> {
         let url = row.unwrap(self.control)?;
         let refused = |error| self.refused(row, error);
         let in_region = |error| Failure::in_region(self.region.name(), error);
         tracing::info!(version = self.version.id, link = link::without_query(&url), "fetch a package");
-        let mut upload = self.region.begin_bytes(self.version.tenant, self.condemned).await.map_err(in_region)?;
         let fetch = async {
             let mut fetched = self.control.fetcher().open(&url).await.map_err(refused)?;
-            let expected_bytes = fetched.length_bytes.unwrap_or(0);
-            let mut length_bytes = 0;
-            while let Some(bytes) = fetched.body.next().await {
-                let bytes = bytes.map_err(refused)?;
-                length_bytes += bytes.len() as u64;
-                self.progress.set(before_bytes + expected_bytes.max(length_bytes), before_bytes + length_bytes);
-                upload.append(bytes).await.map_err(in_region)?;
+            if let Some(length_bytes) = fetched.length_bytes {
+                self.check_room(self.total_bytes.saturating_add(length_bytes)).await?;
             }
-            if length_bytes == 0 {
+            let mut gathering = self.region.gather().await.map_err(in_region)?;
+            while let Some(bytes) = fetched.body.next().await {
+                gathering.append(bytes.map_err(refused)?).await.map_err(in_region)?;
+                let so_far_bytes = self.total_bytes + gathering.length_bytes();
+                // Without a length nobody knows how far it is until it is here.
+                let expected_bytes = fetched
+                    .length_bytes
+                    .map_or(0, |length_bytes| 2 * so_far_bytes.max(self.total_bytes + length_bytes));
+                self.progress.set(expected_bytes, so_far_bytes);
+            }
+            if gathering.length_bytes() == 0 {
                 return Err(refused(FetchError::Final(format!("{} is empty", link::without_query(&url)))));
             }
-            Ok(length_bytes)
+            if fetched.length_bytes.is_none() {
+                self.check_room(self.total_bytes + gathering.length_bytes()).await?;
+            }
+            Ok(gathering)
         };
-        let length_bytes = tokio::select! {
-            fetched = fetch => fetched?,
+        let gathering = tokio::select! {
+            gathering = fetch => gathering?,
             () = self.cancel.cancelled() => return Err(Failure::Stopped),
         };
-        let read = Arc::new(ImportProgress::default());
-        let import = upload.finish(read.clone(), self.cancel.clone());
-        // What is left to do is little beside the way here.
-        let imported = follow(import, || {
-            let read_bytes = read.read_bytes.load(Ordering::Relaxed);
-            self.progress.set(before_bytes + 2 * length_bytes, before_bytes + length_bytes + read_bytes);
-        });
-        imported.await.map_err(in_region)
+        self.total_bytes += gathering.length_bytes();
+        Ok(gathering)
+    }
+
+    /// Refuses what would not be within the quota in every region, before all of it has come; `record` decides.
+    async fn check_room(&self, total_bytes: u64) -> Result<(), Failure> {
+        let regions = target_regions::stored(&self.version.document, TARGETS, self.control.locations());
+        let others = regions.iter().filter(|target| target.region.as_str() != self.version.location).count() as u64;
+        let more_bytes = total_bytes.saturating_mul(others + 1);
+        Ok(quota::check_room(&mut *self.control.db().read().await?, self.version, more_bytes).await?)
     }
 
     /// A failure that names the property.

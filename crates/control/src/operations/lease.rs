@@ -130,7 +130,10 @@ mod tests {
         let (key, now_ms) = (world.id("galleries/g").key().to_owned(), world.control.now_ms());
         let mut tx = world.control.db().write().await.unwrap();
         replica::upsert(&mut tx, &ReplicaRow::wanted(&key, "westus", now_ms)).await.unwrap();
-        let row = replica::claim_due(&mut tx, "westus", "me", now_ms, now_ms + LEASE_MS).await.unwrap().unwrap();
+        let row = replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "me", now_ms, now_ms + LEASE_MS)
+            .await
+            .unwrap()
+            .unwrap();
         tx.commit().await.unwrap();
         row.lease()
     }

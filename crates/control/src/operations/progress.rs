@@ -17,8 +17,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Sets both.
+    /// Sets both, unless less of the whole would be done than before: who watches sees it wait, not go back, while more turns
+    /// out to be to do.
     pub(super) fn set(&self, total_bytes: u64, done_bytes: u64) {
+        let (total_before, done_before) = self.figures();
+        let is_less =
+            u128::from(done_bytes) * u128::from(total_before) < u128::from(done_before) * u128::from(total_bytes);
+        if is_less || (total_bytes == 0 && total_before > 0) {
+            return;
+        }
         self.total_bytes.store(total_bytes, Ordering::Relaxed);
         self.done_bytes.store(done_bytes, Ordering::Relaxed);
     }
@@ -49,5 +56,22 @@ pub(super) async fn follow<T>(work: impl Future<Output = T>, update: impl Fn()) 
             }
             () = tokio::time::sleep(FOLLOW_EVERY) => update(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_waits_and_never_goes_back() {
+        let progress = Progress::default();
+        let percent = |total, done| {
+            progress.set(total, done);
+            progress.percent()
+        };
+        assert_eq!([percent(0, 10), percent(100, 10), percent(200, 15), percent(200, 50)], [0, 10, 10, 25]);
+        assert_eq!([percent(0, 0), percent(200, 200), percent(400, 399)], [25, 99, 99]);
+        assert_eq!(progress.figures(), (200, 200));
     }
 }

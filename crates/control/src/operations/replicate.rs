@@ -38,21 +38,23 @@ use crate::{
     Control, db,
     db::{
         Connection, disk_image, foreign_source, operation, package_link,
-        replica::{self, ReplicaRow},
+        replica::{self, ReplicaRow, ReplicaWork},
         resource, transact,
     },
     reconcile::attempted,
     sharing::foreign,
 };
 
-/// Claims a region's replicas and copies them, until the process stops.
-pub(super) async fn worker(control: Control, region: String) {
+/// Claims a region's replicas and makes them, in one of the ways, until the process stops.
+pub(super) async fn worker(control: Control, region: String, work: ReplicaWork) {
     let slots = Arc::new(Semaphore::new(control.tuning().replicas_at_once));
     let mut woken = control.woken();
     while !control.stopping().is_cancelled() {
         woken.mark_unchanged();
         while let Ok(slot) = slots.clone().try_acquire_owned() {
-            let Some(claimed) = attempted("claim-replicas", claim(&control, &region)).await.flatten() else { break };
+            let Some(claimed) = attempted("claim-replicas", claim(&control, &region, work)).await.flatten() else {
+                break;
+            };
             let Claimed { replica, correlation_id } = claimed;
             let span = tracing::info_span!("replica", version = replica.version, region, correlation_id);
             control.track(carry_out(control.clone(), replica, slot).instrument(span));
@@ -68,7 +70,7 @@ struct Claimed {
     correlation_id: Option<String>,
 }
 
-async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
+async fn claim(control: &Control, region: &str, work: ReplicaWork) -> db::Result<Option<Claimed>> {
     if control.is_draining() {
         return Ok(None);
     }
@@ -76,14 +78,14 @@ async fn claim(control: &Control, region: &str) -> db::Result<Option<Claimed>> {
         // As with operations: looking takes no write lock.
         let mut reading = control.db().read().await?;
         let now_ms = reading.now_ms().await?;
-        if !replica::is_due(&mut reading, region, ReplicationState::Replicating, now_ms).await? {
+        if !replica::is_due(&mut reading, region, work, ReplicationState::Replicating, now_ms).await? {
             return Ok(None);
         }
     }
     transact!(control.db(), |tx| -> db::Result<Option<Claimed>> {
         let now_ms = tx.now_ms().await?;
         let until_ms = now_ms.saturating_add(LEASE_MS);
-        let Some(replica) = replica::claim_due(tx, region, control.owner(), now_ms, until_ms).await? else {
+        let Some(replica) = replica::claim_due(tx, region, work, control.owner(), now_ms, until_ms).await? else {
             return Ok(None);
         };
         let mut correlation_id = None;

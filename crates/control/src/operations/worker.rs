@@ -21,12 +21,13 @@ use crate::{
     Control, db,
     db::{
         operation::{self, OperationRow},
+        replica::ReplicaWork,
         transact,
     },
     reconcile::attempted,
 };
 
-/// Starts the workers: one for operations, one for each region's replicas.
+/// Starts the workers: one for operations, two for each region's replicas.
 pub(crate) fn start(control: &Control) {
     control.track(operations(control.clone()));
     for region in control.region_names() {
@@ -36,7 +37,10 @@ pub(crate) fn start(control: &Control) {
 
 /// Starts what works for a region that is available.
 pub(crate) fn start_region(control: &Control, region: &str) {
-    control.track(replicate::worker(control.clone(), region.to_owned()));
+    // What is fetched comes as slowly as whoever sends it likes: it has places of its own.
+    for work in [ReplicaWork::Copy, ReplicaWork::Fetch] {
+        control.track(replicate::worker(control.clone(), region.to_owned(), work));
+    }
 }
 
 /// Claims and spawns until the process stops.

@@ -63,7 +63,11 @@ pub(crate) fn wanted(write: &Write<'_>, parts: &[Part]) -> Result<Vec<Wanted>, A
     for part in parts {
         let Some(sent) = text(&write.document, part.property) else { continue };
         let target = write.target(part.property);
-        if write.stored().and_then(|stored| text(stored, part.property)) == Some(sent) {
+        if write
+            .stored()
+            .and_then(|stored| text(stored, part.property))
+            .is_some_and(|stored| link::is_same(stored, sent))
+        {
             // It is held already.
             continue;
         }
@@ -145,8 +149,9 @@ fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surr
             }
         };
         let target = write.target(part.property);
-        match Link::parse(&sent, &target)? {
-            Link::Url(url) => {
+        let link = Link::parse(&sent, &target)?;
+        match (link, &stored) {
+            (Link::Url(url), _) => {
                 let shown = link::shown(url);
                 // Clients that read, modify and write send what was shown, without the signature.
                 let is_as_before = stored.as_deref() == Some(shown) && shown == url;
@@ -155,9 +160,11 @@ fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surr
                 }
                 set(document, part.property, shown);
             }
-            Link::Disk(_) if stored.as_deref() == Some(sent.as_str()) => {}
-            Link::Disk(_) if stored.is_some() => return Err(ArmError::property_change_not_allowed(&target)),
-            Link::Disk(id) => {
+            (Link::Disk(_), Some(stored)) if link::is_same(stored, &sent) => {
+                set(document, part.property, stored.as_str())
+            }
+            (Link::Disk(_), Some(_)) => return Err(ArmError::property_change_not_allowed(&target)),
+            (Link::Disk(id), None) => {
                 let disks = around.sources.iter().flat_map(|source| &source.disks);
                 let image = disks.map(|disk| disk.image).find(|image| image.lun == part.lun);
                 chosen.images.push(image.ok_or_else(|| ArmError::source_not_found(id, &target))?);
@@ -171,8 +178,11 @@ fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surr
 fn hold_still(document: &mut Value, write: &Write<'_>, parts: &[Part]) -> Result<(), ArmError> {
     let Some(stored) = write.stored() else { return Ok(()) };
     for part in parts {
-        if let Some(sent) = text(document, part.property).map(|sent| link::shown(sent).to_owned()) {
-            set(document, part.property, sent);
+        if let (Some(stored), Some(sent)) = (text(stored, part.property), text(document, part.property)) {
+            if !link::is_same(stored, sent) {
+                return Err(ArmError::property_change_not_allowed(&write.target(part.property)));
+            }
+            set(document, part.property, stored);
         }
     }
     let properties: Vec<&str> = parts.iter().map(|part| part.property).collect();

@@ -172,6 +172,8 @@ fn what_is_there_never_changes() {
         (body(json!({ "mediaLink": LINK })), None),
         (body(json!({ "mediaLink": format!("{LINK}?sig=b") })), None),
         (body(json!({ "mediaLink": format!("{LINK}2") })), Some("source.mediaLink")),
+        (body(json!({ "mediaLink": LINK.to_uppercase() })), Some("source.mediaLink")),
+        (body(json!({ "mediaLink": format!(" {LINK}#part") })), None),
         (body(json!({ "mediaLink": DISK })), Some("source.mediaLink")),
         (body(json!({ "mediaLink": LINK, "defaultConfigurationLink": LINK })), Some("source.defaultConfigurationLink")),
     ] {

@@ -4,7 +4,10 @@ use galerie_arm::{ArmError, ReplicationState};
 
 use crate::{
     Control,
-    db::{replica, transact},
+    db::{
+        replica::{self, ReplicaWork},
+        transact,
+    },
 };
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
@@ -33,7 +36,7 @@ async fn due(control: &Control) -> Result<Vec<String>, ArmError> {
     let now_ms = reading.now_ms().await?;
     let mut due = Vec::new();
     for region in control.region_names() {
-        if replica::is_due(&mut reading, &region, ReplicationState::Failed, now_ms).await? {
+        if replica::is_due(&mut reading, &region, ReplicaWork::Copy, ReplicationState::Failed, now_ms).await? {
             due.push(region);
         }
     }

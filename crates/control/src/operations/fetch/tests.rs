@@ -9,9 +9,9 @@ use crate::{
     Expand, Limit, OperationRef, QuotaOf,
     backup::tests::{back_up, restore},
     db::{
-        disk_image, package_link,
+        disk_image, package_link, pin,
         quota::{self, QuotaScope},
-        replica,
+        replica::{self, ReplicaWork},
     },
     reconcile::tests::damage,
     testing::World,
@@ -366,4 +366,129 @@ async fn a_backup_has_packages_and_links() {
     let id = after.id("galleries/g/applications/a/versions/2.0.0");
     assert_eq!(read(&after, "eastus", &id, None).await.unwrap(), b"it came later");
     after.control.shutdown().await;
+}
+
+/// Whoever sends drop by drop holds up nobody: no collection, and no copy.
+#[tokio::test]
+async fn a_link_that_stalls_holds_up_nothing() {
+    let world = world().await;
+    for link in ["slow", "slower"] {
+        world.link(link, ".stalls", b"");
+    }
+    let slow = [put(&world, "1.0.0", "slow", &["eastus"]).await, put(&world, "1.0.1", "slower", &["eastus"]).await];
+    for link in ["slow", "slower"] {
+        world.until("it is being fetched", || async { (!world.asked(link).is_empty()).then_some(()) }).await;
+    }
+    let mut tx = world.control.db().read().await.unwrap();
+    assert_eq!(pin::list(&mut tx, "eastus", world.caller.tenant, 10).await.unwrap(), []);
+    drop(tx);
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    // All the places for fetches are taken; those for copies are not. At home an image is at once: it is copied there again.
+    let made = world.publish(&["eastus", "westus"]).await.unwrap();
+    assert_eq!(world.ended(&made).await.0, OperationStatus::Succeeded);
+    damage(&world, "eastus");
+    let report = world.control.store_verify(&world.ctx(), "eastus").await.unwrap();
+    assert_eq!(report["hurtResources"][0]["healing"], true, "{report}");
+    let key = world.id("galleries/g/images/i/versions/1.0.0").key().to_owned();
+    world
+        .until("it is copied", || async {
+            let mut tx = world.control.db().read().await.unwrap();
+            let replica = replica::find(&mut tx, &key, "eastus").await.unwrap().unwrap();
+            (replica.state == ReplicationState::Completed).then_some(())
+        })
+        .await;
+    for operation in slow {
+        let ctx = world.ctx();
+        let view = world.control.operation_status(&ctx, operation.subscription, operation.id).await.unwrap();
+        assert!(!view.document.status.is_terminal());
+    }
+    world.control.shutdown().await;
+}
+
+/// Each step may fail and is done again, from the link on; what was stored then is not stored twice.
+#[tokio::test]
+async fn every_step_is_done_again() {
+    for step in ["gather", "import_gathered"] {
+        let world = world().await;
+        world.link("agent", "", &noise(300_000, 7));
+        world.regions["eastus"].fail(step, 2);
+        let made = put(&world, "1.0.0", "agent", &["eastus", "westus"]).await;
+        let ended = world.until("it has come", || async {
+            world.clock.advance(1000);
+            let ctx = world.ctx();
+            let view = world.control.operation_status(&ctx, made.subscription, made.id).await.unwrap().document.status;
+            view.is_terminal().then_some(view)
+        });
+        assert_eq!(ended.await, OperationStatus::Succeeded, "{step}");
+        assert_eq!(world.asked("agent").len(), 3, "{step}");
+        assert!(read(&world, "westus", &world.id(VERSION), None).await.unwrap() == noise(300_000, 7), "{step}");
+        world.control.shutdown().await;
+    }
+}
+
+/// A worker that was taken for dead finds its claim gone when it comes to record.
+#[tokio::test]
+async fn who_lost_the_claim_records_nothing() {
+    let world = world().await;
+    world.link("agent", "", b"bytes");
+    world.regions["eastus"].set_open(false);
+    let made = put(&world, "1.0.0", "agent", &["eastus"]).await;
+    let key = world.id(VERSION).key().to_owned();
+    let claimed = world.until("it is claimed", || async {
+        let row = replica::find(&mut world.control.db().read().await.unwrap(), &key, "eastus").await.unwrap().unwrap();
+        let mut tx = world.control.db().read().await.unwrap();
+        let is_importing = !pin::list(&mut tx, "eastus", world.caller.tenant, 10).await.unwrap().is_empty();
+        (is_importing && row.lease_owner.is_some()).then_some(row)
+    });
+    let lease = claimed.await.lease();
+    // Its import waits. Somebody else claims it, and fails for good.
+    let error = galerie_arm::ArmError::internal("gone");
+    let mut tx = world.control.db().write().await.unwrap();
+    assert!(replica::fail(&mut tx, lease, "by another", i64::MAX).await.unwrap());
+    super::settle_version(&mut tx, &key, Some(&error), 0).await.unwrap();
+    tx.commit().await.unwrap();
+    world.regions["eastus"].set_open(true);
+    assert_eq!(world.ended(&made).await.0, OperationStatus::Failed);
+    world
+        .until("its worker is done", || async {
+            let mut tx = world.control.db().read().await.unwrap();
+            pin::list(&mut tx, "eastus", world.caller.tenant, 10).await.unwrap().is_empty().then_some(())
+        })
+        .await;
+    let mut tx = world.control.db().read().await.unwrap();
+    assert_eq!(disk_image::list_for(&mut tx, &key).await.unwrap(), []);
+    assert_eq!(package_link::list(&mut tx, &key).await.unwrap().len(), 1, "what it is made from is still known");
+    drop(tx);
+    world.control.shutdown().await;
+}
+
+/// What cannot be had within the quota is not even begun, when the other side says how much it is.
+#[tokio::test]
+async fn what_has_no_room_is_not_stored() {
+    let world = world().await;
+    let of = QuotaOf::Subscription(world.subscription);
+    world.control.set_quota(&world.ctx(), of, Limit::Most(1000), Limit::Unlimited, None).await.unwrap();
+    world.link("agent", ".stalls", b"");
+    let made = put(&world, "1.0.0", "agent", &["eastus", "westus"]).await;
+    let error = world.ended(&made).await.1.unwrap();
+    assert!(error.code == "OperationNotAllowed" && error.message.contains("2000"), "{error}");
+    world.control.shutdown().await;
+}
+
+/// A failed fetch waits for its owner. Regression: the reconciler, which looks for what to try again, took a write lock each time.
+#[tokio::test]
+async fn what_waits_for_its_owner_is_not_due() {
+    let world = world().await;
+    let made = put(&world, "1.0.0", "gone", &["eastus"]).await;
+    assert_eq!(world.ended(&made).await.0, OperationStatus::Failed);
+    let mut tx = world.control.db().read().await.unwrap();
+    let later_ms = i64::MAX;
+    let due = replica::is_due(&mut tx, "eastus", ReplicaWork::Copy, ReplicationState::Failed, later_ms).await.unwrap();
+    assert!(!due);
+    let fetch =
+        replica::is_due(&mut tx, "eastus", ReplicaWork::Fetch, ReplicationState::Failed, later_ms).await.unwrap();
+    assert!(fetch, "it is there");
+    drop(tx);
+    world.control.shutdown().await;
 }

@@ -13,9 +13,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Where Azure's machines find their host: agents get certificates and settings there. It is registered as any other address
+/// (learn.microsoft.com, "What is IP address 168.63.129.16?").
+const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_special = address.is_private()
+    let is_special = address == AZURE_HOST
+        || address.is_private()
         || address.is_loopback()
         || address.is_link_local()
         || address.is_multicast()
@@ -75,6 +80,8 @@ mod tests {
             "100.100.100.200",
             "127.0.0.1",
             "127.255.255.254",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",

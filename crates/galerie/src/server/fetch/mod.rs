@@ -9,8 +9,11 @@
 //! bounded. Messages name a link without its query, which may hold a signature, and what the other side says is not repeated.
 
 mod address;
+mod lookup;
 
 use std::{
+    error::Error as _,
+    io,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -29,7 +32,10 @@ use reqwest::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::address::is_public;
+use self::{
+    address::is_public,
+    lookup::{Lookup, SystemLookup},
+};
 use super::{
     Error,
     config::{AllowedRange, FetchConfig},
@@ -45,6 +51,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The way out.
 #[derive(Debug, Clone)]
 pub(super) struct HttpFetch {
+    lookup: Arc<dyn Lookup>,
     allow: Arc<[AllowedRange]>,
     max_bytes: u64,
     timeout: Duration,
@@ -59,6 +66,7 @@ impl HttpFetch {
     pub(super) fn new(config: &FetchConfig) -> Result<Self, Error> {
         let authorities = config.ca_file.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
         Ok(Self {
+            lookup: Arc::new(SystemLookup),
             allow: config.allow.clone().into(),
             max_bytes: config.max_bytes,
             timeout: Duration::from_secs(config.timeout_s),
@@ -99,7 +107,11 @@ impl HttpFetch {
         let failed = |why: &str| FetchError::Passing(format!("{} cannot be reached: {why}", shown(url)));
         match timeout(self.stall_timeout, request).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failed(&in_full(&error.without_url()))),
+            Ok(Err(error)) => {
+                let error = error.without_url();
+                tracing::info!(link = shown(url), error = in_full(&error), "a link cannot be reached");
+                Err(failed(told(&error)))
+            }
             Err(_) => Err(failed("it does not answer")),
         }
     }
@@ -121,22 +133,22 @@ impl HttpFetch {
         let found: Vec<SocketAddr> = match literal {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => {
-                let looked_up = timeout(CONNECT_TIMEOUT, tokio::net::lookup_host((host, port))).await;
-                let unknown =
-                    |why: &str| FetchError::Passing(format!("the host of {} is not found: {why}", shown(url)));
-                looked_up
-                    .map_err(|_| unknown("nobody answers"))?
-                    .map_err(|error| unknown(&error.to_string()))?
-                    .collect()
+                let looked_up = timeout(CONNECT_TIMEOUT, self.lookup.addresses(host, port)).await;
+                let unknown = || FetchError::Passing(format!("the host of {} is not found", shown(url)));
+                looked_up.map_err(|_| unknown())?.map_err(|error| {
+                    tracing::info!(%error, host, "look up the host of a link");
+                    unknown()
+                })?
             }
         };
         for address in &found {
             let is_allowed = self.allow.iter().any(|range| range.contains(address.ip()));
             if !is_allowed && !is_public(address.ip()) {
-                return Err(refused(format!(
-                    "its host is at {}, which is not public; [fetch] allow of the server's configuration can allow it",
-                    address.ip()
-                )));
+                // Whoever sends links learns nothing about the names of the network that this server is in.
+                tracing::info!(link = shown(url), address = %address.ip(), "a link leads to an address that is not public");
+                let why = "its host is at an address that is not public; [fetch] allow of the server's configuration can \
+                           allow it, and the server's log has the address";
+                return Err(refused(why.to_owned()));
             }
             if !is_allowed && url.scheme() == "http" {
                 let why = "it is http, which anybody on the way can change; https is fetched, and http from what \
@@ -181,8 +193,9 @@ impl Fetch for HttpFetch {
                     Err(_) => Err(too_slow),
                     Ok(Err(_)) => Err(stalled),
                     Ok(Ok(Err(error))) => {
-                        let why = in_full(&error.without_url());
-                        Err(FetchError::Passing(format!("{} broke off: {why}", shown(&url))))
+                        let error = error.without_url();
+                        tracing::info!(link = shown(&url), error = in_full(&error), "a link broke off");
+                        Err(FetchError::Passing(format!("{} broke off", shown(&url))))
                     }
                     Ok(Ok(Ok(piece))) => Ok(piece),
                 };
@@ -210,6 +223,26 @@ fn check_status(url: &Url, status: StatusCode) -> Result<(), FetchError> {
     let passes =
         status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     Err(if passes { FetchError::Passing(why) } else { FetchError::Final(why) })
+}
+
+/// What whoever sent a link is told of a failed request. What there is beyond that, the names in a certificate for one, is in the log.
+fn told(error: &reqwest::Error) -> &'static str {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => return "the connection is refused",
+                io::ErrorKind::InvalidData => {
+                    return "its certificate is not trusted; [fetch] ca_file names who else is";
+                }
+                _ => {}
+            }
+            cause = error.get_ref().map(|inner| inner as &dyn std::error::Error);
+            continue;
+        }
+        cause = error.source();
+    }
+    if error.is_connect() { "no connection comes about" } else { "the answer is no HTTP" }
 }
 
 /// A URL as messages have it: whatever is secret in it is in its query.

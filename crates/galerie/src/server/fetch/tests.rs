@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, sync::Mutex};
+use std::{collections::VecDeque, net::Ipv4Addr, sync::Mutex};
 
 use axum::{
     Router,
@@ -22,6 +22,28 @@ fn fetch(allow: &[&str]) -> HttpFetch {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let allow = allow.iter().map(|range| AllowedRange::try_from((*range).to_owned()).unwrap()).collect();
     HttpFetch::new(&FetchConfig { allow, max_bytes: 1000, ..FetchConfig::default() }).unwrap()
+}
+
+/// Names as a test says: each lookup gets the next answer.
+#[derive(Debug, Default)]
+struct Names(Mutex<VecDeque<Vec<SocketAddr>>>);
+
+impl Names {
+    fn new(answers: &[&[&str]]) -> Arc<Self> {
+        let answer = |addresses: &&[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Arc::new(Self(Mutex::new(answers.iter().map(answer).collect())))
+    }
+
+    fn left(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+#[async_trait]
+impl Lookup for Names {
+    async fn addresses(&self, host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.0.lock().unwrap().pop_front().ok_or_else(|| io::Error::other(format!("nobody knows {host} any more")))
+    }
 }
 
 /// A server at an address of this machine's own.
@@ -83,6 +105,78 @@ async fn http_is_for_what_is_allowed() {
     for url in ["ftp://93.184.216.34/p", "file:///etc/passwd", "https://u:secret@93.184.216.34/p", "nothing"] {
         let why = refused(&fetch(&[]), url).await;
         assert!(!why.contains("secret"), "{why}");
+    }
+}
+
+/// A name that means something else a moment later: what was looked up is what is asked, and every step looks it up again.
+#[tokio::test]
+async fn a_name_is_looked_up_once_a_step_and_checked_each_time() {
+    let inside = serve(Ipv4Addr::new(127, 0, 0, 2), Router::new().route("/p", get(|| async { "inside" }))).await;
+    let inside = inside.trim_start_matches("http://").to_owned();
+    let routes = Router::new()
+        .route("/p", get(|| async { "bytes" }))
+        .route("/again", get(|| async { Redirect::temporary("/p") }));
+    let base = serve(Ipv4Addr::LOCALHOST, routes).await;
+    let outside = base.trim_start_matches("http://").to_owned();
+    let port = outside.rsplit_once(':').unwrap().1;
+    let with = |names: &Arc<Names>| HttpFetch { lookup: names.clone(), ..fetch(&["127.0.0.1/32"]) };
+    let url = |path: &str| format!("http://packages.test:{port}{path}");
+    // The second answer is never asked for.
+    let names = Names::new(&[&[&outside], &[&inside]]);
+    assert_eq!(whole(&with(&names), &url("/p")).await.unwrap(), b"bytes");
+    assert_eq!(names.left(), 1);
+    // A redirect to the same name is checked anew.
+    let names = Names::new(&[&[&outside], &[&inside]]);
+    let why = refused(&with(&names), &url("/again")).await;
+    assert!(why.contains("not public") && !why.contains("127.0.0.2"), "{why}");
+    assert_eq!(names.left(), 0);
+    // One address that may be asked does not make up for one that may not.
+    let names = Names::new(&[&[&outside, &inside]]);
+    assert!(refused(&with(&names), &url("/p")).await.contains("not public"));
+    for names in [Names::new(&[]), Names::new(&[&[]])] {
+        let unknown = whole(&with(&names), &url("/p")).await.unwrap_err();
+        assert!(
+            matches!(&unknown, FetchError::Passing(why) if why.contains("host of http://packages.test")),
+            "{unknown}"
+        );
+    }
+}
+
+/// Who is at the other end is who the link names, says an authority that this server trusts.
+#[tokio::test]
+async fn certificates_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::generate_simple_self_signed(["packages.test".to_owned()]).unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, key.cert.pem()).unwrap();
+    let _ = fetch(&[]);
+    let config = axum_server::tls_rustls::RustlsConfig::from_pem(
+        key.cert.pem().into_bytes(),
+        key.signing_key.serialize_pem().into_bytes(),
+    );
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = axum_server::from_tcp_rustls(listener, config.await.unwrap()).unwrap();
+    let routes = Router::new().route("/p", get(|| async { "bytes" }));
+    tokio::spawn(server.serve(routes.into_make_service()));
+    let allow = vec![AllowedRange::try_from(LOOPBACK.to_owned()).unwrap()];
+    let config = FetchConfig { allow, ca_file: Some(ca_file), ..FetchConfig::default() };
+    let names = |fetch: HttpFetch, count| {
+        let answer = [address.as_str()];
+        let answers = vec![&answer[..]; count];
+        HttpFetch { lookup: Names::new(&answers), ..fetch }
+    };
+    let trusting = names(HttpFetch::new(&config).unwrap(), 2);
+    assert_eq!(whole(&trusting, "https://packages.test/p").await.unwrap(), b"bytes");
+    for (fetch, url) in
+        [(&trusting, "https://other.test/p"), (&names(fetch(&[LOOPBACK]), 1), "https://packages.test/p")]
+    {
+        let refused = whole(fetch, url).await.unwrap_err();
+        assert!(
+            matches!(&refused, FetchError::Passing(why) if why.ends_with("ca_file names who else is")),
+            "{refused}"
+        );
     }
 }
 
