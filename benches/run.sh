@@ -13,12 +13,14 @@ else
 fi
 cd "$repo"
 cargo build --release --quiet --package galerie --package galerie-bench
-cargo build --release --quiet --package galerie-control --example identity_bench --example access_bench
+cargo build --release --quiet --package galerie-control --example identity_bench --example access_bench --example catalogue_bench
 # The catalogue is measured on PostgreSQL, too, where it is installed.
 postgres=()
 if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then postgres=(scripts/postgres.sh); fi
-# What signing in and authorization cost; see docs/performance.md.
-if [ "$1" = --small ]; then tokens=300 versions=20000; else tokens=2000 versions=1000000; fi
+# What signing in and authorization cost, and what many galleries do; see docs/performance.md.
+if [ "$1" = --small ]; then tokens=300 versions=20000 wide=(10 10 200 1000); else tokens=2000 versions=1000000 wide=(100 10 1000 5000); fi
 target/release/examples/identity_bench "$tokens"
 target/release/examples/access_bench "$versions" 10000
+target/release/examples/catalogue_bench "${wide[@]}"
+[ ${#postgres[@]} = 0 ] || "${postgres[@]}" target/release/examples/catalogue_bench "${wide[@]}"
 exec "${postgres[@]}" target/release/galerie-bench "${images[@]}"

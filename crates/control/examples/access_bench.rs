@@ -28,7 +28,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 use uuid::Uuid;
 
-use self::full_catalogue::{Beside, FullCatalogue, Result};
+use self::full_catalogue::{Beside, FullCatalogue, Result, Shape};
 
 const READ: &str = "Microsoft.Compute/galleries/images/versions/read";
 /// `Compute Gallery Image Reader`.
@@ -47,7 +47,7 @@ async fn main() -> Result<()> {
     let versions: u32 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let assignments: u32 = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
-    let full = FullCatalogue::make(directory.path(), versions).await?;
+    let full = FullCatalogue::make(directory.path(), Shape::deep(versions)).await?;
     let mut beside = full.connect().await?;
     let (many, one, nested) = (asker(&full, "many").await?, asker(&full, "one").await?, asker(&full, "nested").await?);
     for (asker, count) in [(&many, assignments), (&one, 1)] {

@@ -1,5 +1,5 @@
-//! A catalogue full of image versions, for the measurements beside it: one version is made as a user makes it, the others are
-//! its copies, written with one statement a table. On PostgreSQL where `scripts/postgres.sh` runs it, otherwise on SQLite.
+//! A catalogue full of image versions, for the measurements beside it: one version of each definition is made as a user makes
+//! it, the others are its copies, written with one statement a table. On PostgreSQL where `scripts/postgres.sh` runs it, otherwise on SQLite.
 
 use std::{
     error::Error,
@@ -36,12 +36,35 @@ const COPY: [&str; 3] = [
      FROM n, image_versions v JOIN replicas p ON p.version = v.key WHERE v.minor = 0",
 ];
 
-/// A gallery `g` with a definition `i`, whose versions are 1.0.0 and 1.1.1 to 1.1.n.
+/// How much of what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) galleries: u32,
+    /// Of each gallery.
+    pub(crate) definitions: u32,
+    /// Of each definition, beside 1.0.0.
+    pub(crate) versions: u32,
+}
+
+impl Shape {
+    /// One definition with all versions.
+    #[allow(dead_code, reason = "not every measurement wants it")]
+    pub(crate) const fn deep(versions: u32) -> Self {
+        Self { galleries: 1, definitions: 1, versions }
+    }
+}
+
+/// Galleries `g1` to `gn` with definitions `i1` to `in`, whose versions are 1.0.0 and 1.1.1 to 1.1.n.
 pub(crate) struct FullCatalogue {
     pub(crate) control: Control,
     /// A request of the first administrator, who owns everything.
     pub(crate) owner: RequestContext,
+    /// Of the first gallery, the first.
+    #[allow(dead_code, reason = "not every measurement wants it")]
     pub(crate) definition: ResourceId,
+    /// All of them, gallery by gallery.
+    #[allow(dead_code, reason = "not every measurement wants them")]
+    pub(crate) definitions: Vec<ResourceId>,
     place: Place,
 }
 
@@ -72,7 +95,7 @@ impl Beside {
 
 impl FullCatalogue {
     /// Makes one in a directory.
-    pub(crate) async fn make(directory: &Path, versions: u32) -> Result<Self> {
+    pub(crate) async fn make(directory: &Path, shape: Shape) -> Result<Self> {
         let (database, place) = match galerie_testdb::postgres_of(directory).await {
             Some(url) => (Database::postgres(&url)?, Place::Postgres(url)),
             None => {
@@ -106,9 +129,10 @@ impl FullCatalogue {
         // There will be more versions than Azure lets a subscription have.
         let whole = QuotaOf::Tenant(first.tenant);
         control.set_quota(&owner, whole, Limit::Unchanged, Limit::Unchanged, Some(false)).await?;
-        let definition = furnish(&control, &owner, first.subscription).await?;
-        let full = Self { control, owner, definition, place };
-        full.copy(versions).await?;
+        let definitions = furnish(&control, &owner, first.subscription, shape).await?;
+        let definition = definitions.first().cloned().ok_or("a catalogue without a definition")?;
+        let full = Self { control, owner, definition, definitions, place };
+        full.copy(shape.versions).await?;
         Ok(full)
     }
 
@@ -132,16 +156,12 @@ impl FullCatalogue {
     }
 }
 
-/// A gallery, a definition, and one version made from an empty disk; the definition.
-async fn furnish(control: &Control, ctx: &RequestContext, subscription: Uuid) -> Result<ResourceId> {
+/// Galleries, definitions, and of each of them one version made from an empty disk; the definitions.
+async fn furnish(control: &Control, ctx: &RequestContext, subscription: Uuid, shape: Shape) -> Result<Vec<ResourceId>> {
     let group = format!("/subscriptions/{subscription}/resourceGroups/rg");
     let id = |below: &str| format!("{group}/providers/Microsoft.Compute/{below}").parse::<ResourceId>();
     let here = json!({ "location": "eastus" });
     control.resource_group_put(ctx, &group.parse()?, here.clone()).await?;
-    control.put(ctx, &id("galleries/g")?, here).await?;
-    let definition = json!({ "location": "eastus", "properties": { "osType": "Linux", "osState": "Generalized",
-        "identifier": { "publisher": "p", "offer": "o", "sku": "s" } } });
-    control.put(ctx, &id("galleries/g/images/i")?, definition).await?;
     let disk = json!({ "location": "eastus",
         "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 1 } });
     let made = control.put(ctx, &id("disks/d")?, disk).await?.operation;
@@ -151,6 +171,17 @@ async fn furnish(control: &Control, ctx: &RequestContext, subscription: Uuid) ->
     let version = json!({ "location": "eastus", "tags": { "built-by": "pipeline", "commit": "0123456789abcdef" },
         "properties": { "storageProfile": { "osDiskImage": { "source": { "id": id("disks/d")?.as_str() } } },
         "publishingProfile": { "targetRegions": [{ "name": "East US", "regionalReplicaCount": 1 }] } } });
-    control.put(ctx, &id("galleries/g/images/i/versions/1.0.0")?, version).await?;
-    Ok(id("galleries/g/images/i")?)
+    let mut definitions = Vec::new();
+    for gallery in 1..=shape.galleries {
+        control.put(ctx, &id(&format!("galleries/g{gallery}"))?, here.clone()).await?;
+        for number in 1..=shape.definitions {
+            let definition = id(&format!("galleries/g{gallery}/images/i{number}"))?;
+            let body = json!({ "location": "eastus", "properties": { "osType": "Linux", "osState": "Generalized",
+                "identifier": { "publisher": "p", "offer": "o", "sku": format!("s{number}") } } });
+            control.put(ctx, &definition, body).await?;
+            control.put(ctx, &format!("{definition}/versions/1.0.0").parse()?, version.clone()).await?;
+            definitions.push(definition);
+        }
+    }
+    Ok(definitions)
 }
