@@ -135,12 +135,11 @@ impl Places {
     /// Lets nobody begin any more, and closes what is idle. In a simulation connections do nothing by themselves, and go with
     /// the world's.
     async fn close(&self) {
-        if !is_in_place() {
-            // Whoever asks meanwhile comes after us, and finds it closed.
-            drop(self.free.acquire_many(self.most).await);
-        }
+        // All places are held until it is closed: whoever waits behind us would get one that is given back.
+        let held = if is_in_place() { None } else { self.free.acquire_many(self.most).await.ok() };
         self.free.close();
         let idle = std::mem::take(&mut *self.idle());
+        drop(held);
         for connection in idle {
             if let Err(error) = done(connection.close()).await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "close a connection");
@@ -389,3 +388,24 @@ mod tests {
         assert!(db.read().await.is_err());
     }
 }
+
+    /// Regression: who waited behind the closing got the place that the closing had waited for.
+    #[tokio::test]
+    async fn nobody_who_waits_while_it_closes_gets_a_place() {
+        let (directory, db) = file().await;
+        db.close().await;
+        let connections = SqliteConnections::open(&directory.path().join("catalogue.db")).await.unwrap();
+        for places in [&connections.readers, &connections.writer] {
+            let mut held = Vec::new();
+            for _ in 0..places.most {
+                held.push(places.begin().await.unwrap());
+            }
+            let mut closing = Box::pin(places.close());
+            assert!((&mut closing).now_or_never().is_none(), "its places are taken");
+            let mut late = Box::pin(places.begin());
+            assert!((&mut late).now_or_never().is_none(), "so are they for others");
+            drop(held);
+            closing.await;
+            assert!(matches!(late.await, Err(sqlx::Error::PoolClosed)));
+        }
+    }
