@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::described::{Described, TYPES, prepared};
 
-/// The version in which each type is asked: the newest that Azure publishes whole.
-const VERSIONS: [&str; 4] = ["2024-03-03", "2024-11-01", "2024-03-02", "2025-03-01"];
+/// The version in which each type is asked: the newest that Azure publishes whole, and the first of scripts.
+const VERSIONS: [&str; 5] = ["2024-03-03", "2024-11-01", "2024-03-02", "2025-03-01", "2025-03-03"];
 /// A number that no resource has.
 const NEW: usize = 901;
 /// Longer than any text of a resource.
