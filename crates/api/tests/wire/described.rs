@@ -2,7 +2,10 @@
 
 use galerie_testkit::{
     Gallery,
-    openapi::{GALLERY_VERSIONS, properties},
+    openapi::{
+        GALLERY_VERSIONS,
+        properties::{self, Kind},
+    },
 };
 use serde_json::{Value, json};
 
@@ -86,9 +89,6 @@ pub(crate) const TYPES: &[Described] = &[
         ],
     },
     Described {
-        path: "{g}/galleries/parent/inVMAccessControlProfiles/p{n}",
-        versions: &["2024-03-03", "2025-03-03", "2025-12-03", "2026-03-03"],
-    Described {
         path: "{g}/galleries/parent/applications/a{n}",
         versions: APPLICATION_VERSIONS,
         values: &[END_OF_LIFE],
@@ -138,12 +138,24 @@ pub(crate) const TYPES: &[Described] = &[
             NO_STRATEGY,
         ],
     },
+    Described {
+        path: "{g}/galleries/parent/inVMAccessControlProfiles/p{n}",
+        versions: &["2024-03-03", "2025-03-03", "2025-12-03", "2026-03-03"],
         values: &[],
     },
     Described {
         path: "{g}/galleries/parent/inVMAccessControlProfiles/p/versions/{n}.0.0",
         versions: &["2024-03-03", "2025-03-03", "2025-12-03", "2026-03-03"],
-        values: &[("/properties/targetLocations/0/name", Is("\"eastus\""))],
+        values: &[
+            ("/properties/targetLocations/0/name", Is("\"eastus\"")),
+            // What the rules refer to is among them.
+            ("/properties/rules/privileges/0/name", Is("\"Privilege\"")),
+            ("/properties/rules/roles/0/name", Is("\"Role\"")),
+            ("/properties/rules/roles/0/privileges/0", Is("\"Privilege\"")),
+            ("/properties/rules/identities/0/name", Is("\"Identity\"")),
+            ("/properties/rules/roleAssignments/0/role", Is("\"Role\"")),
+            ("/properties/rules/roleAssignments/0/identities/0", Is("\"Identity\"")),
+        ],
     },
     Described {
         path: "{g}/images/m{n}",
@@ -199,6 +211,10 @@ pub(crate) async fn prepared() -> Gallery {
     let profile =
         json!({ "location": "eastus", "properties": { "osType": "Linux", "applicableHostEndpoint": "IMDS" } });
     make("galleries/parent/inVMAccessControlProfiles/p", "2024-03-03", profile).await;
+    for path in ["galleries/parent/applications/a", "galleries/parent/scripts/s"] {
+        let guests = json!({ "location": "eastus", "properties": { "supportedOSType": "Linux" } });
+        make(path, "2025-03-03", guests).await;
+    }
     gallery
 }
 
@@ -211,10 +227,6 @@ impl Described {
     /// The path and query of a request.
     pub(crate) fn target(&self, n: usize, version: &str) -> String {
         format!("{}?api-version={version}", self.path_of(n))
-    for path in ["galleries/parent/applications/a", "galleries/parent/scripts/s"] {
-        let guests = json!({ "location": "eastus", "properties": { "supportedOSType": "Linux" } });
-        make(path, "2025-03-03", guests).await;
-    }
     }
 
     /// The members that a client may write in a version, without those that a good body does not have.
@@ -237,12 +249,18 @@ impl Described {
     /// A body with everything that a version declares.
     pub(crate) fn body(&self, gallery: &Gallery, version: &str, n: usize) -> Value {
         let mut body = json!({});
+        let mut numbers = 0;
         for property in self.properties(gallery, version) {
             let (above, name) = property.pointer.rsplit_once('/').expect("a pointer");
             let given = self.values.iter().find(|(at, _)| *at == property.pointer);
             let value = match given {
                 Some((_, Is(text))) => self.value(gallery, text, n),
                 _ if property.pointer == "/location" => json!("eastus"),
+                // No two are alike; the least come first, so ranges are in order.
+                _ if matches!(property.kind, Kind::Integer(_)) => {
+                    numbers += 1;
+                    json!(numbers)
+                }
                 _ => property.example(),
             };
             let parent = body.pointer_mut(above).unwrap_or_else(|| panic!("{} has no parent", property.pointer));
