@@ -12,7 +12,6 @@ use super::{
 
 /// Paths of ARM that no description of ours has: (a segment of them, why).
 const PATHS: &[(&str, &str)] = &[
-    ("microsoft.insights", "the Activity Log is Azure Monitor's"),
     ("microsoft.features", "feature flags: az asks for one before it deletes softly"),
     ("microsoft.resourcegraph", "az finds community galleries there"),
     ("microsoft.subscription", "aliases make subscriptions"),
@@ -27,6 +26,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("*", "response/value/*/etag", NOT_DECLARED, "the same in lists"),
     ("*", "request/etag", NOT_DECLARED, "who reads, changes and writes back sends it along; it is ignored"),
     ("Role*", "request/**", NOT_DECLARED, "the real service reads what it knows of a role, and ignores the rest"),
+    ("ActivityLogs_List", "response/value/*/channels", NOT_DECLARED, "the real service has it, and its documentation"),
     ("Subscriptions_List", "response/nextLink", MISSING, "the real service has none on the last page"),
     ("Tenants_List", "response/nextLink", MISSING, "the same"),
     ("GallerySharingProfile_Update", "response", NO_BODY, "recordings of the real service: 202 and no body"),
