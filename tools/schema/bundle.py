@@ -16,6 +16,7 @@ from generate import GALLERY_BICEP, GALLERY_SWAGGER, RP, Bicep
 
 RESOURCES = "resources/resource-manager/Microsoft.Resources/stable"
 AUTHORIZATION = "authorization/resource-manager/Microsoft.Authorization/stable/2022-04-01"
+MONITOR = "monitor/resource-manager/Microsoft.Insights/stable/2015-04-01"
 KEPT = ("type", "format", "required", "enum", "readOnly", "minLength", "maxLength", "minimum", "maximum", "x-ms-mutability", "x-ms-secret")
 # What this project does not serve at all, or not in Azure's form.
 LEFT_OUT = re.compile(r"^/\{\w+\}(\?|$)|/(cloudServices|virtualMachines|tagNames|denyAssignments|deployments?)\b|(?i:move|export)", re.ASCII)
@@ -259,6 +260,9 @@ def main():
     derived_bundle("disk", "2026-03-02", derived, disk, sdk, "2026-03-02").write(folder)
     of("group", "2025-03-01", f"{RESOURCES}/2025-03-01/resources.json", wanted=GROUP_PATHS)
     of("subscription", "2022-12-01", f"{RESOURCES}/2022-12-01/subscriptions.json", wanted=SUBSCRIPTION_PATHS)
+    monitor = Bundle("monitor", "2015-04-01", "Azure/azure-rest-api-specs ea5cdc8b5aa84aaebc762facc46d3dad36325294")
+    monitor.add(spec / MONITOR / "activityLogs_API.json")
+    monitor.write(folder)
     of("authorization", "2022-04-01", *(f"{AUTHORIZATION}/authorization-{name}.json" for name in ("RoleAssignmentsCalls", "RoleDefinitionsCalls")))
 
 

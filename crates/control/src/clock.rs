@@ -1,17 +1,17 @@
 //! Time, through an interface, so that a test can move it, and so can whoever tests a pipeline (`--fault clock`).
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use galerie_arm::{ArmError, timestamp};
 use serde_json::{Value, json};
 
-use crate::{Control, RequestContext, audit, authz, db::transact};
+use crate::{
+    Control, Error, RequestContext, audit, authz,
+    db::{self, Connection, Db, setting, transact},
+};
 
 /// How far a clock may be ahead in all: within what documents' times can say.
 const FARTHEST_AHEAD_MS: i64 = 100 * 366 * 24 * 3600 * 1000;
@@ -50,54 +50,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock, and as much as it was moved on. A file remembers how much, so that a restart does not take the
-/// catalogue's time back.
-#[derive(Debug)]
+/// The machine's clock, and as much as it was moved on. The catalogue remembers how much, so that neither a restart nor a restore
+/// takes its time back: [`Control::open`] goes on where it was.
+#[derive(Debug, Default)]
 pub struct MovableClock {
-    path: PathBuf,
-    ahead_ms: Mutex<i64>,
+    ahead_ms: AtomicI64,
 }
 
 impl MovableClock {
-    /// The clock that a file remembers; without one it is the machine's, until it is moved.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or holds something else.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
-        let ahead_ms = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let ahead_ms = text.trim().parse().ok().filter(|ahead_ms| (0..=FARTHEST_AHEAD_MS).contains(ahead_ms));
-                ahead_ms
-                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it holds no number of milliseconds"))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { path, ahead_ms: Mutex::new(ahead_ms) })
-    }
-
     /// By how much it is ahead of the machine's, in ms.
     #[must_use]
     pub fn ahead_ms(&self) -> i64 {
-        *self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ahead_ms.load(Ordering::SeqCst)
     }
 
-    /// Moves it on; `None` when that is too far. It stays moved when the process dies after this.
-    fn advance(&self, by: Duration) -> io::Result<Option<()>> {
-        let mut ahead_ms = self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        let moved_ms = ahead_ms.saturating_add(by_ms);
-        if moved_ms > FARTHEST_AHEAD_MS {
-            return Ok(None);
-        }
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        writeln!(file, "{moved_ms}")?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        *ahead_ms = moved_ms;
-        Ok(Some(()))
+    /// Moves it on to what the catalogue remembers; never back.
+    fn move_to(&self, ahead_ms: i64) {
+        self.ahead_ms.fetch_max(ahead_ms, Ordering::SeqCst);
     }
 }
 
@@ -134,18 +103,21 @@ impl Control {
     pub async fn advance_clock(&self, ctx: &RequestContext, by: Duration) -> Result<Value, ArmError> {
         authz::require_administrator(&ctx.caller, ADVANCE)?;
         let clock = self.movable_clock()?;
-        // The audit's rows are in the order of time: this one is the last of the time before.
-        transact!(self.db(), |tx| -> Result<(), ArmError> {
-            audit::record(tx, ctx, self.now_ms(), ADVANCE, "/", None).await
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        // It moves when that is durable, and is in the audit when it moves. The audit's rows are in the order of time: this one is
+        // the last of the time before.
+        let ahead_ms = transact!(self.db(), |tx| -> Result<i64, ArmError> {
+            let ahead_ms = remembered(tx).await?.saturating_add(by_ms);
+            if ahead_ms > FARTHEST_AHEAD_MS {
+                let why = "A clock is not moved on by more than a hundred years.";
+                return Err(ArmError::invalid_parameter("seconds", why));
+            }
+            audit::record(tx, ctx, self.now_ms(), ADVANCE, "/", None).await?;
+            setting::put(tx, setting::CLOCK_AHEAD, &ahead_ms.to_string()).await?;
+            Ok(ahead_ms)
         })?;
-        let moved = clock.advance(by).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "remember how far the clock was moved");
-            ArmError::insufficient_storage("How far the clock was moved cannot be written down; it was not moved.")
-        })?;
-        moved.ok_or_else(|| {
-            ArmError::invalid_parameter("seconds", "A clock is not moved on by more than a hundred years.")
-        })?;
-        tracing::warn!(by_s = by.as_secs(), ahead_ms = clock.ahead_ms(), "the clock was moved on");
+        clock.move_to(ahead_ms);
+        tracing::warn!(by_s = by.as_secs(), ahead_ms, "the clock was moved on");
         self.time_has_moved();
         Ok(shown(clock))
     }
@@ -158,29 +130,64 @@ impl Control {
     }
 }
 
+/// Has a catalogue's clock go on where it was.
+///
+/// # Errors
+/// `ClockMoved` when it was moved, and is one that cannot be.
+pub(crate) async fn go_on(db: &Db) -> Result<(), Error> {
+    let ahead_ms = remembered(&mut *db.read().await?).await?;
+    match db.time().as_movable() {
+        Some(clock) => clock.move_to(ahead_ms),
+        None if ahead_ms > 0 => return Err(Error::ClockMoved),
+        None => {}
+    }
+    Ok(())
+}
+
+/// By how much a catalogue's clock was moved on, in ms.
+pub(crate) async fn remembered(tx: &mut Connection) -> db::Result<i64> {
+    let Some(text) = setting::find(tx, setting::CLOCK_AHEAD).await? else { return Ok(0) };
+    let ahead_ms = text.parse().ok().filter(|ahead_ms| (0..=FARTHEST_AHEAD_MS).contains(ahead_ms));
+    ahead_ms.ok_or_else(|| db::Error::Corrupt(format!("'{text}' is no time by which a clock was moved on")))
+}
+
 fn shown(clock: &MovableClock) -> Value {
     json!({ "now": timestamp::format_ms(clock.now_ms()), "aheadMs": clock.ahead_ms() })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    #[test]
-    fn what_was_moved_stays_moved() {
+    use super::*;
+    use crate::testing::database;
+
+    /// A clock that was moved is in the catalogue: whoever opens it goes by it, or is refused.
+    #[tokio::test]
+    async fn what_was_moved_stays_moved() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clock");
-        let clock = MovableClock::open(path.clone()).unwrap();
-        let day = Duration::from_secs(24 * 3600);
-        assert!(clock.ahead_ms() == 0 && !path.exists(), "nobody moved it");
-        assert_eq!(clock.advance(8 * day).unwrap(), Some(()));
-        assert_eq!(clock.advance(200 * 366 * day).unwrap(), None, "too far");
-        let again = MovableClock::open(path.clone()).unwrap();
-        assert_eq!(again.ahead_ms(), 8 * 24 * 3600 * 1000);
-        assert!(again.now_ms() - SystemClock.now_ms() > 7 * 24 * 3600 * 1000);
+        let database = database(folder.path()).await;
+        let remember = async |text: &'static str| {
+            let db = Db::open(&database).await.unwrap();
+            transact!(&db, |tx| -> db::Result<()> { setting::put(tx, setting::CLOCK_AHEAD, text).await }).unwrap();
+            db.close().await;
+        };
+        let open = async |clock: Arc<dyn Clock>| {
+            let db = Db::open_by(&database, clock).await.unwrap();
+            let gone_on = go_on(&db).await;
+            db.close().await;
+            gone_on
+        };
+        open(Arc::new(SystemClock)).await.unwrap();
+        remember("691200000").await;
+        assert!(matches!(open(Arc::new(SystemClock)).await, Err(Error::ClockMoved)));
+        let clock = Arc::new(MovableClock::default());
+        open(clock.clone()).await.unwrap();
+        assert_eq!(clock.ahead_ms(), 8 * 24 * 3600 * 1000);
+        assert!(clock.now_ms() - SystemClock.now_ms() > 7 * 24 * 3600 * 1000);
         for text in ["soon", "-1", "999999999999999999", ""] {
-            fs::write(&path, text).unwrap();
-            assert!(MovableClock::open(path.clone()).is_err(), "{text}");
+            remember(text).await;
+            assert!(open(clock.clone()).await.is_err(), "{text}");
         }
     }
 }

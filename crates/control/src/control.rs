@@ -22,6 +22,7 @@ use crate::{
     WorkerTuning,
     audit::Denials,
     away::{self, RegionSlot},
+    clock,
     db::{self, CatalogueUse, Connection, Database, Db, chore, operation, pin, replica, setting, transact},
     identity::Identity,
     keys::Keys,
@@ -122,6 +123,7 @@ impl Control {
         let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn, fetch } =
             options;
         let db = Db::open_by(&database, clock).await?;
+        clock::go_on(&db).await?;
         let (regions, locations) = by_name(regions, away, elsewhere)?;
         let now_ms = db.time().now_ms();
         let (catalogue_id, keys) = transact!(&db, |tx| -> Result<(Uuid, Keys), Error> {

@@ -71,6 +71,11 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// By the machine's clock, or a PostgreSQL database's, the catalogue would live in its own past.
+    #[error(
+        "this gallery's clock was moved on: serve it with --fault clock, with its catalogue in SQLite; or another gallery in an empty directory"
+    )]
+    ClockMoved,
     /// There was no first start.
     #[error("this catalogue was never started: it has no tenant yet")]
     NotBootstrapped,

@@ -2,7 +2,10 @@
 
 use galerie_testkit::{
     Gallery,
-    openapi::{GALLERY_VERSIONS, properties},
+    openapi::{
+        GALLERY_VERSIONS,
+        properties::{self, Kind},
+    },
 };
 use serde_json::{Value, json};
 
@@ -31,7 +34,19 @@ const EXCLUSIVE: Given = Out("another source is given");
 const END_OF_LIFE: (&str, Given) = ("/properties/endOfLifeDate", Is("\"2099-01-31T00:00:00Z\""));
 const COMMUNITY: &str = r#"{"permissions":"Community","communityGalleryInfo":{"publisherUri":"https://example.com","publisherContact":"a@example.com","eula":"e","publicNamePrefix":"prefix"}}"#;
 
-/// Every resource type with bodies.
+/// The gallery versions that have applications, and those that have scripts.
+const APPLICATION_VERSIONS: &[&str] = GALLERY_VERSIONS.split_at(1).1;
+const SCRIPT_VERSIONS: &[&str] = &["2025-03-03", "2025-12-03", "2026-03-03"];
+const NO_EDGE_ZONES: (&str, Given) =
+    ("/properties/publishingProfile/targetExtendedLocations", Out("there are no edge zones here"));
+const NO_STRATEGY: (&str, Given) =
+    ("/properties/publishingProfile/storageAccountStrategy", Out("excludes storageAccountType"));
+const VERSION_END_OF_LIFE: (&str, Given) =
+    ("/properties/publishingProfile/endOfLifeDate", Is("\"2099-01-31T00:00:00Z\""));
+const TARGET_REGION: (&str, Given) = ("/properties/publishingProfile/targetRegions/0/name", Is("\"eastus\""));
+const SCRIPT_LINK: (&str, Given) = ("/properties/publishingProfile/source/scriptLink", Is("\"{disk}\""));
+
+/// Every resource type with bodies. One whose members exclude each other is there twice.
 pub(crate) const TYPES: &[Described] = &[
     Described {
         path: "{s}/resourceGroups/made{n}",
@@ -63,14 +78,64 @@ pub(crate) const TYPES: &[Described] = &[
         versions: GALLERY_VERSIONS,
         values: &[
             ("/properties/publishingProfile/source", Is(r#"{"managedImage":{"id":"{image}"}}"#)),
-            ("/properties/publishingProfile/targetRegions/0/name", Is("\"eastus\"")),
-            ("/properties/publishingProfile/endOfLifeDate", Is("\"2099-01-31T00:00:00Z\"")),
-            ("/properties/publishingProfile/targetExtendedLocations", Out("there are no edge zones here")),
-            ("/properties/publishingProfile/storageAccountStrategy", Out("excludes storageAccountType")),
+            TARGET_REGION,
+            VERSION_END_OF_LIFE,
+            NO_EDGE_ZONES,
+            NO_STRATEGY,
             ("/properties/storageProfile/source", Is(r#"{"id":"{image}"}"#)),
             ("/properties/storageProfile/osDiskImage", EXCLUSIVE),
             ("/properties/storageProfile/dataDiskImages", EXCLUSIVE),
             ("/properties/restore", Out("is a request, and no property")),
+        ],
+    },
+    Described {
+        path: "{g}/galleries/parent/applications/a{n}",
+        versions: APPLICATION_VERSIONS,
+        values: &[END_OF_LIFE],
+    },
+    Described {
+        path: "{g}/galleries/parent/applications/a/versions/{n}.0.0",
+        versions: APPLICATION_VERSIONS,
+        values: &[
+            ("/properties/publishingProfile/source/mediaLink", Is("\"{disk}\"")),
+            ("/properties/publishingProfile/source/defaultConfigurationLink", Is("\"{data}\"")),
+            TARGET_REGION,
+            VERSION_END_OF_LIFE,
+            NO_EDGE_ZONES,
+            NO_STRATEGY,
+        ],
+    },
+    Described { path: "{g}/galleries/parent/scripts/s{n}", versions: SCRIPT_VERSIONS, values: &[END_OF_LIFE] },
+    Described {
+        path: "{g}/galleries/parent/scripts/s/versions/{n}.0.0",
+        versions: SCRIPT_VERSIONS,
+        values: &[
+            SCRIPT_LINK,
+            ("/properties/publishingProfile/source/parameters/0/type", Is("\"Int\"")),
+            ("/properties/publishingProfile/source/parameters/0/minValue", Is("\"1\"")),
+            ("/properties/publishingProfile/source/parameters/0/maxValue", Is("\"3\"")),
+            ("/properties/publishingProfile/source/parameters/0/defaultValue", Is("\"2\"")),
+            ("/properties/publishingProfile/source/parameters/0/enumValues", Out("are an Enum's")),
+            TARGET_REGION,
+            VERSION_END_OF_LIFE,
+            NO_EDGE_ZONES,
+            NO_STRATEGY,
+        ],
+    },
+    Described {
+        path: "{g}/galleries/parent/scripts/s/versions/{n}.1.0",
+        versions: SCRIPT_VERSIONS,
+        values: &[
+            SCRIPT_LINK,
+            ("/properties/publishingProfile/source/parameters/0/type", Is("\"Enum\"")),
+            ("/properties/publishingProfile/source/parameters/0/minValue", Out("is a number's")),
+            ("/properties/publishingProfile/source/parameters/0/maxValue", Out("is a number's")),
+            ("/properties/publishingProfile/source/parameters/0/enumValues/0", Is("\"One\"")),
+            ("/properties/publishingProfile/source/parameters/0/defaultValue", Is("\"One\"")),
+            TARGET_REGION,
+            VERSION_END_OF_LIFE,
+            NO_EDGE_ZONES,
+            NO_STRATEGY,
         ],
     },
     Described {
@@ -81,7 +146,16 @@ pub(crate) const TYPES: &[Described] = &[
     Described {
         path: "{g}/galleries/parent/inVMAccessControlProfiles/p/versions/{n}.0.0",
         versions: &["2024-03-03", "2025-03-03", "2025-12-03", "2026-03-03"],
-        values: &[("/properties/targetLocations/0/name", Is("\"eastus\""))],
+        values: &[
+            ("/properties/targetLocations/0/name", Is("\"eastus\"")),
+            // What the rules refer to is among them.
+            ("/properties/rules/privileges/0/name", Is("\"Privilege\"")),
+            ("/properties/rules/roles/0/name", Is("\"Role\"")),
+            ("/properties/rules/roles/0/privileges/0", Is("\"Privilege\"")),
+            ("/properties/rules/identities/0/name", Is("\"Identity\"")),
+            ("/properties/rules/roleAssignments/0/role", Is("\"Role\"")),
+            ("/properties/rules/roleAssignments/0/identities/0", Is("\"Identity\"")),
+        ],
     },
     Described {
         path: "{g}/images/m{n}",
@@ -137,6 +211,10 @@ pub(crate) async fn prepared() -> Gallery {
     let profile =
         json!({ "location": "eastus", "properties": { "osType": "Linux", "applicableHostEndpoint": "IMDS" } });
     make("galleries/parent/inVMAccessControlProfiles/p", "2024-03-03", profile).await;
+    for path in ["galleries/parent/applications/a", "galleries/parent/scripts/s"] {
+        let guests = json!({ "location": "eastus", "properties": { "supportedOSType": "Linux" } });
+        make(path, "2025-03-03", guests).await;
+    }
     gallery
 }
 
@@ -171,12 +249,18 @@ impl Described {
     /// A body with everything that a version declares.
     pub(crate) fn body(&self, gallery: &Gallery, version: &str, n: usize) -> Value {
         let mut body = json!({});
+        let mut numbers = 0;
         for property in self.properties(gallery, version) {
             let (above, name) = property.pointer.rsplit_once('/').expect("a pointer");
             let given = self.values.iter().find(|(at, _)| *at == property.pointer);
             let value = match given {
                 Some((_, Is(text))) => self.value(gallery, text, n),
                 _ if property.pointer == "/location" => json!("eastus"),
+                // No two are alike; the least come first, so ranges are in order.
+                _ if matches!(property.kind, Kind::Integer(_)) => {
+                    numbers += 1;
+                    json!(numbers)
+                }
                 _ => property.example(),
             };
             let parent = body.pointer_mut(above).unwrap_or_else(|| panic!("{} has no parent", property.pointer));

@@ -4,10 +4,10 @@
 //! In the texts `*` stands for what differs from request to request. `CANNOT_HAPPEN` has those that cannot be produced here.
 
 use axum::http::Method;
-use galerie_testkit::Gallery;
+use galerie_testkit::{Gallery, RegionTrouble};
 use serde_json::{Value, json};
 
-use crate::described::GROUP;
+use crate::{described::GROUP, faults::troubled};
 
 /// An error, and the request that meets it.
 struct Row {
@@ -30,10 +30,6 @@ const CANNOT_HAPPEN: &[(&str, &str)] = &[
     (
         "Operation 'Update Gallery Image Version' is not allowed on V",
         "what is accepted for deletion is gone at once: 404",
-    ),
-    (
-        "Gallery replication jobs failed in one or more regions",
-        "needs a region that fails: crates/control has that test",
     ),
     ("Parameter 'osProfile' is not allowed", "there are no virtual machines"),
     ("Required parameter 'osProfile' is missing", "there are no virtual machines"),
@@ -68,6 +64,17 @@ async fn every_error_of_the_catalogue_has_its_status_code_text_and_target() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The one that no answer has, but the operation that was accepted.
+#[tokio::test]
+async fn a_region_that_fails_fails_the_version_with_the_catalogues_error() {
+    let (gallery, path, body) = troubled(RegionTrouble { failing_copies: 1, ..RegionTrouble::default() }).await;
+    let error = gallery.status_of(&gallery.put(&path, body).await.expect(201)).await["error"].clone();
+    assert_eq!((error["code"].as_str(), error.get("target")), (Some("GalleryReplicationFailed"), None), "{error}");
+    let text = "Gallery replication jobs failed in one or more regions. The failing regions' details are as follows: \
+                '{region:westus, detail:*injected fault*}'";
+    assert!(is_like(text, error["message"].as_str().unwrap_or_default()), "{error}");
 }
 
 /// A gallery with a definition and a version, disks and images that fit it, and some that do not.

@@ -76,7 +76,7 @@ async fn written_through_older_versions(gallery: &Gallery, kind: &Described) -> 
     faults
 }
 
-/// Members that were sent, and are not answered as they were. Regions are answered by their display names.
+/// Members that were sent, and are not answered as they were, letter by letter: each text of a body is one member's only.
 fn lost(sent: &Value, shown: &Value, at: &str, report: &mut impl FnMut(&str)) {
     match (sent, shown) {
         (Value::Object(sent), Value::Object(_)) => {
@@ -93,10 +93,16 @@ fn lost(sent: &Value, shown: &Value, at: &str, report: &mut impl FnMut(&str)) {
                 lost(one, other, &format!("{at}/{index}"), report);
             }
         }
-        (Value::String(sent), Value::String(shown)) if folded(sent) == folded(shown) => {}
+        (Value::String(sent), Value::String(shown)) if is_region(at) && folded(sent) == folded(shown) => {}
         (sent, shown) if sent == shown => {}
         _ => report(at),
     }
+}
+
+/// Whether a member names a region, which is answered by its display name.
+fn is_region(at: &str) -> bool {
+    let lists = ["targetRegions", "targetLocations"];
+    at == "/location" || lists.iter().any(|list| at.contains(&format!("/{list}/")) && at.ends_with("/name"))
 }
 
 fn folded(text: &str) -> String {

@@ -85,7 +85,7 @@ async fn several_faults_strike_in_their_order() {
 }
 
 /// A gallery with one region in trouble, and a version's path and body.
-async fn troubled(trouble: RegionTrouble) -> (Gallery, String, Value) {
+pub(crate) async fn troubled(trouble: RegionTrouble) -> (Gallery, String, Value) {
     let troubled_regions = vec![("westus".to_owned(), trouble)];
     let gallery = Gallery::start_with(GalleryOptions { troubled_regions, ..GalleryOptions::default() }).await;
     gallery.make_group("rg", "eastus").await;
@@ -159,16 +159,23 @@ async fn the_clock_is_moved_by_administrators_and_only_where_it_can_be() {
         gallery.grant(disk, "Write").await
     };
     let _ = gallery.blob(Method::HEAD, &sas, "", &[], Bytes::new()).await.expect(200);
-    for wrong in ["", "?seconds=-1", "?seconds=soon", "?seconds=99999999999"] {
+    let told = async || {
+        let rows = crate::audit::rows(&gallery, |_| true).await;
+        rows.iter().filter(|row| row["action"] == "Galerie/clock/advance/action").count()
+    };
+    for wrong in ["", "?seconds=-1", "?seconds=soon", "?seconds=99999999999", "?seconds=4294967295"] {
         let refused = gallery.post(&format!("/galerie/clock/advance{wrong}"), None).await;
         assert_eq!(refused.status, 400, "{wrong}: {refused}");
     }
+    assert_eq!(told().await, 0, "what did not move is not told as moved");
+    let _ = gallery.post("/galerie/clock/advance?seconds=1", None).await.expect(200);
+    assert_eq!(told().await, 1);
     let other = gallery.second_tenant().await.token;
     let request = Request::post("/galerie/clock/advance?seconds=5").header("authorization", format!("Bearer {other}"));
     let by_other = gallery.send(request.body(Body::empty()).expect("a request")).await;
     assert_eq!(by_other.status, 200, "an administrator of any tenant looks after the gallery: {by_other}");
     let moved = gallery.post("/galerie/clock/advance?seconds=7200", None).await.expect(200).json();
-    assert_eq!(moved["aheadMs"], 7_205_000);
+    assert_eq!(moved["aheadMs"], 7_206_000);
     assert_eq!(gallery.get(GROUPS).await.expect(401).code(), "ExpiredAuthenticationToken", "tokens follow it");
     let ended = gallery.blob(Method::HEAD, &sas, "", &[], Bytes::new()).await;
     assert_eq!(ended.status, 403, "so do the ends of SAS");
@@ -179,5 +186,5 @@ async fn the_clock_is_moved_by_administrators_and_only_where_it_can_be() {
     let token = issued["access_token"].as_str().expect("a token").to_owned();
     let request = Request::post("/galerie/clock/show").header("authorization", format!("Bearer {token}"));
     let shown = gallery.send(request.body(Body::empty()).expect("a request")).await.expect(200).json();
-    assert_eq!(shown["aheadMs"], 7_205_000);
+    assert_eq!(shown["aheadMs"], 7_206_000);
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::waiting::begin_waiting;
 use crate::{
-    Database, Error, StoreIdentity,
+    Database, Error, StoreIdentity, clock,
     db::{self, Connection, Db, copy, operation, region_store, replica, restored, setting, transact},
 };
 
@@ -25,14 +25,15 @@ pub struct CatalogueRestore<'a> {
     pub waiting: Vec<(String, Uuid)>,
     /// Throw the wrapped keys and all client secrets away, because the master key is lost.
     pub discard_keys: bool,
-    /// The present.
+    /// The machine's present.
     pub now_ms: i64,
 }
 
 /// Fills a database that has no catalogue yet; how many rows. When the same restore did so already, it only goes on.
 ///
 /// # Errors
-/// `CatalogueExists` when there is another catalogue; the copy's faults; the database's.
+/// `CatalogueExists` when there is another catalogue; `ClockMoved` when the backup's clock was moved on and the database has its own;
+/// the copy's faults; the database's.
 pub async fn restore_catalogue(database: &Database, restore: &CatalogueRestore<'_>) -> Result<u64, Error> {
     let reader = copy::Reader::open(restore.copy)?;
     let schema = reader.schema();
@@ -61,6 +62,9 @@ async fn fill(db: &Db, restore: &CatalogueRestore<'_>, reader: copy::Reader<'_>)
         return is_of(&mut tx, restore).await.map(|()| 0);
     }
     let rows = reader.fill(&mut tx).await?;
+    if db.is_shared() && clock::remembered(&mut tx).await? > 0 {
+        return Err(Error::ClockMoved);
+    }
     setting::put(&mut tx, setting::RESTORE, &restore.restore_id.to_string()).await?;
     tx.commit().await?;
     Ok(rows)
@@ -94,8 +98,9 @@ async fn change(tx: &mut Connection, restore: &CatalogueRestore<'_>) -> Result<(
     if restore.discard_keys {
         restored::discard_keys(tx).await?;
     }
+    let now_ms = restore.now_ms.saturating_add(clock::remembered(tx).await?);
     for (region, tenant) in &restore.waiting {
-        begin_waiting(tx, region, *tenant, restore.now_ms).await?;
+        begin_waiting(tx, region, *tenant, now_ms).await?;
     }
     Ok(())
 }

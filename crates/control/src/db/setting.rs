@@ -31,6 +31,8 @@ pub(crate) const ACCESS_CHANGES: &str = "access.changes/";
 pub(crate) const NOBODYS_SIGN_IN: &str = "sign-in.nobodys";
 /// Before what identifies an external issuer; the value is its public keys, as last read.
 pub(crate) const ISSUER_KEYS: &str = "issuer.keys/";
+/// By how much the catalogue's clock was moved on, in ms; see `clock`.
+pub(crate) const CLOCK_AHEAD: &str = "clock.ahead";
 /// The restore that filled the catalogue.
 pub(crate) const RESTORE: &str = "restore";
 

@@ -67,7 +67,8 @@ pub(super) struct SqliteTransaction {
 enum Phase {
     /// Nothing is open. `BEGIN` goes with the first statement.
     Fresh,
-    /// The first statement is under way, or has failed.
+    /// A statement is under way, was given up, or has failed. Some failures end the transaction
+    /// (sqlite.org/lang_transaction.html), so perhaps nothing is open.
     Unknown,
     Open,
 }
@@ -135,11 +136,10 @@ impl Places {
     /// Lets nobody begin any more, and closes what is idle. In a simulation connections do nothing by themselves, and go with
     /// the world's.
     async fn close(&self) {
-        if !is_in_place() {
-            // Whoever asks meanwhile comes after us, and finds it closed.
-            drop(self.free.acquire_many(self.most).await);
-        }
+        // All places are held until it is closed: whoever waits behind us would get one that is given back.
+        let held = if is_in_place() { None } else { self.free.acquire_many(self.most).await.ok() };
         self.free.close();
+        drop(held);
         let idle = std::mem::take(&mut *self.idle());
         for connection in idle {
             if let Err(error) = done(connection.close()).await {
@@ -162,16 +162,14 @@ impl fmt::Debug for Places {
 impl SqliteTransaction {
     pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> sqlx::Result<Option<Columns>> {
         let query = self.next(statement)?.for_sqlite();
-        let row = done(query.fetch_optional(self.connection())).await?;
-        self.phase = Phase::Open;
-        Ok(row.map(Columns::Sqlite))
+        let row = done(query.fetch_optional(self.connection())).await;
+        Ok(self.after(row)?.map(Columns::Sqlite))
     }
 
     pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> sqlx::Result<Vec<Columns>> {
         let query = self.next(statement)?.for_sqlite();
-        let rows = done(query.fetch_all(self.connection())).await?;
-        self.phase = Phase::Open;
-        Ok(rows.into_iter().map(Columns::Sqlite).collect())
+        let rows = done(query.fetch_all(self.connection())).await;
+        Ok(self.after(rows)?.into_iter().map(Columns::Sqlite).collect())
     }
 
     /// Hands each row to `each` as it comes.
@@ -190,9 +188,7 @@ impl SqliteTransaction {
             Ok(())
         })
         .await;
-        handed?;
-        self.phase = Phase::Open;
-        Ok(())
+        self.after(handed)
     }
 
     /// How many rows it touched.
@@ -211,9 +207,7 @@ impl SqliteTransaction {
             Ok(touched)
         })
         .await;
-        let touched = touched?;
-        self.phase = Phase::Open;
-        Ok(touched)
+        self.after(touched)
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
@@ -232,17 +226,22 @@ impl SqliteTransaction {
         self.connection().prepare(sqlx::SqlSafeStr::into_sql_str(text)).await.map(drop)
     }
 
-    /// The statement as it is to be sent: the first one begins the transaction. After a first one that failed nobody knows whether
-    /// a transaction is open, and nothing must be done outside of one.
+    /// The statement as it is to be sent: the first one begins the transaction. After one that failed nobody knows whether a
+    /// transaction is open, and nothing must be done outside of one: as on PostgreSQL, a failure is the end.
     fn next<'q>(&mut self, statement: Statement<'q>) -> sqlx::Result<Statement<'q>> {
-        match self.phase {
-            Phase::Fresh => {
-                self.phase = Phase::Unknown;
-                Ok(statement.after_on_sqlite(self.places.begin))
-            }
+        match std::mem::replace(&mut self.phase, Phase::Unknown) {
+            Phase::Fresh => Ok(statement.after_on_sqlite(self.places.begin)),
             Phase::Unknown => Err(sqlx::Error::BeginFailed),
             Phase::Open => Ok(statement),
         }
+    }
+
+    /// What is known after each statement: the transaction is open when it succeeded.
+    fn after<T, E>(&mut self, outcome: Result<T, E>) -> Result<T, E> {
+        if outcome.is_ok() {
+            self.phase = Phase::Open;
+        }
+        outcome
     }
 
     fn connection(&mut self) -> &mut SqliteConnection {
@@ -291,7 +290,10 @@ mod tests {
     use std::time::Duration;
 
     use super::{super::Error, *};
-    use crate::db::{Database, Db, row, setting, statement::query};
+    use crate::db::{
+        Database, Db, row, setting,
+        statement::{query, query_text},
+    };
 
     /// A new catalogue in a file, whatever else the tests use.
     async fn file() -> (tempfile::TempDir, Db) {
@@ -352,6 +354,28 @@ mod tests {
         put(&db, "b", "3").await;
     }
 
+    /// A failure may end the transaction in the middle of it; what is asked afterwards would be done and kept by itself.
+    #[tokio::test]
+    async fn nothing_is_done_after_a_later_statement_that_failed() {
+        let (_directory, db) = file().await;
+        put(&db, "a", "1").await;
+        for ends_it in ["INSERT OR ROLLBACK", "INSERT"] {
+            let mut tx = db.write().await.unwrap();
+            setting::put(&mut tx, "b", "2").await.unwrap();
+            let again = format!("{ends_it} INTO settings (name, value) VALUES ('a', '2')");
+            let taken = row::run(&mut tx, query_text(again)).await;
+            assert!(matches!(taken, Err(Error::Taken(_))), "{ends_it}: {taken:?}");
+            assert!(setting::put(&mut tx, "c", "2").await.is_err(), "{ends_it}");
+            assert!(setting::find(&mut tx, "a").await.is_err(), "{ends_it}");
+            assert!(tx.commit().await.is_err(), "{ends_it}");
+            let mut reading = db.read().await.unwrap();
+            for (name, expected) in [("a", Some("1")), ("b", None), ("c", None)] {
+                assert_eq!(setting::find(&mut reading, name).await.unwrap().as_deref(), expected, "{ends_it}: {name}");
+            }
+        }
+        put(&db, "b", "3").await;
+    }
+
     /// A statement whose asker went away may be done or not; nothing of its transaction stays, and the connection is used again.
     #[tokio::test]
     async fn a_transaction_that_is_dropped_in_the_middle_of_a_statement_leaves_nothing() {
@@ -387,5 +411,26 @@ mod tests {
         let _ = late.await.unwrap();
         assert!(db.write().await.is_err());
         assert!(db.read().await.is_err());
+    }
+
+    /// Regression: who waited behind the closing got the place that the closing had waited for.
+    #[tokio::test]
+    async fn nobody_who_waits_while_it_closes_gets_a_place() {
+        let (directory, db) = file().await;
+        db.close().await;
+        let connections = SqliteConnections::open(&directory.path().join("catalogue.db")).await.unwrap();
+        for places in [&connections.readers, &connections.writer] {
+            let mut held = Vec::new();
+            for _ in 0..places.most {
+                held.push(places.begin().await.unwrap());
+            }
+            let mut closing = Box::pin(places.close());
+            assert!((&mut closing).now_or_never().is_none(), "its places are taken");
+            let mut late = Box::pin(places.begin());
+            assert!((&mut late).now_or_never().is_none(), "so are they for others");
+            drop(held);
+            closing.await;
+            assert!(matches!(late.await, Err(sqlx::Error::PoolClosed)));
+        }
     }
 }

@@ -94,11 +94,6 @@ impl DataDirectory {
         self.root.join("restore.json")
     }
 
-    /// How far the clock was moved, under `--fault clock`; there once it was.
-    pub(crate) fn moved_clock(&self) -> PathBuf {
-        self.root.join("moved-clock")
-    }
-
     pub(crate) fn tls(&self) -> PathBuf {
         self.root.join("tls")
     }

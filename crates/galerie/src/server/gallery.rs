@@ -35,15 +35,33 @@ pub(crate) struct Gallery {
     regions: Vec<String>,
 }
 
+/// What a gallery is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    Command,
+    /// To end a restore.
+    Restore,
+}
+
 impl Gallery {
-    /// Opens the catalogue and the regions. One whose store cannot be opened is away, unless it is required, or new, or its
-    /// place has another store. Nothing runs yet.
+    /// Opens the catalogue and the regions, for a command beside a stopped server. A region whose store cannot be opened is away,
+    /// unless it is required, or new, or its place has another store. Nothing runs yet.
     ///
     /// # Errors
     /// `Region`, naming the one that cannot be used; `Control`; `Unrestored`.
     pub(crate) async fn open(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
         refuse_unfinished(directory)?;
-        Self::open_with(config, directory, false).await
+        Self::open_for(Purpose::Command, config, directory).await
+    }
+
+    /// As [`Gallery::open`], to be served: refused when its clock was moved on, and the configuration does not say that it may be.
+    ///
+    /// # Errors
+    /// As [`Gallery::open`].
+    pub(super) async fn open_to_serve(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
+        refuse_unfinished(directory)?;
+        Self::open_for(Purpose::Serve, config, directory).await
     }
 
     /// As [`Gallery::open`], while a restore is being finished: every region is required.
@@ -51,10 +69,10 @@ impl Gallery {
     /// # Errors
     /// As [`Gallery::open`].
     pub(super) async fn open_restored(config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
-        Self::open_with(config, directory, true).await
+        Self::open_for(Purpose::Restore, config, directory).await
     }
 
-    async fn open_with(config: &Config, directory: &DataDirectory, all_required: bool) -> Result<Self, Error> {
+    async fn open_for(purpose: Purpose, config: &Config, directory: &DataDirectory) -> Result<Self, Error> {
         let database = config.catalogue(directory)?;
         let identities = StoreIdentities::read(&database).await?;
         let (ours, others): (Vec<_>, Vec<_>) = config.regions.iter().partition(|region| config.serves(&region.name));
@@ -64,7 +82,7 @@ impl Gallery {
             let keep = region.min_free_space.unwrap_or(config.min_free_space).0;
             let space = Watermark::new(keep, Volume(options.root.clone()));
             let opener = Opener { region: region.clone(), options, space, trouble: config.trouble(&region.name) };
-            async move { (opener.open_soon(all_required).await, opener) }
+            async move { (opener.open_soon(purpose == Purpose::Restore).await, opener) }
         });
         let (mut served, mut away) = (Vec::new(), Vec::new());
         for (opened, opener) in join_all(opening).await {
@@ -94,12 +112,10 @@ impl Gallery {
         if let Some(retry) = config.failed_copies_retried_after() {
             options.tuning.retry_failed_replicas_after_ms = i64::try_from(retry.as_millis()).unwrap_or(i64::MAX);
         }
-        let moved_clock = directory.moved_clock();
-        // Whatever opens the catalogue goes by its time, commands beside a stopped server, too.
-        if config.database.is_none() && (config.has_movable_clock() || moved_clock.exists()) {
-            let opened = MovableClock::open(moved_clock.clone());
-            let opened = opened.map_err(|source| Error::io(format!("use {}", moved_clock.display()), source))?;
-            options.clock = Arc::new(opened);
+        // Commands beside a stopped server go by the catalogue's time, whatever it is; to serve one whose time was moved on, one
+        // says so. A PostgreSQL database has its own.
+        if config.database.is_none() && (config.has_movable_clock() || purpose != Purpose::Serve) {
+            options.clock = Arc::new(MovableClock::default());
         }
         let control = Control::open(options).await?;
         if config.database.is_none() {

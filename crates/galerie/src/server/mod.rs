@@ -94,7 +94,6 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let issuers = issuer_documents::external_issuers(&config.external_issuers)?;
     let directory = DataDirectory::lock(&options.data_dir)?;
     restore::refuse_unfinished(&directory)?;
-    refuse_moved_clock(&config, &directory)?;
     let (listener, address) = listener::bind(&options.listen)?;
     let names = names(&config, address);
     let is_shared = config.database.is_some();
@@ -103,7 +102,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Error> {
     let metrics = Metrics::start(config.metrics_listen().map_err(Error::Config)?).await?;
     refuse_foreign_admin_file(&config, &directory)?;
     let gallery = tokio::select! {
-        gallery = Gallery::open(&config, &directory) => gallery?,
+        gallery = Gallery::open_to_serve(&config, &directory) => gallery?,
         // What was opened is given back by the process's end; a crash at any point is harmless, so this is too.
         () = signals.next() => {
             tracing::info!("stopped before it was ready");
@@ -187,18 +186,6 @@ fn endpoint(config: &Config, address: SocketAddr) -> String {
         None => address.to_string(),
     };
     format!("https://{}", authority.strip_suffix(":443").unwrap_or(&authority))
-}
-
-/// A catalogue whose time was moved on would live in its own past by the machine's clock.
-fn refuse_moved_clock(config: &Config, directory: &DataDirectory) -> Result<(), Error> {
-    let path = directory.moved_clock();
-    if config.has_movable_clock() || !path.exists() {
-        return Ok(());
-    }
-    Err(Error::Config(format!(
-        "this gallery's clock was moved on ({}): start it with --fault clock, or another one in an empty directory",
-        path.display()
-    )))
 }
 
 /// A new catalogue makes a new administrator, whose file must not overwrite another's.

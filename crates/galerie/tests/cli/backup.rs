@@ -313,6 +313,34 @@ fn killed_anywhere_a_backup_or_restore_leaves_nothing_wrong_and_goes_on() {
     assert!(message.contains("is not empty"), "{message}");
 }
 
+/// A clock that was moved on is the catalogue's: it comes back with it, and is served by whoever may have one.
+#[test]
+fn a_moved_clock_comes_back() {
+    let mut server = Server::new("faults = ['clock']\n");
+    server.run();
+    server.ok(&["admin", "clock", "advance", "8d"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let repository = elsewhere.path().join("backups");
+    create(&server, &repository);
+    server.stop();
+
+    let mut after = Server::new("");
+    must(restore_command(&after, &repository, &[]));
+    after.ok(&["admin", "reset", "--config", after.path("galerie.toml").to_str().unwrap()]);
+    let message = complaint(after.serve_command().output().unwrap());
+    assert!(message.contains("--fault clock"), "{message}");
+    fs::write(after.path("galerie.toml"), "metrics_listen = \"off\"\nfaults = ['clock']\n").unwrap();
+    after.run();
+    assert_eq!(after.json(&["admin", "clock", "show", "-o", "json"])["aheadMs"], 8 * 24 * 3600 * 1000);
+
+    let shared = Server::new("");
+    if let Some(url) = database(&shared.data_dir()) {
+        fs::write(shared.path("galerie.toml"), format!("database = '{url}'\n")).unwrap();
+        let message = complaint(restore_command(&shared, &repository, &[]).output().unwrap());
+        assert!(message.contains("clock was moved on"), "{message}");
+    }
+}
+
 #[test]
 fn the_master_key_comes_from_the_backup_from_a_copy_or_is_given_up() {
     let mut server = server();

@@ -62,6 +62,7 @@ impl Family {
             Self::Group => "group",
             Self::Subscription => "subscription",
             Self::Authorization => "authorization",
+            Self::Monitor => "monitor",
         }
     }
 
@@ -74,6 +75,7 @@ impl Family {
             Self::Group => &["2025-03-01"],
             Self::Subscription => &["2022-12-01"],
             Self::Authorization => &["2022-04-01"],
+            Self::Monitor => &["2015-04-01"],
         }
     }
 
@@ -84,7 +86,7 @@ impl Family {
 
     /// Whether we keep members of versions that are newer than all that is described. Of the rest our answers are made anew.
     const fn keeps_the_unknown(self) -> bool {
-        !matches!(self, Self::Subscription | Self::Authorization)
+        !matches!(self, Self::Subscription | Self::Authorization | Self::Monitor)
     }
 
     /// The version that a request is held against, and whether it is newer than all of them.
@@ -167,8 +169,15 @@ mod tests {
                 _ => {}
             }
         }
-        let families =
-            [Family::Gallery, Family::Image, Family::Disk, Family::Group, Family::Subscription, Family::Authorization];
+        let families = [
+            Family::Gallery,
+            Family::Image,
+            Family::Disk,
+            Family::Group,
+            Family::Subscription,
+            Family::Authorization,
+            Family::Monitor,
+        ];
         for family in families {
             for version in family.versions() {
                 let bundle = load(family, version);

@@ -12,7 +12,6 @@ use super::{
 
 /// Paths of ARM that no description of ours has: (a segment of them, why).
 const PATHS: &[(&str, &str)] = &[
-    ("microsoft.insights", "the Activity Log is Azure Monitor's"),
     ("microsoft.features", "feature flags: az asks for one before it deletes softly"),
     ("microsoft.resourcegraph", "az finds community galleries there"),
     ("microsoft.subscription", "aliases make subscriptions"),
@@ -26,11 +25,25 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("*", "response/etag", NOT_DECLARED, "every resource has one, for If-Match; Azure has it on some"),
     ("*", "response/value/*/etag", NOT_DECLARED, "the same in lists"),
     ("*", "request/etag", NOT_DECLARED, "who reads, changes and writes back sends it along; it is ignored"),
-    ("Role*", "response/**", NULL, "the real service answers null for what an assignment or a built-in role has not"),
     ("Role*", "request/**", NOT_DECLARED, "the real service reads what it knows of a role, and ignores the rest"),
+    ("ActivityLogs_List", "response/value/*/channels", NOT_DECLARED, "the real service has it, and its documentation"),
     ("Subscriptions_List", "response/nextLink", MISSING, "the real service has none on the last page"),
     ("Tenants_List", "response/nextLink", MISSING, "the same"),
     ("GallerySharingProfile_Update", "response", NO_BODY, "recordings of the real service: 202 and no body"),
+];
+
+/// Where the real service answers null for what there is not: (operations that begin so, members of `properties`, why).
+const NULLS: &[(&str, &[&str], &str)] = &[
+    (
+        "RoleAssignments_",
+        &["condition", "conditionVersion", "delegatedManagedIdentityResourceId", "description"],
+        "an assignment without them",
+    ),
+    (
+        "RoleDefinitions_",
+        &["createdOn", "updatedOn", "createdBy", "updatedBy"],
+        "a built-in role, which nobody made at any time",
+    ),
 ];
 
 /// Whether a path without a description is known to have none.
@@ -40,13 +53,25 @@ pub(super) fn is_ours(target: &Target) -> bool {
 
 /// Whether a violation is one of ours.
 pub(super) fn is_known(found: &Found, violation: &Violation) -> bool {
-    RULES.iter().any(|(operation, at, rule, _)| {
-        let is_operation = match operation.strip_suffix('*') {
-            Some(beginning) => found.id().starts_with(beginning),
-            None => found.id() == *operation,
-        };
-        is_operation && violation.rule == *rule && is_at(at, &violation.at)
-    })
+    is_known_null(found, violation)
+        || RULES.iter().any(|(operation, at, rule, _)| {
+            let is_operation = match operation.strip_suffix('*') {
+                Some(beginning) => found.id().starts_with(beginning),
+                None => found.id() == *operation,
+            };
+            is_operation && violation.rule == *rule && is_at(at, &violation.at)
+        })
+}
+
+fn is_known_null(found: &Found, violation: &Violation) -> bool {
+    violation.rule == NULL
+        && NULLS.iter().filter(|(operations, ..)| found.id().starts_with(operations)).any(|(_, members, _)| {
+            members.iter().any(|member| {
+                ["response/properties", "response/value/*/properties"]
+                    .iter()
+                    .any(|above| is_at(&format!("{above}/{member}"), &violation.at))
+            })
+        })
 }
 
 fn is_at(pattern: &str, pointer: &str) -> bool {

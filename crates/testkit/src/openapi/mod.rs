@@ -109,12 +109,19 @@ fn check_request(exchange: &Exchange<'_>, found: &Found) -> Vec<Violation> {
         _ if exchange.request.is_empty() => Vec::new(),
         body => check_body(found, body, exchange.request, Direction::Request),
     };
-    let mut violations = check(found);
-    if exchange.method == "PATCH" && !violations.is_empty() {
-        // A change may name whatever the resource has, and need not name anything: see `differences`.
-        let whole = find("PUT", &Target::parse(exchange.target)).map(|put| check(&put)).unwrap_or_default();
-        violations.retain(|violation| whole.contains(violation) && violation.rule != schema::MISSING);
+    let violations = check(found);
+    if exchange.method != "PATCH" || violations.is_empty() {
+        return violations;
     }
+    let put = find("PUT", &Target::parse(exchange.target)).filter(|put| !put.operation["body"].is_null());
+    of_change(violations, put.map(|put| check(&put)))
+}
+
+/// What is wrong with a change: it need not name anything, and may name whatever a PUT may, as far as one is described (`whole` is
+/// what would be wrong with it). See `differences`.
+fn of_change(mut violations: Vec<Violation>, whole: Option<Vec<Violation>>) -> Vec<Violation> {
+    let is_wrong = |violation: &Violation| whole.as_ref().is_none_or(|whole| whole.contains(violation));
+    violations.retain(|violation| violation.rule != schema::MISSING && is_wrong(violation));
     violations
 }
 

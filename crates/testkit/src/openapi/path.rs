@@ -24,6 +24,8 @@ pub(super) enum Family {
     Subscription,
     /// Role assignments, role definitions, permissions.
     Authorization,
+    /// The Activity Log.
+    Monitor,
 }
 
 impl Target {
@@ -63,6 +65,7 @@ impl Target {
             ["tenants"] | ["subscriptions"] | ["subscriptions", _] | ["subscriptions", _, "locations"] => {
                 Some(Family::Subscription)
             }
+            ["subscriptions", _, "providers", "microsoft.insights", "eventtypes", ..] => Some(Family::Monitor),
             ["subscriptions", _, "providers", _] | ["subscriptions", _, "providers", _, "register"] => {
                 Some(Family::Group)
             }

@@ -51,19 +51,32 @@ impl Property {
         self.pointer.rsplit('/').find(|name| name.parse::<usize>().is_err()).unwrap_or_default()
     }
 
-    /// A value that it may have, as far as the description says.
+    /// A value that it may have, as far as the description says. A text is no other member's, whatever the case of its letters.
     #[must_use]
     pub fn example(&self) -> Value {
         match &self.kind {
             Kind::Object => json!({}),
-            Kind::Map => json!({ "x": "x" }),
+            Kind::Map => json!({ format!("Key-{}", self.mark()): self.text() }),
             Kind::List => json!([null]),
-            Kind::Text | Kind::Any => json!("x"),
+            Kind::Text | Kind::Any => json!(self.text()),
             Kind::Date => json!("2099-01-31T00:00:00Z"),
             Kind::Enumeration(values) => json!(values[0]),
             Kind::Integer(_) | Kind::Number => json!(1),
             Kind::Boolean => json!(true),
         }
+    }
+
+    /// `OsDisk-1c4e`: its name, and what tells it from others of that name.
+    fn text(&self) -> String {
+        let (first, rest) = self.name().split_at_checked(1).unwrap_or_default();
+        format!("{}{rest}-{}", first.to_uppercase(), self.mark())
+    }
+
+    /// The FNV-1a hash of its pointer, folded to 16 bits.
+    fn mark(&self) -> String {
+        let hash =
+            self.pointer.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        format!("{:04x}", (hash >> 16) ^ (hash & 0xffff))
     }
 }
 

@@ -147,3 +147,79 @@ fn operations_are_polled_in_the_contracts_form() {
         assert!(found.first().is_some_and(|text| text.starts_with(expected)), "{found:?}, not {expected}");
     }
 }
+
+#[test]
+fn a_result_is_what_is_described_of_its_resource_or_action() {
+    let ask = |status: u16, body: &Value| {
+        let target = "/subscriptions/s/providers/Microsoft.Compute/locations/eastus/capsOperations/o?monitor=true&api-version=2024-03-03";
+        let response = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let exchange = Exchange { method: "GET", target, request: b"", status, response: &response };
+        check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let gallery = GALLERY.split_once('?').expect("a query").0;
+    let good = json!({ "id": gallery, "location": "eastus", "properties": {} });
+    assert_eq!(ask(200, &good), [""; 0]);
+    assert_eq!(ask(200, &json!({ "accessSAS": "https://h" })), [""; 0]);
+    assert_eq!(ask(200, &json!({ "operationType": "Reset" })), [""; 0]);
+    assert_eq!(ask(204, &Value::Null), [""; 0]);
+    let mut more = good.clone();
+    more["more"] = json!(1);
+    for (status, body, expected) in [
+        (200, more, "response/more: not declared"),
+        (200, json!({ "accessSAS": 1 }), "response/accessSAS: no string"),
+        (200, json!({ "accessSas": "https://h" }), "response: a result that is no resource, and no action's answer"),
+        (202, good, "status: a result is 200, or 202 or 204 without a body"),
+    ] {
+        assert_eq!(ask(status, &body), [expected]);
+    }
+}
+
+#[test]
+fn a_change_may_be_what_a_put_may_and_is_held_against_its_own_description_without_one() {
+    let wrong = |at: &str, rule: &str| Violation::new(at, rule);
+    let of_patch = vec![
+        wrong("request/a", schema::MISSING),
+        wrong("request/b", schema::NOT_DECLARED),
+        wrong("request/c", "no string"),
+    ];
+    let of_put = vec![wrong("request/c", "no string"), wrong("request/d", schema::MISSING)];
+    assert_eq!(of_change(of_patch.clone(), Some(of_put)), of_patch[2..]);
+    assert_eq!(of_change(of_patch.clone(), None), of_patch[1..]);
+}
+
+#[test]
+fn null_is_absence_but_for_some_members_of_roles() {
+    let ask = |target: &str, response: &Value| {
+        let response = response.to_string().into_bytes();
+        let target = format!("/subscriptions/s/providers/Microsoft.Authorization/{target}?api-version=2022-04-01");
+        let exchange = Exchange { method: "GET", target: &target, request: b"", status: 200, response: &response };
+        check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let assignment = |member: &str| {
+        let mut properties = json!({ "roleDefinitionId": "r", "principalId": "p" });
+        properties[member] = Value::Null;
+        json!({ "properties": properties })
+    };
+    assert_eq!(ask("roleAssignments/a", &assignment("condition")), [""; 0]);
+    assert_eq!(ask("roleAssignments", &json!({ "value": [assignment("description")] })), [""; 0]);
+    assert_eq!(ask("roleDefinitions/d", &json!({ "properties": { "createdBy": null } })), [""; 0]);
+    assert_eq!(ask("roleAssignments/a", &assignment("createdBy")), ["response/properties/createdBy: null"]);
+    assert_eq!(
+        ask("roleDefinitions", &json!({ "value": [{ "properties": { "description": null } }] })),
+        ["response/value/0/properties/description: null"]
+    );
+}
+
+#[test]
+fn the_activity_log_is_azure_monitors() {
+    let ask = |event: Value| {
+        let target =
+            "/subscriptions/s/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01";
+        let response = json!({ "value": [event] }).to_string().into_bytes();
+        let exchange = Exchange { method: "GET", target, request: b"", status: 200, response: &response };
+        check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(json!({ "channels": "Operation", "level": "Error", "status": { "value": "Failed" } })), [""; 0]);
+    assert_eq!(ask(json!({ "level": "Fatal" })).len(), 1);
+    assert_eq!(ask(json!({ "status": "Failed" })), ["response/value/0/status: no object"]);
+}

@@ -1,10 +1,13 @@
 //! Faults on purpose, as `--fault` and `faults` in the configuration say them; `docs/design/faults.md` has the grammar.
 //!
 //! ```text
-//! fault   = "clock" | "region=" NAME ("," trouble)+ | answer ("," option)*
-//! trouble = "down" | "slow=" SPAN | "fail" ["=" COUNT] | "retry=" SPAN
-//! answer  = "throttle" | "error=" STATUS | "latency=" SPAN [".." SPAN]
-//! option  = "every=" N | "share=" PERCENT | "seed=" N | "method=" METHOD | "retry-after=" SPAN | "after"
+//! fault    = "clock" | region | throttle | error | latency
+//! region   = "region=" NAME ("," trouble)+ ["," "retry=" TIME]
+//! trouble  = "down" | "slow=" TIME | "fail" ["=" COUNT]
+//! throttle = "throttle" ("," (which | "retry-after=" TIME))*
+//! error    = "error=" STATUS ("," (which | "retry-after=" TIME | "after"))*
+//! latency  = "latency=" TIME [".." TIME] ("," which)*
+//! which    = "method=" METHOD | "every=" N | "share=" PERCENT ["," "seed=" N]
 //! ```
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
@@ -102,9 +105,15 @@ fn region(name: &str, parts: &mut Parts<'_>) -> Result<FaultKind, String> {
     let failing_copies = match parts.take("fail") {
         None => 0,
         Some(None) => u64::MAX,
-        Some(Some(count)) => count.parse().map_err(|_| format!("'{text}': fail takes a number of copies"))?,
+        Some(Some(count)) => match whole(count) {
+            Some(0) | None => return Err(format!("'{text}': fail takes a number of copies, 1 or more")),
+            Some(count) => count,
+        },
     };
-    let slow = parts.span("slow")?.unwrap_or_default();
+    let slow = match parts.span("slow")? {
+        Some(Duration::ZERO) => return Err(format!("'{text}': slow takes a time, and 0 is none")),
+        slow => slow.unwrap_or_default(),
+    };
     let trouble = RegionTrouble { is_down: parts.flag("down")?, slow, failing_copies };
     if trouble == RegionTrouble::default() {
         return Err(format!("'{text}' says nothing that is wrong with the region: down, slow=TIME or fail"));
@@ -117,8 +126,7 @@ fn answer(text: &str, what: AnswerTrouble, parts: &mut Parts<'_>) -> Result<Answ
         let found = METHODS.into_iter().find(|known| known.as_str() == method);
         found.ok_or_else(|| format!("'{text}': a method is GET, PUT, PATCH, POST or DELETE"))
     });
-    let number =
-        |text: Option<&str>| text.map(|text| text.parse::<u64>().map_err(|_| format!("'{text}' is no number")));
+    let number = |text: Option<&str>| text.map(|text| whole(text).ok_or_else(|| format!("'{text}' is no number")));
     let (every, share) = (number(parts.value("every")?).transpose()?, parts.value("share")?);
     let seed = number(parts.value("seed")?).transpose()?;
     let strikes = match (every, share) {
@@ -144,6 +152,11 @@ fn per_mille(share: &str) -> Result<u64, String> {
     }
     let per_mille = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(10)?.checked_add(tenth.parse().ok()?));
     per_mille.filter(|share| (1..=1000).contains(share)).ok_or_else(invalid)
+}
+
+/// Digits and nothing else.
+fn whole(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn parse_span(text: &str) -> Result<Duration, String> {
@@ -275,7 +288,13 @@ mod tests {
             ("clock,fast", "'fast' is nothing"),
             ("region=a/b,down", "not a region's name"),
             ("region=westeurope", "says nothing that is wrong"),
-            ("region=westeurope,fail=0", "says nothing that is wrong"),
+            ("region=westeurope,retry=10s", "says nothing that is wrong"),
+            ("region=westeurope,fail=0", "1 or more"),
+            ("region=westeurope,fail=+2", "1 or more"),
+            ("region=westeurope,down,slow=0s", "0 is none"),
+            ("region=westeurope,down,every=2", "'every' is nothing"),
+            ("error=503,every=+2", "is no number"),
+            ("latency=1s,retry-after=1s", "'retry-after' is nothing"),
             ("region=westeurope,fail=often", "a number of copies"),
             ("region=westeurope,slow=5", "such as 200ms"),
             ("region=westeurope,slow", "needs a value"),
@@ -297,5 +316,46 @@ mod tests {
             let problem = text.parse::<Fault>().expect_err(text);
             assert!(problem.contains(expected), "{text}: {problem}");
         }
+    }
+
+    /// `docs/design/faults.md`: the grammar is the one above, and its table of words says what is taken.
+    #[test]
+    fn the_page_says_what_is_taken() {
+        let read = |path: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let page = read("../../docs/design/faults.md");
+        let grammar: Vec<String> = read("src/server/config/fault.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! "))
+            .filter(|line| line.contains(" = "))
+            .map(|line| format!("    {line}"))
+            .collect();
+        assert!(grammar.len() > 5 && page.contains(&grammar.join("\n")), "the page's grammar is another one");
+
+        let rows =
+            page.lines().skip_while(|line| !line.starts_with("| word |")).take_while(|line| line.starts_with('|'));
+        let cells = |row: &str| -> Vec<String> {
+            row.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+        };
+        let mut rows = rows.map(cells);
+        let kinds = rows.next().expect("a table of words");
+        let (mut taken, mut refused) = (0, 0);
+        for row in rows.skip(1) {
+            for (kind, said) in kinds.iter().zip(&row).skip(1) {
+                let text = match said.strip_prefix("with ") {
+                    Some(other) => format!("{kind},{},{}", other.trim_matches('`'), row[0]),
+                    None => format!("{kind},{}", row[0]),
+                };
+                let is_taken = text.parse::<Fault>();
+                assert_eq!(is_taken.is_ok(), said != "no", "{text}: {is_taken:?}");
+                if said.starts_with("with ") {
+                    assert!(format!("{kind},{}", row[0]).parse::<Fault>().is_err(), "{kind} takes {} alone", row[0]);
+                }
+                if is_taken.is_ok() { taken += 1 } else { refused += 1 }
+            }
+        }
+        assert!(taken >= 20 && refused >= 40, "{taken} words are taken, {refused} are not");
     }
 }
