@@ -22,6 +22,7 @@ mod hosts;
 mod lists;
 mod mass_assignment;
 mod metadata;
+mod nulls;
 mod official_examples;
 mod preflights;
 mod publishing;

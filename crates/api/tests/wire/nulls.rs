@@ -1,0 +1,100 @@
+//! For every member of every body: a null is as if it was left out, as the real service's reader of JSON takes it, or it is refused
+//! and named. It is never stored, and never an accident.
+
+use galerie_testkit::{Answer, Gallery, openapi::properties::Property};
+use serde_json::Value;
+
+use crate::described::{Described, TYPES, prepared};
+
+/// Numbers that no resource has.
+const WITH_NULL: usize = 902;
+const WITHOUT: usize = 903;
+/// What differs between two resources that were made alike.
+const OWN: [&str; 8] =
+    ["etag", "id", "name", "publishedDate", "timeCreated", "uniqueId", "uniqueName", "communityGalleryInfo"];
+
+#[tokio::test]
+async fn a_null_is_as_if_it_was_left_out() {
+    let gallery = prepared().await;
+    let (mut faults, mut asked) = (Vec::new(), 0);
+    for kind in TYPES {
+        let version = kind.versions.last().expect("a version");
+        // What must be there is `bad_input`'s.
+        for property in kind.properties(&gallery, version).into_iter().filter(|property| !property.required) {
+            asked += 1;
+            if let Err(fault) = check(&gallery, kind, version, &property).await {
+                faults.push(format!("{} {} {version}: {fault}", kind.path, property.pointer));
+            }
+        }
+    }
+    assert!(asked > 150, "only {asked} members");
+    assert!(faults.is_empty(), "{} of {asked}:\n{}", faults.len(), faults.join("\n"));
+}
+
+async fn check(gallery: &Gallery, kind: &Described, version: &str, property: &Property) -> Result<(), String> {
+    let mut with_null = kind.body(gallery, version, WITH_NULL);
+    *with_null.pointer_mut(&property.pointer).expect("a good body has it") = Value::Null;
+    let mut without = kind.body(gallery, version, WITHOUT);
+    remove(&mut without, &property.pointer);
+    let (null, absent) = (
+        made(gallery, kind, version, WITH_NULL, with_null).await,
+        made(gallery, kind, version, WITHOUT, without).await,
+    );
+    let brief = |answer: &Answer| answer.to_string().chars().take(300).collect::<String>();
+    match (null, absent) {
+        (Ok(null), Ok(absent)) if null == absent => Ok(()),
+        (Ok(null), Ok(absent)) => Err(format!("with null\n{null}\nwithout\n{absent}")),
+        (Err(null), Err(absent)) if null.status == 400 && null.code() == absent.code() => Ok(()),
+        (Err(null), _) if null.status == 400 && names(&null, property) => Ok(()),
+        (Err(null), absent) => Err(format!("refused: {}; without: {:?}", brief(&null), absent.map_err(|a| brief(&a)))),
+        (Ok(_), Err(absent)) => Err(format!("accepted, and refused when it is left out: {}", brief(&absent))),
+    }
+}
+
+fn names(answer: &Answer, property: &Property) -> bool {
+    let error = answer.json()["error"].clone();
+    format!("{} {}", error["target"], error["message"]).to_lowercase().contains(&property.name().to_lowercase())
+}
+
+/// What a resource is that is made and goes again, without what is its own; or the refusal.
+async fn made(gallery: &Gallery, kind: &Described, version: &str, n: usize, body: Value) -> Result<Value, Answer> {
+    let target = kind.target(n, version);
+    let made = gallery.put(&target, body).await;
+    if made.status >= 300 {
+        return Err(made);
+    }
+    if made.header("azure-asyncoperation").is_some() {
+        gallery.succeeded(&made).await;
+    }
+    let mut found = gallery.get(&target).await.expect(200).json();
+    let deleted = gallery.delete(&target).await;
+    if deleted.header("azure-asyncoperation").is_some() {
+        gallery.succeeded(&deleted).await;
+    } else if deleted.header("location").is_some() {
+        let _ = gallery.result_of(&deleted).await;
+    }
+    strip(&mut found);
+    // Names and texts that have the number in them.
+    let text = found.to_string().replace(&n.to_string(), "n");
+    Ok(serde_json::from_str(&text).expect("JSON"))
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !OWN.contains(&name.as_str()));
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+fn remove(body: &mut Value, pointer: &str) {
+    let (above, name) = pointer.rsplit_once('/').expect("a pointer");
+    match body.pointer_mut(above) {
+        Some(Value::Object(members)) => drop(members.remove(name)),
+        Some(Value::Array(entries)) => entries.clear(),
+        _ => panic!("a good body has {pointer}"),
+    }
+}
