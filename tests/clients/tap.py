@@ -104,7 +104,9 @@ class Passage(BaseHTTPRequestHandler):
         finally:
             upstream.close()
         if is_recorded:
-            self.tap.write({"method": self.command, "target": self.path, "status": answer.status, "request": asked, "response": answered})
+            headers = [name.lower() for name, _ in answer.getheaders()]
+            exchange = {"method": self.command, "target": self.path, "status": answer.status, "headers": headers}
+            self.tap.write(exchange | {"request": asked, "response": answered})
 
     def _send(self, upstream: http.client.HTTPSConnection, is_recorded: bool) -> str:
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)

@@ -3,7 +3,7 @@
 
     tools/schema/bundle.py SPEC_DIR [OUTPUT_DIR]
 
-SPEC_DIR as for generate.py. What a validator needs is kept: operations, their bodies and statuses, and the definitions that
+SPEC_DIR as for generate.py. What a validator needs is kept: operations, their query parameters, bodies, statuses and headers, and the definitions that
 these reach; descriptions, examples and client hints are not. crates/testkit/openapi/README.md describes the result.
 """
 
@@ -18,6 +18,8 @@ RESOURCES = "resources/resource-manager/Microsoft.Resources/stable"
 AUTHORIZATION = "authorization/resource-manager/Microsoft.Authorization/stable/2022-04-01"
 MONITOR = "monitor/resource-manager/Microsoft.Insights/stable/2015-04-01"
 KEPT = ("type", "format", "required", "enum", "readOnly", "minLength", "maxLength", "minimum", "maximum", "x-ms-mutability", "x-ms-secret")
+# Of a resource's `kind`, which none has here.
+PATTERN_OF_KIND = r"^[-\w\._,\(\)]+$"
 # What this project does not serve at all, or not in Azure's form.
 LEFT_OUT = re.compile(r"^/\{\w+\}(\?|$)|/(cloudServices|virtualMachines|tagNames|denyAssignments|deployments?)\b|(?i:move|export)", re.ASCII)
 GROUP_PATHS = re.compile(r"(?i)^/subscriptions/\{subscriptionId\}/(resourcegroups(/\{resourceGroupName\}(/resources)?)?|resources|providers(/\{\w+\}(/register)?)?)$")
@@ -46,14 +48,18 @@ class Bundle:
             for method, operation in methods.items():
                 if method == "parameters":
                     continue
-                body = None
-                for parameter in operation.get("parameters", []):
+                body, query = None, {}
+                for parameter in operation.get("parameters", []) + methods.get("parameters", []):
                     parameter, base = self.follow(parameter, path)
                     if parameter.get("in") == "body":
                         body = self.schema(parameter["schema"], base)
+                    if parameter.get("in") == "query":
+                        query[parameter["name"]] = parameter.get("required", False)
                 responses = {status: self.schema(response["schema"], path) if "schema" in response else None
                              for status, response in operation["responses"].items() if status != "default"}
-                self.operations.append({"method": method.upper(), "path": template, "id": operation["operationId"], "body": body, "responses": responses})
+                headers = {status: sorted(response["headers"]) for status, response in operation["responses"].items() if response.get("headers")}
+                self.operations.append({"method": method.upper(), "path": template, "id": operation["operationId"], "query": query, "body": body, "responses": responses}
+                                       | ({"headers": headers} if headers else {}))
 
     def follow(self, node, base):
         while "$ref" in node:
@@ -76,6 +82,8 @@ class Bundle:
             if node.get("readOnly"):
                 result["readOnly"] = True
             return result
+        # The validator knows no patterns and no lengths of lists: nothing that is served has any.
+        assert node.get("pattern") in (None, PATTERN_OF_KIND) and "minItems" not in node and "maxItems" not in node, node
         result = {name: node[name] for name in KEPT if name in node}
         if node.get("x-ms-enum", {}).get("modelAsString"):
             result["open"] = True
@@ -203,7 +211,8 @@ def derived_bundle(family, version, derived, older, origin, wanted, bicep=None):
         if not known and operation["method"] == "GET":
             responses = {"200": answered(bundle, derived, SCRIPTS[key[1].rsplit("/", 1)[-1] == "{}", key[1].count("versions") > 0])} if "scripts" in key[1] else responses
         body = derived.add(bundle, body_model) if body_model else None
-        bundle.operations.append({"method": operation["method"], "path": operation["path"], "id": published[key]["id"] if key in published else f"{operation['group']}_{operation['operation']}", "body": body, "responses": responses})
+        bundle.operations.append({"method": operation["method"], "path": operation["path"], "id": published[key]["id"] if key in published else f"{operation['group']}_{operation['operation']}",
+                                  "query": {name: value["required"] for name, value in operation["query"].items()}, "body": body, "responses": responses})
     return bundle
 
 

@@ -2,7 +2,8 @@
 //!
 //!     check_exchanges FILE
 //!
-//! FILE has a JSON object on each line: `method`, `target`, `status`, and `request` and `response` as text. Prints what is wrong,
+//! FILE has a JSON object on each line: `method`, `target`, `status`, `headers` (the names of the answer's, in small letters), and
+//! `request` and `response` as text. Prints what is wrong,
 //! once for each operation, and ends with 1 when anything is.
 
 #![allow(clippy::print_stdout, reason = "what it prints is its answer")]
@@ -19,11 +20,13 @@ fn main() -> ExitCode {
     for line in text.lines() {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let member = |name: &str| entry[name].as_str().unwrap_or_default();
+        let headers: Vec<&str> = entry["headers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let exchange = Exchange {
             method: member("method"),
             target: member("target"),
             request: member("request").as_bytes(),
             status: entry["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status"),
+            headers: &headers,
             response: member("response").as_bytes(),
         };
         checked += 1;

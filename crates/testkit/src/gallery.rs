@@ -282,11 +282,13 @@ impl Asked {
     }
 
     fn hold(&self, answer: &Answer) {
+        let headers: Vec<&str> = answer.headers.keys().map(header::HeaderName::as_str).collect();
         let exchange = Exchange {
             method: self.method.as_str(),
             target: &self.target,
             request: &self.body,
             status: answer.status,
+            headers: &headers,
             response: &answer.body,
         };
         let violations: Vec<String> = openapi::check(&exchange).iter().map(ToString::to_string).collect();

@@ -413,7 +413,8 @@ mod tests {
         assert!(db.read().await.is_err());
     }
 
-    /// Regression: who waited behind the closing got the place that the closing had waited for.
+    /// Whoever waits behind the closing learns that it is closed, and nothing is left to be had. (That its places are held until then
+    /// matters to other threads, between two instructions: no test can wait for that.)
     #[tokio::test]
     async fn nobody_who_waits_while_it_closes_gets_a_place() {
         let (directory, db) = file().await;

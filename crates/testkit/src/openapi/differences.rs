@@ -26,6 +26,13 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("*", "response/value/*/etag", NOT_DECLARED, "the same in lists"),
     ("*", "request/etag", NOT_DECLARED, "who reads, changes and writes back sends it along; it is ignored"),
     ("Role*", "request/**", NOT_DECLARED, "the real service reads what it knows of a role, and ignores the rest"),
+    ("*", "query/$skiptoken", NOT_DECLARED, "next links have it; a client takes them as they are"),
+    (
+        "GalleryImageVersions_Delete",
+        "query/bypasssoftdelete",
+        NOT_DECLARED,
+        "of later api-versions; earlier ones ignore it",
+    ),
     ("ActivityLogs_List", "response/value/*/channels", NOT_DECLARED, "the real service has it, and its documentation"),
     ("Subscriptions_List", "response/nextLink", MISSING, "the real service has none on the last page"),
     ("Tenants_List", "response/nextLink", MISSING, "the same"),

@@ -2,18 +2,21 @@
 //!
 //! [`check`] takes one [`Exchange`] and gives what is wrong with it: a member that the version's schema does not declare, a
 //! wrong type, a missing required member, an enumeration's value in another spelling, a status that the operation does not
-//! have, an error in another form than ARM's. Of a request only what was accepted is looked at, and with what Compute
-//! forgives: member names and enum values in any case, null for absence, scalars written as strings.
+//! have, a header that it declares and the answer has not, an error in another form than ARM's. Of a request only what was accepted is
+//! looked at, and with what Compute forgives: member names and enum values in any case, null for absence, scalars written as strings;
+//! and its query: what is required, and what is not declared.
 //!
 //! The descriptions are in `crates/testkit/openapi`. What we add or do otherwise is in `differences`, with its reason.
-//! Does not: look at headers, query parameters, or at other protocols than Azure Resource Manager.
+//! Does not: look at the values of headers and query parameters, or at other protocols than Azure Resource Manager.
 
 mod bundle;
 mod differences;
 mod error_body;
+mod headers;
 mod operation_status;
 mod path;
 pub mod properties;
+mod query;
 mod schema;
 
 use std::fmt;
@@ -38,6 +41,8 @@ pub struct Exchange<'a> {
     pub request: &'a [u8],
     /// HTTP status.
     pub status: u16,
+    /// The names of the answer's headers, in small letters.
+    pub headers: &'a [&'a str],
     /// The answer's body.
     pub response: &'a [u8],
 }
@@ -77,19 +82,21 @@ pub fn check(exchange: &Exchange<'_>) -> Vec<Violation> {
         return error_body::check(exchange.response);
     }
     if target.is_operation_status() {
-        return operation_status::check(exchange, &target);
+        let mut violations = operation_status::check(exchange, &target);
+        violations.extend(headers::check(exchange, &Value::Null));
+        return violations;
     }
     if exchange.status == 304 {
         return only_empty(exchange.response);
     }
     match find(exchange.method, &target) {
-        Some(found) => check_found(exchange, &found),
+        Some(found) => check_found(exchange, &target, &found),
         None if differences::is_ours(&target) => Vec::new(),
         None => vec![Violation::new("path", "no api-version of Azure's has this operation")],
     }
 }
 
-fn check_found(exchange: &Exchange<'_>, found: &Found) -> Vec<Violation> {
+fn check_found(exchange: &Exchange<'_>, target: &Target, found: &Found) -> Vec<Violation> {
     let mut violations = Vec::new();
     let responses = &found.operation["responses"];
     let status = exchange.status.to_string();
@@ -98,6 +105,8 @@ fn check_found(exchange: &Exchange<'_>, found: &Found) -> Vec<Violation> {
         Some(Value::Null) => violations.extend(only_empty(exchange.response)),
         Some(schema) => violations.extend(check_body(found, schema, exchange.response, Direction::Response)),
     }
+    violations.extend(headers::check(exchange, &found.operation["headers"][&status]));
+    violations.extend(query::check(target, found));
     violations.extend(check_request(exchange, found));
     violations.retain(|violation| !differences::is_known(found, violation));
     violations

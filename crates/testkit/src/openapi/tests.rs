@@ -3,12 +3,15 @@ use serde_json::json;
 use super::*;
 
 const GALLERY: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/galleries/g?api-version=";
+/// The headers of an answer that is waited for.
+const POLLED: [&str; 2] = ["location", "azure-asyncoperation"];
 
 fn check_gallery(method: &str, version: &str, status: u16, request: &Value, response: &Value) -> Vec<String> {
     let text = |value: &Value| if value.is_null() { Vec::new() } else { value.to_string().into_bytes() };
     let (request, response) = (text(request), text(response));
     let target = format!("{GALLERY}{version}");
-    let exchange = Exchange { method, target: &target, request: &request, status, response: &response };
+    let exchange =
+        Exchange { method, target: &target, request: &request, status, headers: &POLLED, response: &response };
     check(&exchange).iter().map(ToString::to_string).collect()
 }
 
@@ -115,7 +118,7 @@ fn operations_are_polled_in_the_contracts_form() {
         )
     };
     let ask = |target: &str, status: u16, response: &[u8]| {
-        check(&Exchange { method: "GET", target, request: b"", status, response })
+        check(&Exchange { method: "GET", target, request: b"", status, headers: &POLLED, response })
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
@@ -153,7 +156,7 @@ fn a_result_is_what_is_described_of_its_resource_or_action() {
     let ask = |status: u16, body: &Value| {
         let target = "/subscriptions/s/providers/Microsoft.Compute/locations/eastus/capsOperations/o?monitor=true&api-version=2024-03-03";
         let response = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let exchange = Exchange { method: "GET", target, request: b"", status, response: &response };
+        let exchange = Exchange { method: "GET", target, request: b"", status, headers: &POLLED, response: &response };
         check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let gallery = GALLERY.split_once('?').expect("a query").0;
@@ -192,7 +195,8 @@ fn null_is_absence_but_for_some_members_of_roles() {
     let ask = |target: &str, response: &Value| {
         let response = response.to_string().into_bytes();
         let target = format!("/subscriptions/s/providers/Microsoft.Authorization/{target}?api-version=2022-04-01");
-        let exchange = Exchange { method: "GET", target: &target, request: b"", status: 200, response: &response };
+        let exchange =
+            Exchange { method: "GET", target: &target, request: b"", status: 200, headers: &[], response: &response };
         check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let assignment = |member: &str| {
@@ -213,13 +217,59 @@ fn null_is_absence_but_for_some_members_of_roles() {
 #[test]
 fn the_activity_log_is_azure_monitors() {
     let ask = |event: Value| {
-        let target =
-            "/subscriptions/s/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01";
+        let target = "/subscriptions/s/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=x";
         let response = json!({ "value": [event] }).to_string().into_bytes();
-        let exchange = Exchange { method: "GET", target, request: b"", status: 200, response: &response };
+        let exchange = Exchange { method: "GET", target, request: b"", status: 200, headers: &[], response: &response };
         check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(ask(json!({ "channels": "Operation", "level": "Error", "status": { "value": "Failed" } })), [""; 0]);
     assert_eq!(ask(json!({ "level": "Fatal" })).len(), 1);
     assert_eq!(ask(json!({ "status": "Failed" })), ["response/value/0/status: no object"]);
+}
+
+#[test]
+fn the_query_of_what_was_accepted_is_as_declared() {
+    let ask = |query: &str, status: u16| {
+        let target = format!("{}?{query}", GALLERY.split_once('?').expect("a query").0);
+        let response = json!({ "location": "eastus", "error": { "code": "C", "message": "m" } });
+        let response =
+            if status == 200 { json!({ "location": "eastus" }) } else { json!({ "error": response["error"] }) };
+        let response = response.to_string().into_bytes();
+        let exchange =
+            Exchange { method: "GET", target: &target, request: b"", status, headers: &[], response: &response };
+        check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(ask("API-version=2024-03-03&$Expand=SharingProfile/Groups&$select=Permissions", 200), [""; 0]);
+    assert_eq!(ask("api-version=2024-03-03&more=1", 200), ["query/more: not declared"]);
+    assert_eq!(
+        ask("$select=Permissions", 200),
+        ["query/api-version: required, and missing", "query/$select: not declared"]
+    );
+    assert_eq!(ask("more=1", 400), [""; 0], "what is refused may be anything");
+    // What is later than all that is described may have more.
+    assert_eq!(ask("api-version=2030-01-01&more=1", 200), [""; 0]);
+}
+
+#[test]
+fn an_answer_has_the_headers_that_its_client_waits_for() {
+    let ask = |method: &str, below: &str, status: u16, headers: &[&str], response: &Value| {
+        let response = if response.is_null() { Vec::new() } else { response.to_string().into_bytes() };
+        let target = GALLERY.replace('?', &format!("{below}?")) + "2024-03-03";
+        let exchange = Exchange { method, target: &target, request: b"", status, headers, response: &response };
+        check(&exchange).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (none, profile) = (Value::Null, "/inVMAccessControlProfiles/p");
+    assert_eq!(ask("DELETE", "", 202, &["location"], &none), [""; 0]);
+    assert_eq!(ask("DELETE", "", 202, &[], &none), ["header/Location: a 202 says where its operation is polled"]);
+    assert_eq!(ask("DELETE", profile, 202, &POLLED, &none), [""; 0]);
+    assert_eq!(
+        ask("DELETE", profile, 202, &["location"], &none),
+        ["header/Azure-AsyncOperation: required, and missing"]
+    );
+    let made = |state: &str| json!({ "location": "eastus", "properties": { "provisioningState": state } });
+    assert_eq!(ask("PUT", "", 201, &[], &made("Succeeded")), [""; 0]);
+    assert_eq!(
+        ask("PUT", "", 201, &["location"], &made("Creating")),
+        ["header/Azure-AsyncOperation: a 201 says where its operation is polled"]
+    );
 }
