@@ -113,7 +113,7 @@ impl Catalogue {
     }
 }
 
-fn copies(uid: &str, versions: u64) -> [String; 3] {
+fn copies(uid: &str, versions: u64) -> [String; 4] {
     COPY.map(|statement| statement.replace("{uid}", uid).replace("$1", &versions.to_string()))
 }
 
