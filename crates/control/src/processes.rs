@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Control, Error, authz,
+    Control, Error,
     db::{
         self, Connection, operation, pin,
         process::{self, ProcessRow, ProcessState, Start},
@@ -171,13 +171,13 @@ impl Control {
         }
     }
 
-    /// The catalogue's processes, for an administrator.
+    /// The catalogue's processes, for the operator.
     ///
     /// # Errors
     /// `AuthorizationFailed`; the catalogue's.
     pub async fn processes(&self, ctx: &RequestContext) -> Result<Value, ArmError> {
-        authz::require_administrator(&ctx.caller, "Galerie/processes/read")?;
         let mut tx = self.db().read().await?;
+        self.require_operator(&mut tx, &ctx.caller, "Galerie/processes/read").await?;
         let now_ms = tx.now_ms().await?;
         let rows = process::list(&mut tx).await?;
         let own = self.member().map(|member| member.id.as_str());

@@ -19,7 +19,7 @@ pub(super) async fn act(call: Call, action: &str) -> Answer {
     call.only(&POST)?;
     let context = call.own_context();
     let document = match action {
-        "show" => control.clock(&context)?,
+        "show" => control.clock(&context).await?,
         "advance" => {
             let seconds = call.query.get("seconds").ok_or_else(|| ArmError::required_parameter_missing("seconds"))?;
             let seconds: u32 = seconds.parse().map_err(|_| {

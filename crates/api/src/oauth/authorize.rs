@@ -260,7 +260,7 @@ pub(super) fn is_told(error: &IdentityError) -> bool {
 pub(super) fn told(error: &SignInError) -> (u16, String) {
     match error {
         SignInError::Wrong => {
-            (400, "The user name or the password is wrong. If it was right until now, ask who looks after your directory. (AADSTS50126)".to_owned())
+            (400, "The user name or the password is wrong. If it was right until now, ask who looks after your directory. Where there are several tenants, the name needs its domain: name@domain. (AADSTS50126)".to_owned())
         }
         SignInError::Slow(seconds) => {
             (429, format!("There were too many wrong passwords. Try again in {seconds} s. (AADSTS50053)"))

@@ -389,3 +389,18 @@ async fn owners_give_their_applications_roles() {
         assert_eq!(actions.iter().filter(|known| **known == action).count(), 1, "{action}: {actions:?}");
     }
 }
+
+/// Regression: whoever owned any application took `api://` with another's client id for its URI, and had tokens that say what it
+/// likes for that audience.
+#[tokio::test]
+async fn nobody_takes_anothers_id_for_its_uri() {
+    let api = Api::start().await;
+    let path = format!("applications/{}", api.application);
+    let stranger = uuid::Uuid::new_v4();
+    for uri in [format!("api://{stranger}"), format!("urn:uuid:{stranger}"), format!("api://{}/x", stranger.simple())] {
+        let refused = api.graph.call(Method::PATCH, &path, Some(json!({ "identifierUris": [uri] }))).await.expect(400);
+        assert!(refused.json()["error"]["message"].as_str().unwrap().contains("appId"), "{refused}");
+    }
+    let (own, tenant) = (format!("api://{}", api.app_id), format!("api://{}/images", api.gallery().tenant));
+    let _ = api.graph.call(Method::PATCH, &path, Some(json!({ "identifierUris": [own, tenant] }))).await.expect(204);
+}

@@ -63,6 +63,34 @@ async fn a_foreign_subscription_is_a_refusal() {
     assert_eq!(refused["caller"], gallery.client_id.to_string());
 }
 
+/// Regression: any tenant's administrator read the whole audit.
+#[tokio::test]
+async fn another_tenants_administrator_sees_what_is_theirs() {
+    let gallery = Gallery::start().await;
+    let other = gallery.second_tenant().await;
+    let theirs = format!("/subscriptions/{}/resourceGroups/rg?api-version=2024-11-01", other.subscription);
+    let ours = format!("/subscriptions/{}/resourceGroups/rg?api-version=2024-11-01", gallery.subscription);
+    let body = json!({ "location": "eastus" });
+    let _ = gallery.put(&ours, body.clone()).await.expect(201);
+    // We are refused in their subscription: that is in their audit, without our name.
+    let _ = gallery.put(&theirs, body.clone()).await.expect(404);
+    let _ = rows(&gallery, |rows| rows.iter().any(|row| row["code"] == "SubscriptionNotFound")).await;
+    let request = |request: axum::http::request::Builder, body: Body| {
+        request.header("authorization", format!("Bearer {}", other.token)).body(body).unwrap()
+    };
+    let created = request(Request::put(&theirs).header("content-type", "application/json"), body.to_string().into());
+    let _ = gallery.send(created).await.expect(201);
+    let list = gallery.send(request(Request::post("/galerie/audit/list"), Body::empty())).await.expect(200).json();
+    let seen = list["value"].as_array().unwrap();
+    let of = |subscription: uuid::Uuid| {
+        let subscription = subscription.to_string();
+        seen.iter().filter(|row| row["resource"].as_str().unwrap().contains(&subscription)).count()
+    };
+    assert_eq!((of(gallery.subscription), of(other.subscription)), (0, 2), "{list}");
+    let foreign: Vec<_> = seen.iter().filter(|row| row["tenantId"] == json!(gallery.tenant)).collect();
+    assert!(foreign.len() == 1 && foreign[0]["callerName"].is_null(), "{list}");
+}
+
 /// Who looks after stores is told, too.
 #[tokio::test]
 async fn a_collection_is_told() {

@@ -111,11 +111,17 @@ async fn only_the_operator_makes_tenants() {
     );
     let token = gallery.form("/research.example/oauth2/v2.0/token", &form).await.expect(200).json();
     let token = token["access_token"].as_str().expect("a token").to_owned();
-    for path in ["/galerie/tenant/create?displayName=x", "/galerie/tenant/list", "/galerie/keys/rotate"] {
+    for path in [
+        "/galerie/tenant/create?displayName=x",
+        "/galerie/tenant/list",
+        "/galerie/keys/rotate",
+        "/galerie/audit/verify",
+    ] {
         let request = Request::post(path).header("authorization", format!("Bearer {token}"));
         let refused = gallery.send(request.body(Body::empty()).expect("a request")).await.expect(403);
         assert_eq!(refused.code(), "AuthorizationFailed", "{path}");
     }
+    let _ = get(&gallery, "/galerie/processes", &token).await.expect(403);
     // Its own tenant it may rename, and nobody else's.
     let update = async |tenant: &str| {
         let path = format!("/galerie/tenant/update?tenant={tenant}&displayName=Renamed");

@@ -1,4 +1,4 @@
-//! Reading the audit: the operator's whole view, newest first.
+//! Reading the audit, newest first: the operator's whole view, and of another tenant's administrator what is theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::{
     Control, authz,
     db::{
         Connection,
-        audit::{self, AuditRow, Before, Outcome},
+        audit::{self, AuditRow, Before, InAudit, Outcome},
         directory_object,
     },
     request::RequestContext,
@@ -39,10 +39,11 @@ pub struct AuditFilter {
 }
 
 impl Control {
-    /// Who did what and who was refused, the newest first: `value` and, when there are more, `continuation`.
+    /// Who did what and who was refused, the newest first: `value` and, when there are more, `continuation`. Another tenant's
+    /// administrator than the operator sees what its own principals did, and what was asked of its subscriptions.
     ///
     /// # Errors
-    /// `AuthorizationFailed` for all but the operator; a continuation that is none.
+    /// `AuthorizationFailed` for all but administrators; a continuation that is none.
     pub async fn audit_list(&self, ctx: &RequestContext, filter: &AuditFilter) -> Result<Value, ArmError> {
         authz::require_administrator(&ctx.caller, "Galerie/audit/read")?;
         let most = filter.top.unwrap_or(MOST_ROWS).clamp(1, MOST_ROWS);
@@ -51,9 +52,13 @@ impl Control {
         let outcome = filter.denied_only.then_some(Outcome::Denied);
         let mut tx = self.db().read().await?;
         let resource = filter.resource.trim_end_matches('/').to_lowercase();
-        let rows = audit::list(&mut tx, filter.since_ms, &before, &principal, &resource, outcome, most + 1).await?;
+        let is_operator = self.first_tenant(&mut tx).await? == Some(ctx.caller.tenant);
+        let tenant = (!is_operator).then_some(ctx.caller.tenant);
+        let since_ms = filter.since_ms;
+        let wanted = InAudit { since_ms, principal: &principal, resource: &resource, outcome, tenant };
+        let rows = audit::list(&mut tx, &wanted, &before, most + 1).await?;
         let (rows, continuation) = page(rows, most);
-        let names = names(&mut tx, &rows).await?;
+        let names = names(&mut tx, &rows, tenant).await?;
         let value: Vec<Value> = rows.iter().map(|row| document(row, names.get(&row.principal))).collect();
         Ok(json!({ "value": value, "continuation": continuation }))
     }
@@ -83,12 +88,17 @@ pub(super) fn before(continuation: Option<&str>, until_ms: Option<i64>) -> Resul
     Ok(Before { at_ms, id: id.to_string() })
 }
 
-/// What people call the principals of a page today; who is gone has no name.
-async fn names(tx: &mut Connection, rows: &[AuditRow]) -> Result<BTreeMap<Uuid, String>, ArmError> {
+/// What people call the principals of a page today; who is gone has no name, nor has who is in another tenant than `tenant`.
+async fn names(
+    tx: &mut Connection,
+    rows: &[AuditRow],
+    tenant: Option<Uuid>,
+) -> Result<BTreeMap<Uuid, String>, ArmError> {
     let mut names = BTreeMap::new();
     let principals: BTreeSet<Uuid> = rows.iter().map(|row| row.principal).filter(|id| !id.is_nil()).collect();
     for principal in principals {
         let found = directory_object::find(tx, principal).await?;
+        let found = found.filter(|found| tenant.is_none_or(|tenant| found.tenant == tenant));
         names.extend(found.map(|found| (principal, found.display_name)));
     }
     Ok(names)

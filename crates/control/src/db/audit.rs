@@ -18,10 +18,13 @@ const PLACE: &str = "UPDATE audit SET sequence = $2 WHERE id = $1 AND sequence I
 const IN_CHAIN: &str = "SELECT * FROM audit WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence";
 const LAST_PLACE: &str = "SELECT COALESCE(MAX(sequence), 0) FROM audit";
 const DELETE_IN_CHAIN: &str = "DELETE FROM audit WHERE sequence >= $1 AND sequence < $2";
-/// The newest first. An empty text stands for "any"; `$5` is a folded id, whose row this is and those below it.
+/// The newest first. An empty text stands for "any"; `$5` is a folded id, whose row this is and those below it; `$8` is a tenant: what
+/// its own principals did, and what was asked of its subscriptions.
 const LIST: &str = "SELECT * FROM audit WHERE at_ms >= $1 AND (at_ms < $2 OR (at_ms = $2 AND id < $3)) \
      AND ($4 = '' OR principal = $4) AND ($5 = '' OR lower(resource) = $5 OR substr(lower(resource), 1, length($5) + 1) = $5 || '/') \
-     AND ($6 = '' OR outcome = $6) ORDER BY at_ms DESC, id DESC LIMIT $7";
+     AND ($6 = '' OR outcome = $6) \
+     AND ($8 = '' OR tenant = $8 OR subscription IN (SELECT id FROM subscriptions WHERE tenant = $8)) \
+     ORDER BY at_ms DESC, id DESC LIMIT $7";
 /// The newest first, of one subscription.
 const LIST_IN_SUBSCRIPTION: &str = "SELECT * FROM audit WHERE subscription = $1 \
      AND at_ms >= $2 AND (at_ms < $3 OR (at_ms = $3 AND id < $4)) \
@@ -186,18 +189,31 @@ pub(crate) async fn delete_in_chain(tx: &mut Connection, first: u64, end: u64) -
     Ok(())
 }
 
+/// Which rows to list.
+#[derive(Debug)]
+pub(crate) struct InAudit<'a> {
+    /// Not before this time, in ms.
+    pub(crate) since_ms: i64,
+    /// The object id of who did it; empty: anybody.
+    pub(crate) principal: &'a str,
+    /// Folded: this and what is below it; empty: all.
+    pub(crate) resource: &'a str,
+    pub(crate) outcome: Option<Outcome>,
+    /// What its own principals did, and what was asked of its subscriptions; `None`: all.
+    pub(crate) tenant: Option<Uuid>,
+}
+
 /// The newest rows first: of a principal (an object id), of a resource (a folded id) and what is below it, with an outcome.
 pub(crate) async fn list(
     tx: &mut Connection,
-    since_ms: i64,
+    wanted: &InAudit<'_>,
     before: &Before,
-    principal: &str,
-    resource: &str,
-    outcome: Option<Outcome>,
     most: u32,
 ) -> Result<Vec<AuditRow>> {
-    let statement = query(LIST).bind(since_ms).bind(before.at_ms).bind(&before.id).bind(principal).bind(resource);
-    row::all(tx, statement.bind(outcome.map_or("", Outcome::as_str)).bind(i64::from(most))).await
+    let statement = query(LIST).bind(wanted.since_ms).bind(before.at_ms).bind(&before.id).bind(wanted.principal);
+    let statement =
+        statement.bind(wanted.resource).bind(wanted.outcome.map_or("", Outcome::as_str)).bind(i64::from(most));
+    row::all(tx, statement.bind(wanted.tenant.map(|tenant| tenant.to_string()).unwrap_or_default())).await
 }
 
 /// The newest rows of a subscription first.

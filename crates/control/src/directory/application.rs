@@ -263,12 +263,29 @@ fn is_redirect_uri(uri: &str) -> bool {
 async fn put_uris(tx: &mut Connection, row: &ApplicationRow, document: &Document) -> Result<(), ArmError> {
     let uris = uris(document.get("identifierUris"), "identifierUris")?;
     for (at, uri) in uris.iter().enumerate() {
+        if ids_in(uri).any(|id| id != row.app_id && id != row.object.tenant) {
+            let rule = "An id in it must be the application's own (appId) or its tenant's.";
+            return Err(ArmError::invalid_parameter("identifierUris", rule));
+        }
         let holder = application::find_by_uri(tx, row.object.tenant, uri).await?;
         if holder.is_some_and(|holder| holder.object.id != row.object.id) || uris[..at].contains(uri) {
             return Err(error::taken("identifierUris"));
         }
     }
     Ok(application::replace_uris(tx, &row.object, &uris).await?)
+}
+
+/// The ids that a URI has in it, however they are written: who accepts tokens for one takes it for the application with that id.
+fn ids_in(uri: &str) -> impl Iterator<Item = Uuid> {
+    const DIGITS: usize = 32;
+    let digits: Vec<char> = uri.chars().filter(|c| !matches!(c, '-' | '{' | '}')).collect();
+    let starts = 0..(digits.len() + 1).saturating_sub(DIGITS);
+    let ids: Vec<Uuid> = starts
+        .map(|at| &digits[at..at + DIGITS])
+        .filter(|digits| digits.iter().all(char::is_ascii_hexdigit))
+        .filter_map(|digits| Uuid::try_parse(&digits.iter().collect::<String>()).ok())
+        .collect();
+    ids.into_iter()
 }
 
 async fn record(
@@ -283,7 +300,26 @@ async fn record(
 
 #[cfg(test)]
 mod tests {
-    use super::is_redirect_uri;
+    use super::{ids_in, is_redirect_uri};
+
+    /// Regression: whoever owned any application got tokens for `api://` with another's id.
+    #[test]
+    fn ids_are_found_however_they_are_written() {
+        let id: uuid::Uuid = "04b07795-8ddb-461a-bbee-02f9e1bf7b46".parse().unwrap();
+        for uri in [
+            format!("api://{id}"),
+            format!("api://{id}/read"),
+            format!("urn:uuid:{id}"),
+            format!("api://{{{id}}}"),
+            format!("https://a.example/{}", id.simple().to_string().to_uppercase()),
+            id.to_string(),
+        ] {
+            assert_eq!(ids_in(&uri).collect::<Vec<_>>(), [id], "{uri}");
+        }
+        for uri in ["api://payroll", "https://a.example/04b07795-8ddb", ""] {
+            assert_eq!(ids_in(uri).count(), 0, "{uri}");
+        }
+    }
 
     #[test]
     fn redirect_uris() {

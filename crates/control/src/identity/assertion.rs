@@ -3,7 +3,10 @@
 //! The header's thumbprint finds the certificate among the application's own; whatever else the header says about keys
 //! (`x5c`, `x5u`, `jku`, `jwk`) is not looked at.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use base64::{
     Engine,
@@ -26,8 +29,11 @@ use crate::{
 
 /// How long an assertion may be good, in seconds, from its own `iat` or `nbf`: clients make them for ten minutes.
 const LONGEST_LIFETIME_S: u64 = 24 * 3600;
-/// Assertions that a process remembers, so that none is used twice.
-const MOST_REMEMBERED: usize = 100_000;
+/// Assertions that a process remembers of an application, so that none is used twice. Who makes one for each request makes as many
+/// within its ten minutes at most.
+const MOST_OF_ONE: usize = 5_000;
+/// Those of all applications of a tenant; no other tenant's room is less for it.
+const MOST_OF_TENANT: usize = 50_000;
 /// Characters of a `jti`.
 const LONGEST_JTI: usize = 256;
 
@@ -43,18 +49,38 @@ struct Claims {
     jti: Option<String>,
 }
 
-/// The `jti`s that were shown here, with the times when their assertions end.
+/// The `jti`s that were shown here, with the times when their assertions end: by tenant and application.
 #[derive(Debug, Default)]
-pub(super) struct SeenAssertions(Mutex<std::collections::HashMap<(Uuid, String), u64>>);
+pub(super) struct SeenAssertions(Mutex<HashMap<Uuid, OfTenant>>);
+
+/// By application: when each ends, in seconds since 1970.
+type OfTenant = HashMap<Uuid, HashMap<String, u64>>;
 
 impl SeenAssertions {
-    /// Remembers one; whether it is new. When there is no room, none is.
-    fn is_new(&self, app_id: Uuid, jti: &str, ends_s: u64, now_s: u64) -> bool {
+    /// Remembers one that is new.
+    ///
+    /// # Errors
+    /// It was there; or there is no room for it, so that nobody could tell.
+    fn remember(&self, tenant: Uuid, app_id: Uuid, jti: &str, ends_s: u64, now_s: u64) -> Result<(), &'static str> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST_REMEMBERED {
-            seen.retain(|_, ends_s| *ends_s > now_s);
+        let of_tenant = seen.entry(tenant).or_default();
+        let is_full = |of_tenant: &OfTenant| {
+            of_tenant.get(&app_id).is_some_and(|of_one| of_one.len() >= MOST_OF_ONE)
+                || of_tenant.values().map(HashMap::len).sum::<usize>() >= MOST_OF_TENANT
+        };
+        if is_full(of_tenant) {
+            of_tenant.values_mut().for_each(|of_one| of_one.retain(|_, ends_s| *ends_s > now_s));
+            of_tenant.retain(|_, of_one| !of_one.is_empty());
+            if is_full(of_tenant) {
+                return Err(
+                    "too many assertions are good at once: make them for ten minutes, and use a token while it lasts",
+                );
+            }
         }
-        seen.len() < MOST_REMEMBERED && seen.insert((app_id, jti.to_owned()), ends_s).is_none()
+        match of_tenant.entry(app_id).or_default().insert(jti.to_owned(), ends_s) {
+            None => Ok(()),
+            Some(_) => Err("it was used before (jti)"),
+        }
     }
 }
 
@@ -64,7 +90,7 @@ impl SeenAssertions {
 /// `WrongAssertion` with what is wrong.
 pub(super) fn check(
     jwt: &str,
-    app_id: Uuid,
+    (tenant, app_id): (Uuid, Uuid),
     audiences: &[String],
     credentials: &[CredentialRow],
     seen: &SeenAssertions,
@@ -91,10 +117,7 @@ pub(super) fn check(
     check_claims(&claims, app_id, audiences, seconds(now_ms)).map_err(wrong)?;
     let jti = claims.jti.filter(|jti| (1..=LONGEST_JTI).contains(&jti.len())).ok_or_else(|| wrong("it has no jti"))?;
     let ends_s = whole(claims.exp).saturating_add(CLOCK_SKEW_S);
-    match seen.is_new(app_id, &jti, ends_s, seconds(now_ms)) {
-        true => Ok(()),
-        false => Err(wrong("it was used before (jti)")),
-    }
+    seen.remember(tenant, app_id, &jti, ends_s, seconds(now_ms)).map_err(wrong)
 }
 
 fn check_claims(claims: &Claims, app_id: Uuid, audiences: &[String], now_s: u64) -> Result<(), &'static str> {
@@ -159,5 +182,30 @@ pub(crate) fn public_key(certificate: &X509Certificate<'_>) -> Option<(DecodingK
             (curve.to_id_string() == P256).then(|| (DecodingKey::from_ec_der(bytes), EC))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: one application's assertions filled the room of all, and nobody signed in with a certificate any more.
+    #[test]
+    fn who_fills_the_room_fills_its_own() {
+        let seen = SeenAssertions::default();
+        let (tenant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let remember = |tenant, app, jti: String, now_s| seen.remember(tenant, Uuid::from_u128(app), &jti, 100, now_s);
+        let apps = (MOST_OF_TENANT / MOST_OF_ONE) as u128;
+        for app in 0..apps {
+            for number in 0..MOST_OF_ONE {
+                remember(tenant, app, number.to_string(), 1).unwrap();
+            }
+            assert!(remember(tenant, app, "more".to_owned(), 1).unwrap_err().contains("too many"));
+        }
+        assert!(remember(tenant, apps, "new".to_owned(), 1).unwrap_err().contains("too many"));
+        remember(other, 0, "new".to_owned(), 1).unwrap();
+        assert!(remember(other, 0, "new".to_owned(), 1).unwrap_err().contains("used before"));
+        // When they have ended there is room again.
+        remember(tenant, apps, "new".to_owned(), 100).unwrap();
     }
 }

@@ -143,7 +143,13 @@ impl Identity {
         let principal = service_principal::find_by_app(&mut tx, tenant.id, app_id).await?.ok_or_else(unknown)?;
         let now_ms = tx.now_ms().await?;
         let credentials = live_credentials(&mut tx, &principal, now_ms).await?;
-        let how = self.prove(app_id, proof, &credentials, now_ms)?;
+        let home = match proof {
+            ClientProof::Assertion { .. } => {
+                application::find_by_app(&mut tx, app_id).await?.map(|found| found.object.tenant)
+            }
+            ClientProof::None | ClientProof::Secret(_) => None,
+        };
+        let how = self.prove((home.unwrap_or(tenant.id), app_id), proof, &credentials, now_ms)?;
         if !principal.enabled {
             return Err(IdentityError::DisabledApplication);
         }
@@ -171,13 +177,13 @@ impl Identity {
         let owner = application.ok_or_else(|| IdentityError::UnknownApplication(client.app_id.to_string()))?;
         let mut credentials = credential::list(tx, owner.object.id).await?;
         credentials.retain(|found| found.is_live(now_ms));
-        self.prove(client.app_id, proof, &credentials, now_ms)
+        self.prove((owner.object.tenant, client.app_id), proof, &credentials, now_ms)
     }
 
-    /// How the application proved itself, as `appidacr` has it.
+    /// How an application, given with its home tenant, proved itself, as `appidacr` has it.
     fn prove(
         &self,
-        app_id: Uuid,
+        application: (Uuid, Uuid),
         proof: &ClientProof,
         credentials: &[CredentialRow],
         now_ms: i64,
@@ -194,7 +200,7 @@ impl Identity {
                 }
             }
             ClientProof::Assertion { jwt, audiences } => {
-                assertion::check(jwt.expose_secret(), app_id, audiences, credentials, &self.assertions, now_ms)?;
+                assertion::check(jwt.expose_secret(), application, audiences, credentials, &self.assertions, now_ms)?;
                 Ok("2")
             }
         }

@@ -78,8 +78,9 @@ impl Error {
                 Some("Is the server running? `galerie serve` starts one; --endpoint names another.".to_owned())
             }
             Self::SignIn { .. } => Some(
-                "`galerie admin reset --data-dir DIR`, on the server's machine while the server is stopped, makes a new \
-                 administrator."
+                "Check the tenant, the client id and the secret; `galerie sp secret NAME` makes a service principal a new one. Only when \
+                 the operator's own is lost: `galerie admin reset --data-dir DIR`, on the server's machine while the server is \
+                 stopped, makes a new administrator, and the old one is none any more."
                     .to_owned(),
             ),
             Self::GalleryNotListed { .. } => Some(
