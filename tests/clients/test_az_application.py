@@ -130,7 +130,7 @@ def test_target_regions_change(az, application, allowing, storage, tmp_path):
     [
         ("/agent.tar?sig=bad", "403"),
         ("/none.tar?sig=good", "404"),
-        ("/moved.tar", "169.254.169.254, which is not public"),
+        ("/moved.tar", "at an address that is not public"),
     ],
 )
 def test_a_link_that_cannot_be_fetched(az, application, storage, link, expected):
@@ -148,7 +148,7 @@ def test_nothing_inside_is_fetched_by_default(server, tmp_path, storage):
     az(f"sig gallery-application create {APPLICATION.replace('--application-name', '-n')} --os-type Linux --location eastus")
     link = ["--package-file-link", f"{storage}/agent.tar?sig=good"]
     failure = az.fails(f"{version('create')} --location eastus", *link, *COMMANDS)
-    assert "127.0.0.1, which is not public" in failure.message and "[fetch] allow" in failure.message, failure.message
+    assert "at an address that is not public" in failure.message and "[fetch] allow" in failure.message, failure.message
     az.close()
 
 

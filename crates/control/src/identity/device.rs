@@ -24,6 +24,8 @@ const INTERVAL_S: u64 = 5;
 const TOLERANCE_MS: i64 = 1_000;
 /// Devices that may wait at once.
 const MOST_WAITING: u64 = 10_000;
+/// Of them, from one address: nobody who asks without being known keeps all others out. A site behind one address has as many.
+const MOST_OF_ADDRESS: u64 = 500;
 /// Letters without vowels and look-alikes (RFC 8628, section 6.1): eight of them are 34 bits.
 const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 const USER_CODE_LETTERS: usize = 8;
@@ -92,7 +94,8 @@ impl Identity {
         transact!(&self.db, |tx| -> Result<(), IdentityError> {
             let now_ms = tx.now_ms().await?;
             device_code::delete_expired(tx, now_ms).await?;
-            if device_code::count(tx).await? >= MOST_WAITING {
+            let is_full = device_code::count(tx).await? >= MOST_WAITING;
+            if is_full || device_code::count_from(tx, address).await? >= MOST_OF_ADDRESS {
                 return Err(IdentityError::Busy);
             }
             let row = DeviceCodeRow {

@@ -289,6 +289,24 @@ async fn another_tenants_user_does_not_sign_in_here() {
     assert!(matches!(flow.world.control.identity().sign_in(&flow.client, typed).await, Err(SignInError::Wrong)));
 }
 
+/// Regression: ten thousand requests from one address, of nobody in particular, kept all devices out for a quarter of an hour.
+#[tokio::test]
+async fn one_address_does_not_take_all_the_places_of_devices() {
+    let flow = Flow::new().await;
+    let identity = flow.world.control.identity();
+    let begin = async |address| identity.device_begin(&flow.client, None, "s", address).await;
+    let mut begun = 0;
+    while begin("198.51.100.7").await.is_ok() {
+        begun += 1;
+        assert!(begun < 10_000);
+    }
+    assert!(begun >= 100, "a site behind one address signs in, too: {begun}");
+    assert!(matches!(begin("198.51.100.7").await, Err(IdentityError::Busy)));
+    begin("192.0.2.1").await.unwrap();
+    flow.world.clock.advance(15 * 60 * 1000 + 1);
+    begin("198.51.100.7").await.unwrap();
+}
+
 #[tokio::test]
 async fn a_device_waits_for_its_user() {
     let flow = Flow::new().await;

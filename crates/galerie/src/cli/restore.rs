@@ -107,5 +107,5 @@ fn show(report: &Value, data_dir: &str) -> Result<()> {
         "  galerie admin reset --data-dir {data_dir}     a new administrator; the secret of the former one is in no backup"
     ))?;
     output::line(&format!("  galerie serve --data-dir {data_dir}"))?;
-    output::line("  galerie store verify                              until then no garbage is collected")
+    output::line(&format!("  galerie store verify --data-dir {data_dir}     until then no garbage is collected"))
 }
