@@ -30,26 +30,8 @@ const CONTENT_REQUESTS: usize = 1000;
 const GET_P50_MAX_MS: f64 = 1.0;
 const GET_P99_MAX_MS: f64 = 5.0;
 const PAGE_MAX_MS: f64 = 1.0;
-/// Copies of version 1.0.0 as 1.1.n: its resource, its number, its replicas, its images.
-const COPY: [&str; 4] = [
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, {uid}, \
-       substr(r.id, 1, length(r.id) - 5) || '1.1.' || n, r.type, r.tenant, r.subscription, r.resource_group, r.parent, \
-       '1.1.' || n, r.location, NULL, r.provisioning_state, r.generation, r.etag, r.document, r.created_ms, r.updated_ms \
-     FROM resources r CROSS JOIN n WHERE r.name = '1.0.0'",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO image_versions SELECT v.definition || '/versions/1.1.' || n, v.definition, 1, 1, n, 0, v.published_ms \
-     FROM image_versions v CROSS JOIN n WHERE v.minor = 0",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, {uid}, p.state, \
-       p.replica_count, p.storage_account_type, p.exclude_from_latest, p.total_bytes, p.copied_bytes, p.details, \
-       p.attempts, p.next_attempt_ms, p.lease_owner, p.lease_until_ms, p.generation, p.completed_ms \
-     FROM image_versions v JOIN replicas p ON p.version = v.key CROSS JOIN n WHERE v.minor = 0",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
-     SELECT v.definition || '/versions/1.1.' || n, i.lun, i.tenant, i.region, i.manifest, i.virtual_size_bytes \
-     FROM image_versions v JOIN disk_images i ON i.resource = v.key CROSS JOIN n WHERE v.minor = 0",
-];
+/// What fills a catalogue with versions; see there.
+const COPIES: &str = include_str!("../../crates/control/examples/full_catalogue/copies.sql");
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     measure_in(bench, &Catalogue::Sqlite, report).await?;
@@ -95,17 +77,15 @@ impl Catalogue {
                 let options = SqliteConnectOptions::new().filename(data_dir.join("catalogue.db"));
                 let mut connection = options.connect().await?;
                 let mut transaction = connection.begin().await?;
-                for statement in copies("lower(hex(randomblob(16)))", versions) {
-                    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
-                }
+                let copies = copies("lower(hex(randomblob(16)))", versions);
+                sqlx::raw_sql(AssertSqlSafe(copies)).execute(&mut *transaction).await?;
                 transaction.commit().await?;
                 Ok(connection.close().await?)
             }
             Self::Postgres(url) => {
                 let mut connection = PgConnection::connect(url).await?;
-                for statement in copies("replace(gen_random_uuid()::text, '-', '')", versions) {
-                    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
-                }
+                let copies = copies("replace(gen_random_uuid()::text, '-', '')", versions);
+                sqlx::raw_sql(AssertSqlSafe(copies)).execute(&mut connection).await?;
                 sqlx::raw_sql("ANALYZE").execute(&mut connection).await?;
                 Ok(connection.close().await?)
             }
@@ -113,8 +93,8 @@ impl Catalogue {
     }
 }
 
-fn copies(uid: &str, versions: u64) -> [String; 4] {
-    COPY.map(|statement| statement.replace("{uid}", uid).replace("$1", &versions.to_string()))
+fn copies(uid: &str, versions: u64) -> String {
+    COPIES.replace("{uid}", uid).replace("{versions}", &versions.to_string())
 }
 
 async fn measure_in(bench: &Bench, catalogue: &Catalogue, report: &mut Report) -> Result<()> {

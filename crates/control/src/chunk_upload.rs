@@ -437,7 +437,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        BlobAction, OperationResult, Sas,
+        BlobAction, OperationResult,
         testing::{World, upload_body},
     };
 
@@ -490,10 +490,7 @@ mod tests {
         let granted = world.control.begin_get_access(&world.ctx(), &id, body).await.unwrap().operation;
         let result = world.control.operation_result(&world.ctx(), granted.subscription, granted.id).await.unwrap();
         let OperationResult::Access(grant) = result else { panic!("{result:?}") };
-        let signature = world.control.sign_sas(&grant).0;
-        let (resource_uid, grant_id) = (grant.resource_uid, grant.grant_id);
-        let sas = Sas { resource_uid, grant_id, permission: "rw", expires_ms: grant.expires_ms, signature: &signature };
-        world.control.open_blob(&sas, BlobAction::Write).await.unwrap()
+        world.open_blob(&grant, BlobAction::Write).await.unwrap()
     }
 
     /// Regression: an upload whose disk was deleted (as `galerie publish` does when it fails) stayed open for a quarter of

@@ -101,12 +101,12 @@ impl Control {
     /// # Errors
     /// `AuthorizationFailed`; `NotFound` where the clock cannot be moved; when that would be too far, or cannot be remembered.
     pub async fn advance_clock(&self, ctx: &RequestContext, by: Duration) -> Result<Value, ArmError> {
-        self.require_operator(&mut *self.db().read().await?, &ctx.caller, ADVANCE).await?;
-        let clock = self.movable_clock()?;
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         // It moves when that is durable, and is in the audit when it moves. The audit's rows are in the order of time: this one is
         // the last of the time before.
         let ahead_ms = transact!(self.db(), |tx| -> Result<i64, ArmError> {
+            self.require_operator(tx, &ctx.caller, ADVANCE).await?;
+            self.movable_clock()?;
             let ahead_ms = remembered(tx).await?.saturating_add(by_ms);
             if ahead_ms > FARTHEST_AHEAD_MS {
                 let why = "A clock is not moved on by more than a hundred years.";
@@ -116,6 +116,7 @@ impl Control {
             setting::put(tx, setting::CLOCK_AHEAD, &ahead_ms.to_string()).await?;
             Ok(ahead_ms)
         })?;
+        let clock = self.movable_clock()?;
         clock.move_to(ahead_ms);
         tracing::warn!(by_s = by.as_secs(), ahead_ms, "the clock was moved on");
         self.time_has_moved();

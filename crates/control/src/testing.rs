@@ -33,9 +33,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    AwayRegion, Bootstrap, Caller, Clock, Control, ControlOptions, Database, Fetch, FetchError, Fetched, OpenRegion,
-    OperationRef, RegionElsewhere, RequestContext, ServedRegion, StoreIdentities, TokioSpawn, WorkerTuning,
-    db::subscription::SubscriptionRow,
+    AwayRegion, Blob, BlobAction, BlobError, Bootstrap, Caller, Clock, Control, ControlOptions, Database, Fetch,
+    FetchError, Fetched, GrantView, OpenRegion, OperationRef, RegionElsewhere, RequestContext, Sas, ServedRegion,
+    StoreIdentities, TokioSpawn, WorkerTuning, db::subscription::SubscriptionRow,
 };
 
 /// The regions of a [`World`].
@@ -615,6 +615,19 @@ impl World {
         region.write_pages(upload, 0, page.into()).await.unwrap();
         let last = if footer { vhd_footer(GUEST_BYTES) } else { [0; 512] };
         region.write_pages(upload, GUEST_BYTES, Bytes::copy_from_slice(&last)).await.unwrap();
+    }
+
+    /// Opens the blob of a grant, as its SAS would.
+    pub(crate) async fn open_blob(&self, grant: &GrantView, action: BlobAction) -> Result<Blob, BlobError> {
+        let signature = self.control.sign_sas(grant);
+        let sas = Sas {
+            resource_uid: grant.resource_uid,
+            grant_id: grant.grant_id,
+            permission: grant.permission_letters(),
+            expires_ms: grant.expires_ms,
+            signature: &signature.0,
+        };
+        self.control.open_blob(&sas, action).await
     }
 
     /// Makes the version `1.0.0` from the disk `d`, with replicas in `regions`; its operation.

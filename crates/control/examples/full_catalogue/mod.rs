@@ -19,26 +19,8 @@ use uuid::Uuid;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Copies of version 1.0.0 as 1.1.n: its row, its number, its replica, its image; definition by definition, as their keys are ordered. `{uid}` is a database's way to make an id.
-const COPY: [&str; 4] = [
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO resources SELECT r.parent || '/versions/1.1.' || n, {uid}, \
-       substr(r.id, 1, length(r.id) - 5) || '1.1.' || n, r.type, r.tenant, r.subscription, r.resource_group, r.parent, \
-       '1.1.' || n, r.location, NULL, r.provisioning_state, r.generation, r.etag, r.document, r.created_ms, r.updated_ms \
-     FROM resources r CROSS JOIN n WHERE r.name = '1.0.0'",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO image_versions SELECT v.definition || '/versions/1.1.' || n, v.definition, 1, 1, n, 0, v.published_ms \
-     FROM image_versions v CROSS JOIN n WHERE v.minor = 0",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO replicas SELECT v.definition || '/versions/1.1.' || n, p.region, {uid}, p.state, \
-       p.replica_count, p.storage_account_type, p.exclude_from_latest, p.total_bytes, p.copied_bytes, p.details, \
-       p.attempts, p.next_attempt_ms, p.lease_owner, p.lease_until_ms, p.generation, p.completed_ms \
-     FROM image_versions v JOIN replicas p ON p.version = v.key CROSS JOIN n WHERE v.minor = 0",
-    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1) \
-     INSERT INTO disk_images (resource, lun, tenant, region, manifest, virtual_size_bytes) \
-     SELECT v.definition || '/versions/1.1.' || n, i.lun, i.tenant, i.region, i.manifest, i.virtual_size_bytes \
-     FROM image_versions v JOIN disk_images i ON i.resource = v.key CROSS JOIN n WHERE v.minor = 0",
-];
+/// See there.
+const COPIES: &str = include_str!("copies.sql");
 
 /// How much of what.
 #[derive(Debug, Clone, Copy)]
@@ -155,8 +137,8 @@ impl FullCatalogue {
             // As its own daemon does in time.
             Beside::Postgres(_) => ("replace(gen_random_uuid()::text, '-', '')", "ANALYZE"),
         };
-        let statements = COPY.map(|text| text.replace("{uid}", uid).replace("$1", &versions.to_string())).join(";\n");
-        connection.run(format!("BEGIN;\n{statements};\nCOMMIT;\n{after}")).await
+        let statements = COPIES.replace("{uid}", uid).replace("{versions}", &versions.to_string());
+        connection.run(format!("BEGIN;\n{statements}\nCOMMIT;\n{after}")).await
     }
 }
 

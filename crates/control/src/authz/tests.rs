@@ -614,17 +614,7 @@ async fn a_signature_ends_with_its_initiators_right() {
     let result = world.control.operation_result(&ctx, begun.subscription, begun.id).await.unwrap();
     let crate::OperationResult::Access(grant) = result else { panic!("{result:?}") };
     assert!(world.control.operation_result(&world.ctx(), begun.subscription, begun.id).await.is_err());
-    let open = async || {
-        let signature = world.control.sign_sas(&grant);
-        let sas = crate::Sas {
-            resource_uid: grant.resource_uid,
-            grant_id: grant.grant_id,
-            permission: grant.permission_letters(),
-            expires_ms: grant.expires_ms,
-            signature: &signature.0,
-        };
-        world.control.open_blob(&sas, crate::BlobAction::Write).await
-    };
+    let open = async || world.open_blob(&grant, crate::BlobAction::Write).await;
     let blob = open().await.unwrap();
     world.control.role_assignment_delete(&world.ctx(), &scope, &name).await.unwrap();
     assert_eq!(open().await.unwrap_err().status_and_code().0, 403);

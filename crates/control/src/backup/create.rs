@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::hold::Hold;
 use crate::{
-    Control, Error, audit, authz,
-    db::{self, copy, disk_image, region_store, setting, tenant, transact},
+    Control, Error, audit,
+    db::{self, copy, disk_image, region_store, tenant, transact},
     request::RequestContext,
 };
 
@@ -68,12 +68,8 @@ impl Control {
         request: BackupRequest,
     ) -> Result<Value, ArmError> {
         const ACTION: &str = "Galerie/backups/write";
-        authz::require_administrator(&ctx.caller, ACTION)?;
         transact!(self.db(), |tx| -> Result<(), ArmError> {
-            let first = setting::find(tx, setting::FIRST_TENANT).await?;
-            if first.is_none_or(|first| first != ctx.caller.tenant.to_string()) {
-                return Err(authz::refuse(&ctx.caller, ACTION));
-            }
+            self.require_operator(tx, &ctx.caller, ACTION).await?;
             audit::record(tx, ctx, self.now_ms(), ACTION, "/galerie/backup", None).await
         })?;
         let repository = self.open_repository(destination).await.map_err(failed)?;

@@ -29,20 +29,22 @@ const SET_TERMS: &str = "UPDATE replicas SET replica_count = $3, storage_account
 const RETRY: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, next_attempt_ms = $3, details = '', \
      lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
      WHERE version = $1 AND region = $2 AND state = 'Failed'";
-// What could not be fetched is not asked for again and again: whoever wants it says so, with a link that works.
-const RETRY_DUE: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, lease_owner = NULL, \
-     lease_until_ms = 0, generation = generation + 1 WHERE region = $1 AND state = 'Failed' AND next_attempt_ms <= $2 \
-     AND NOT EXISTS (SELECT 1 FROM package_links p WHERE p.resource = replicas.version)";
-const COPY_AGAIN: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, next_attempt_ms = $3, details = '', \
-     lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
-     WHERE version = $1 AND region = $2 AND state = 'Completed'";
-const DELETE: &str = "DELETE FROM replicas WHERE version = $1 AND region = $2";
 /// A row of which something is still to be fetched.
 macro_rules! fetched {
     () => {
         "EXISTS (SELECT 1 FROM package_links p WHERE p.resource = replicas.version)"
     };
 }
+// What could not be fetched is not asked for again and again: whoever wants it says so, with a link that works.
+const RETRY_DUE: &str = concat!(
+    "UPDATE replicas SET state = 'Replicating', attempts = 0, lease_owner = NULL, lease_until_ms = 0, \
+     generation = generation + 1 WHERE region = $1 AND state = 'Failed' AND next_attempt_ms <= $2 AND NOT ",
+    fetched!()
+);
+const COPY_AGAIN: &str = "UPDATE replicas SET state = 'Replicating', attempts = 0, next_attempt_ms = $3, details = '', \
+     lease_owner = NULL, lease_until_ms = 0, generation = generation + 1 \
+     WHERE version = $1 AND region = $2 AND state = 'Completed'";
+const DELETE: &str = "DELETE FROM replicas WHERE version = $1 AND region = $2";
 macro_rules! claim {
     ($work:expr, $lock:literal) => {
         concat!(

@@ -19,8 +19,7 @@ use std::time::Duration;
 
 use super::{Db, Error, Result, WriteTx};
 
-/// How often work is done before the catalogue counts as busy. Each attempt means that another one got through, so of as many
-/// writers of one row none is refused.
+/// How often work is done before the catalogue counts as busy. Each attempt means that another one got through.
 const MOST_ATTEMPTS: u32 = 30;
 /// The pause after the first lost race; it doubles, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);

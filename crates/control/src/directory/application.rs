@@ -275,17 +275,12 @@ async fn put_uris(tx: &mut Connection, row: &ApplicationRow, document: &Document
     Ok(application::replace_uris(tx, &row.object, &uris).await?)
 }
 
-/// The ids that a URI has in it, however they are written: who accepts tokens for one takes it for the application with that id.
+/// The ids that a URI has in it, with dashes, braces or neither: who accepts tokens for one takes it for the application with that
+/// id.
 fn ids_in(uri: &str) -> impl Iterator<Item = Uuid> {
-    const DIGITS: usize = 32;
-    let digits: Vec<char> = uri.chars().filter(|c| !matches!(c, '-' | '{' | '}')).collect();
-    let starts = 0..(digits.len() + 1).saturating_sub(DIGITS);
-    let ids: Vec<Uuid> = starts
-        .map(|at| &digits[at..at + DIGITS])
-        .filter(|digits| digits.iter().all(char::is_ascii_hexdigit))
-        .filter_map(|digits| Uuid::try_parse(&digits.iter().collect::<String>()).ok())
-        .collect();
-    ids.into_iter()
+    let plain = uri.replace(['-', '{', '}'], "");
+    let runs = plain.split(|c: char| !c.is_ascii_hexdigit()).filter(|run| run.len() == 32);
+    runs.filter_map(|run| run.parse().ok()).collect::<Vec<_>>().into_iter()
 }
 
 async fn record(
@@ -316,7 +311,9 @@ mod tests {
         ] {
             assert_eq!(ids_in(&uri).collect::<Vec<_>>(), [id], "{uri}");
         }
-        for uri in ["api://payroll", "https://a.example/04b07795-8ddb", ""] {
+        // A digest is no id.
+        let digest = format!("https://a.example/{}", id.simple().to_string().repeat(2));
+        for uri in ["api://payroll", "https://a.example/04b07795-8ddb", "", &digest] {
             assert_eq!(ids_in(uri).count(), 0, "{uri}");
         }
     }

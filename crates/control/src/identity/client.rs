@@ -142,14 +142,8 @@ impl Identity {
         let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
         let principal = service_principal::find_by_app(&mut tx, tenant.id, app_id).await?.ok_or_else(unknown)?;
         let now_ms = tx.now_ms().await?;
-        let credentials = live_credentials(&mut tx, &principal, now_ms).await?;
-        let home = match proof {
-            ClientProof::Assertion { .. } => {
-                application::find_by_app(&mut tx, app_id).await?.map(|found| found.object.tenant)
-            }
-            ClientProof::None | ClientProof::Secret(_) => None,
-        };
-        let how = self.prove((home.unwrap_or(tenant.id), app_id), proof, &credentials, now_ms)?;
+        let (home, credentials) = live_credentials(&mut tx, &principal, now_ms).await?;
+        let how = self.prove((home, app_id), proof, &credentials, now_ms)?;
         if !principal.enabled {
             return Err(IdentityError::DisabledApplication);
         }
@@ -245,13 +239,14 @@ async fn live_credentials(
     tx: &mut Connection,
     principal: &ServicePrincipalRow,
     now_ms: i64,
-) -> Result<Vec<CredentialRow>, db::Error> {
-    let mut credentials = credential::list(tx, principal.object.id).await?;
+) -> Result<(Uuid, Vec<CredentialRow>), db::Error> {
+    let (mut home, mut credentials) = (principal.object.tenant, credential::list(tx, principal.object.id).await?);
     if let Some(application) = application::find_by_app(tx, principal.app_id).await? {
+        home = application.object.tenant;
         credentials.append(&mut credential::list(tx, application.object.id).await?);
     }
     credentials.retain(|found| found.is_live(now_ms));
-    Ok(credentials)
+    Ok((home, credentials))
 }
 
 #[cfg(test)]

@@ -63,11 +63,7 @@ pub(crate) fn wanted(write: &Write<'_>, parts: &[Part]) -> Result<Vec<Wanted>, A
     for part in parts {
         let Some(sent) = text(&write.document, part.property) else { continue };
         let target = write.target(part.property);
-        if write
-            .stored()
-            .and_then(|stored| text(stored, part.property))
-            .is_some_and(|stored| link::is_same(stored, sent))
-        {
+        if stored_link(write, part).is_some_and(|stored| link::is_same(stored, sent)) {
             // It is held already.
             continue;
         }
@@ -137,7 +133,7 @@ struct Chosen {
 fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surroundings) -> Result<Chosen, ArmError> {
     let mut chosen = Chosen::default();
     for (index, part) in parts.iter().enumerate() {
-        let stored = write.stored().and_then(|stored| text(stored, part.property)).map(str::to_owned);
+        let stored = stored_link(write, part);
         if let Some(stored) = write.stored() {
             // What was said once stays said: a version whose configuration could not be fetched still has one.
             keep(document, stored, part.property);
@@ -150,19 +146,17 @@ fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surr
         };
         let target = write.target(part.property);
         let link = Link::parse(&sent, &target)?;
-        match (link, &stored) {
+        match (link, stored) {
             (Link::Url(url), _) => {
                 let shown = link::shown(url);
                 // Clients that read, modify and write send what was shown, without the signature.
-                let is_as_before = stored.as_deref() == Some(shown) && shown == url;
+                let is_as_before = stored == Some(shown) && shown == url;
                 if !is_as_before || write.existing.is_none() {
                     chosen.links.push(PackageLink { lun: part.lun, property: part.property, url: url.to_owned() });
                 }
                 set(document, part.property, shown);
             }
-            (Link::Disk(_), Some(stored)) if link::is_same(stored, &sent) => {
-                set(document, part.property, stored.as_str())
-            }
+            (Link::Disk(_), Some(stored)) if link::is_same(stored, &sent) => set(document, part.property, stored),
             (Link::Disk(_), Some(_)) => return Err(ArmError::property_change_not_allowed(&target)),
             (Link::Disk(id), None) => {
                 let disks = around.sources.iter().flat_map(|source| &source.disks);
@@ -176,9 +170,9 @@ fn choose(document: &mut Value, write: &Write<'_>, parts: &[Part], around: &Surr
 
 /// What is there stays what it is; a signature in a link is not part of what it names.
 fn hold_still(document: &mut Value, write: &Write<'_>, parts: &[Part]) -> Result<(), ArmError> {
-    let Some(stored) = write.stored() else { return Ok(()) };
+    let Some(document_before) = write.stored() else { return Ok(()) };
     for part in parts {
-        if let (Some(stored), Some(sent)) = (text(stored, part.property), text(document, part.property)) {
+        if let (Some(stored), Some(sent)) = (stored_link(write, part), text(document, part.property)) {
             if !link::is_same(stored, sent) {
                 return Err(ArmError::property_change_not_allowed(&write.target(part.property)));
             }
@@ -186,7 +180,12 @@ fn hold_still(document: &mut Value, write: &Write<'_>, parts: &[Part]) -> Result
         }
     }
     let properties: Vec<&str> = parts.iter().map(|part| part.property).collect();
-    document::hold_still(document, stored, write.resource_type.body_parameter(), &properties)
+    document::hold_still(document, document_before, write.resource_type.body_parameter(), &properties)
+}
+
+/// What an existing version says of a part.
+fn stored_link<'a>(write: &'a Write<'_>, part: &Part) -> Option<&'a str> {
+    text(write.stored()?, part.property)
 }
 
 /// Checks that texts are no longer than they may be, in characters.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Place, ProcessOptions};
 use crate::{
-    Blob, BlobAction, BlobError, Clock, Error, GrantView, OperationResult, Sas, SystemClock, WorkerTuning,
+    Blob, BlobAction, BlobError, Clock, Error, GrantView, OperationResult, SystemClock, WorkerTuning,
     db::{
         Db, operation,
         process::{self, Start},
@@ -165,15 +165,7 @@ async fn write_grant(world: &World, disk: &str) -> GrantView {
 }
 
 async fn write_through(world: &World, grant: &GrantView) -> Blob {
-    let signature = world.control.sign_sas(grant);
-    let sas = Sas {
-        resource_uid: grant.resource_uid,
-        grant_id: grant.grant_id,
-        permission: grant.permission_letters(),
-        expires_ms: grant.expires_ms,
-        signature: &signature.0,
-    };
-    world.control.open_blob(&sas, BlobAction::Write).await.unwrap()
+    world.open_blob(grant, BlobAction::Write).await.unwrap()
 }
 
 /// Regression: a process that began to stop when it had let an upload's first request in, and nothing lay in its memory yet, let the

@@ -228,21 +228,18 @@ fn check_status(url: &Url, status: StatusCode) -> Result<(), FetchError> {
 /// What whoever sent a link is told of a failed request. What there is beyond that, the names in a certificate for one, is in the log.
 fn told(error: &reqwest::Error) -> &'static str {
     let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => return "the connection is refused",
-                io::ErrorKind::InvalidData => {
-                    return "its certificate is not trusted; [fetch] ca_file names who else is";
-                }
-                _ => {}
-            }
-            cause = error.get_ref().map(|inner| inner as &dyn std::error::Error);
-            continue;
+    while let Some(found) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = found.downcast_ref() {
+            return "its certificate is not trusted; [fetch] ca_file names who else is";
         }
-        cause = error.source();
+        cause = match found.downcast_ref::<io::Error>() {
+            Some(failed) if failed.kind() == io::ErrorKind::ConnectionRefused => return "the connection is refused",
+            // An io::Error's source is that of what is in it, which would be passed over.
+            Some(failed) => failed.get_ref().map(|inner| inner as &dyn std::error::Error),
+            None => found.source(),
+        };
     }
-    if error.is_connect() { "no connection comes about" } else { "the answer is no HTTP" }
+    if error.is_connect() { "no connection comes about" } else { "it does not answer as HTTP says" }
 }
 
 /// A URL as messages have it: whatever is secret in it is in its query.
