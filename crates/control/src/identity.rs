@@ -14,6 +14,7 @@ mod guessing;
 mod invitation;
 pub(crate) mod password;
 mod resource;
+mod seen_assertions;
 mod session;
 mod sign_in;
 pub(crate) mod token;
@@ -27,7 +28,6 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub(crate) use self::assertion::public_key;
-use self::{assertion::SeenAssertions, external::ExternalIssuers, guessing::Addresses, password::Passwords};
 pub use self::{
     bootstrap::{Bootstrap, NewAdministrator},
     client::{ClientApplication, ClientProof},
@@ -40,6 +40,7 @@ pub use self::{
     sign_in::{SignIn, SignInError, SignedInUser},
     token::{ANY_TENANT, IssuedToken, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion},
 };
+use self::{external::ExternalIssuers, guessing::Addresses, password::Passwords, seen_assertions::SeenAssertions};
 use crate::{
     db::{
         self, Db, application,

@@ -74,7 +74,13 @@ impl Control {
         let rows = audit::list_in_subscription(&mut tx, &wanted, &before, most + 1).await?;
         let (rows, continuation) = page(rows, most);
         let mut events = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for mut row in rows {
+            row.caller = super::list::caller(&row, Some(ctx.caller.tenant));
+            // Nor is it told by looking for it.
+            if !caller.is_empty() && ![row.caller.to_lowercase(), row.principal.to_string()].contains(&caller) {
+                continue;
+            }
+            let row = &row;
             let status = status(&mut tx, row).await?;
             if filter.status.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(status)) {
                 events.push(event(row, status));

@@ -59,9 +59,16 @@ impl Control {
         let rows = audit::list(&mut tx, &wanted, &before, most + 1).await?;
         let (rows, continuation) = page(rows, most);
         let names = names(&mut tx, &rows, tenant).await?;
-        let value: Vec<Value> = rows.iter().map(|row| document(row, names.get(&row.principal))).collect();
+        let value: Vec<Value> = rows.iter().map(|row| document(row, tenant, names.get(&row.principal))).collect();
         Ok(json!({ "value": value, "continuation": continuation }))
     }
+}
+
+/// As people know who did it, for whoever looks at a tenant's rows (`None`: at all): who comes from another tenant is told by the
+/// object id.
+pub(super) fn caller(row: &AuditRow, tenant: Option<Uuid>) -> String {
+    let is_foreign = tenant.is_some_and(|tenant| row.tenant != tenant && !row.tenant.is_nil());
+    if is_foreign { row.principal.to_string() } else { row.caller.clone() }
 }
 
 /// The rows of a page, of one more than fits, and where the next one begins.
@@ -104,13 +111,13 @@ async fn names(
     Ok(names)
 }
 
-fn document(row: &AuditRow, caller_name: Option<&String>) -> Value {
+fn document(row: &AuditRow, tenant: Option<Uuid>, caller_name: Option<&String>) -> Value {
     json!({
         "time": timestamp::format_ms(row.at_ms),
         "outcome": row.outcome.as_str(),
         "action": row.action,
         "resource": row.resource,
-        "caller": row.caller,
+        "caller": caller(row, tenant),
         "callerName": caller_name,
         "principalId": (!row.principal.is_nil()).then_some(row.principal),
         "tenantId": (!row.tenant.is_nil()).then_some(row.tenant),

@@ -19,11 +19,10 @@ const POLLED: &str = "UPDATE device_codes SET polled_ms = $2 WHERE hash = $1";
 const DELETE: &str = "DELETE FROM device_codes WHERE hash = $1";
 const DELETE_EXPIRED: &str = "DELETE FROM device_codes WHERE expires_ms <= $1";
 const COUNT: &str = "SELECT COUNT(*) FROM device_codes";
-const COUNT_FROM: &str = "SELECT COUNT(*) FROM device_codes WHERE address = $1";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_USER_CODE, INSERT, DECIDE, POLLED, DELETE, DELETE_EXPIRED, COUNT, COUNT_FROM];
+    &[FIND, FIND_BY_USER_CODE, INSERT, DECIDE, POLLED, DELETE, DELETE_EXPIRED, COUNT];
 
 /// What became of a device's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,11 +146,5 @@ pub(crate) async fn delete_expired(tx: &mut Connection, now_ms: i64) -> Result<u
 /// How many requests there are.
 pub(crate) async fn count(tx: &mut Connection) -> Result<u64> {
     let count: Option<i64> = row::one(tx, query(COUNT)).await?;
-    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
-}
-
-/// How many of them came from an address.
-pub(crate) async fn count_from(tx: &mut Connection, address: &str) -> Result<u64> {
-    let count: Option<i64> = row::one(tx, query(COUNT_FROM).bind(address)).await?;
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }

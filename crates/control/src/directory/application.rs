@@ -102,7 +102,7 @@ impl Control {
             let object = new_object(tx, ctx.caller.tenant, ObjectKind::Application, display_name).await?;
             let row = ApplicationRow { object, app_id: Uuid::new_v4(), document: document.clone().into() };
             application::insert(tx, &row).await?;
-            put_uris(tx, &row, &document).await?;
+            put_uris(tx, &row, &Document::new(), &document).await?;
             credential::replace_certificates(tx, row.object.id, certificates).await?;
             if directory_object::find(tx, ctx.caller.principal).await?.is_some() {
                 directory_role::add_owner(tx, row.object.id, ctx.caller.principal).await?;
@@ -175,7 +175,7 @@ impl Control {
             for role in app_role::removed(&properties(&row.document), &document) {
                 app_role_assignment::delete_role(tx, row.app_id, role).await?;
             }
-            put_uris(tx, &row, &document).await?;
+            put_uris(tx, &row, &properties(&row.document), &document).await?;
             row.document = document.into();
             application::update(tx, &row).await?;
             if let Some(certificates) = certificates {
@@ -259,12 +259,20 @@ fn is_redirect_uri(uri: &str) -> bool {
     is_scheme && fits && !uri.contains(['#', '*', '"', '<', '>', '\\', '@']) && uri.is_ascii()
 }
 
-/// Gives an application the URIs that its document names.
-async fn put_uris(tx: &mut Connection, row: &ApplicationRow, document: &Document) -> Result<(), ArmError> {
+/// Gives an application the URIs that its document names; `before` is the document that it had.
+async fn put_uris(
+    tx: &mut Connection,
+    row: &ApplicationRow,
+    before: &Document,
+    document: &Document,
+) -> Result<(), ArmError> {
+    let held = uris(before.get("identifierUris"), "identifierUris")?;
     let uris = uris(document.get("identifierUris"), "identifierUris")?;
     for (at, uri) in uris.iter().enumerate() {
-        if ids_in(uri).any(|id| id != row.app_id && id != row.object.tenant) {
-            let rule = "An id in it must be the application's own (appId) or its tenant's.";
+        // One from before this rule is in nobody's way: no token is issued for it.
+        if names_another(uri, row) && !held.contains(uri) {
+            let rule = "32 hexadecimal digits in it, with or without dashes, are an id, which must be the application's own (appId) or \
+                        its tenant's.";
             return Err(ArmError::invalid_parameter("identifierUris", rule));
         }
         let holder = application::find_by_uri(tx, row.object.tenant, uri).await?;
@@ -275,12 +283,21 @@ async fn put_uris(tx: &mut Connection, row: &ApplicationRow, document: &Document
     Ok(application::replace_uris(tx, &row.object, &uris).await?)
 }
 
-/// The ids that a URI has in it, with dashes, braces or neither: who accepts tokens for one takes it for the application with that
-/// id.
-fn ids_in(uri: &str) -> impl Iterator<Item = Uuid> {
-    let plain = uri.replace(['-', '{', '}'], "");
-    let runs = plain.split(|c: char| !c.is_ascii_hexdigit()).filter(|run| run.len() == 32);
-    runs.filter_map(|run| run.parse().ok()).collect::<Vec<_>>().into_iter()
+/// Whether a URI has an id in it that is neither its application's nor its tenant's: who accepts tokens for it may take it for
+/// another application's.
+pub(crate) fn names_another(uri: &str, application: &ApplicationRow) -> bool {
+    let mut rest = uri.to_ascii_lowercase();
+    for own in [application.app_id, application.object.tenant] {
+        rest = rest.replace(&own.to_string(), "/").replace(&own.simple().to_string(), "/");
+    }
+    has_id(&rest)
+}
+
+/// Whether a text has an id in it, with dashes, braces or neither, whatever is beside it: digits that go on may hide one.
+fn has_id(text: &str) -> bool {
+    const DIGITS: usize = 32;
+    let plain: Vec<u8> = text.bytes().filter(|byte| !b"-{}".contains(byte)).collect();
+    plain.windows(DIGITS).any(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 async fn record(
@@ -295,26 +312,52 @@ async fn record(
 
 #[cfg(test)]
 mod tests {
-    use super::{ids_in, is_redirect_uri};
+    use super::*;
+    use crate::db::directory_object::DirectoryObjectRow;
 
     /// Regression: whoever owned any application got tokens for `api://` with another's id.
     #[test]
     fn ids_are_found_however_they_are_written() {
-        let id: uuid::Uuid = "04b07795-8ddb-461a-bbee-02f9e1bf7b46".parse().unwrap();
+        let [own, tenant, other] =
+            [1, 2, 3].map(|number| Uuid::from_u128(0x04b0_7795_8ddb_461a_bbee_02f9_e1bf_0000 + number));
+        let object = DirectoryObjectRow {
+            id: Uuid::nil(),
+            tenant,
+            kind: ObjectKind::Application,
+            display_name: String::new(),
+            created_ms: 0,
+        };
+        let application = ApplicationRow { object, app_id: own, document: serde_json::Value::Null };
+        let simple = other.simple();
         for uri in [
-            format!("api://{id}"),
-            format!("api://{id}/read"),
-            format!("urn:uuid:{id}"),
-            format!("api://{{{id}}}"),
-            format!("https://a.example/{}", id.simple().to_string().to_uppercase()),
-            id.to_string(),
+            format!("api://{other}"),
+            format!("api://{other}/read"),
+            format!("urn:uuid:{other}"),
+            format!("api://{{{other}}}"),
+            format!("https://a.example/{}", simple.to_string().to_uppercase()),
+            other.to_string(),
+            format!("api://{}", other.to_string().replacen('-', "", 1)),
+            // Letters beside it that could be digits; one's own beside it.
+            format!("api://{other}-dev"),
+            format!("api://code-{other}"),
+            format!("api://{other}a"),
+            format!("https://feed-{other}.example"),
+            format!("api://{simple}{simple}"),
+            format!("api://{own}-{other}"),
+            format!("api://{tenant}/{simple}"),
+            format!("api://{}{simple}", own.simple()),
         ] {
-            assert_eq!(ids_in(&uri).collect::<Vec<_>>(), [id], "{uri}");
+            assert!(names_another(&uri, &application), "{uri}");
         }
-        // A digest is no id.
-        let digest = format!("https://a.example/{}", id.simple().to_string().repeat(2));
-        for uri in ["api://payroll", "https://a.example/04b07795-8ddb", "", &digest] {
-            assert_eq!(ids_in(uri).count(), 0, "{uri}");
+        for uri in [
+            "api://payroll".to_owned(),
+            "https://a.example/04b07795-8ddb".to_owned(),
+            format!("api://{own}"),
+            format!("api://{own}-dev"),
+            format!("api://{}/{}", tenant, own.simple()),
+            format!("api://{}", own.to_string().to_uppercase()),
+        ] {
+            assert!(!names_another(&uri, &application), "{uri}");
         }
     }
 

@@ -3,11 +3,6 @@
 //! The header's thumbprint finds the certificate among the application's own; whatever else the header says about keys
 //! (`x5c`, `x5u`, `jku`, `jwk`) is not looked at.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -20,6 +15,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer, public_key::Pu
 
 use super::{
     IdentityError,
+    seen_assertions::SeenAssertions,
     token::{CLOCK_SKEW_S, LONGEST_TOKEN_BYTES, seconds},
 };
 use crate::{
@@ -29,11 +25,6 @@ use crate::{
 
 /// How long an assertion may be good, in seconds, from its own `iat` or `nbf`: clients make them for ten minutes.
 const LONGEST_LIFETIME_S: u64 = 24 * 3600;
-/// Assertions that a process remembers of an application, so that none is used twice. Who makes one for each request makes as many
-/// within its ten minutes at most.
-const MOST_OF_ONE: usize = 5_000;
-/// Those of all applications of a tenant; no other tenant's room is less for it.
-const MOST_OF_TENANT: usize = 50_000;
 /// Characters of a `jti`.
 const LONGEST_JTI: usize = 256;
 
@@ -49,48 +40,14 @@ struct Claims {
     jti: Option<String>,
 }
 
-/// The `jti`s that were shown here, with the times when their assertions end: by tenant and application.
-#[derive(Debug, Default)]
-pub(super) struct SeenAssertions(Mutex<HashMap<Uuid, OfTenant>>);
-
-/// By application: when each ends, in seconds since 1970.
-type OfTenant = HashMap<Uuid, HashMap<String, u64>>;
-
-impl SeenAssertions {
-    /// Remembers one that is new.
-    ///
-    /// # Errors
-    /// It was there; or there is no room for it, so that nobody could tell.
-    fn remember(&self, tenant: Uuid, app_id: Uuid, jti: &str, ends_s: u64, now_s: u64) -> Result<(), &'static str> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_tenant = seen.entry(tenant).or_default();
-        let is_full = |of_tenant: &OfTenant| {
-            of_tenant.get(&app_id).is_some_and(|of_one| of_one.len() >= MOST_OF_ONE)
-                || of_tenant.values().map(HashMap::len).sum::<usize>() >= MOST_OF_TENANT
-        };
-        if is_full(of_tenant) {
-            of_tenant.values_mut().for_each(|of_one| of_one.retain(|_, ends_s| *ends_s > now_s));
-            of_tenant.retain(|_, of_one| !of_one.is_empty());
-            if is_full(of_tenant) {
-                return Err(
-                    "too many assertions are good at once: make them for ten minutes, and use a token while it lasts",
-                );
-            }
-        }
-        match of_tenant.entry(app_id).or_default().insert(jti.to_owned(), ends_s) {
-            None => Ok(()),
-            Some(_) => Err("it was used before (jti)"),
-        }
-    }
-}
-
-/// Checks an application's assertion.
+/// Checks an application's assertion. `tenant` is where it signs in.
 ///
 /// # Errors
 /// `WrongAssertion` with what is wrong.
 pub(super) fn check(
     jwt: &str,
-    (tenant, app_id): (Uuid, Uuid),
+    tenant: Uuid,
+    app_id: Uuid,
     audiences: &[String],
     credentials: &[CredentialRow],
     seen: &SeenAssertions,
@@ -101,7 +58,7 @@ pub(super) fn check(
         return Err(wrong("it is too long"));
     }
     let header = jsonwebtoken::decode_header(jwt).map_err(|_| wrong("it is no signed JWT"))?;
-    let certificate = certificate(&header, credentials)
+    let (credential, certificate) = certificate(&header, credentials)
         .ok_or_else(|| wrong("no registered certificate that is good now has its thumbprint (x5t#S256 or x5t)"))?;
     let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| wrong("its certificate cannot be read"))?;
     let (key, algorithms) = public_key(&parsed).ok_or_else(|| wrong("its certificate's key cannot be used"))?;
@@ -117,7 +74,7 @@ pub(super) fn check(
     check_claims(&claims, app_id, audiences, seconds(now_ms)).map_err(wrong)?;
     let jti = claims.jti.filter(|jti| (1..=LONGEST_JTI).contains(&jti.len())).ok_or_else(|| wrong("it has no jti"))?;
     let ends_s = whole(claims.exp).saturating_add(CLOCK_SKEW_S);
-    seen.remember(tenant, app_id, &jti, ends_s, seconds(now_ms)).map_err(wrong)
+    seen.remember(tenant, &credential.hash, &jti, ends_s, seconds(now_ms)).map_err(wrong)
 }
 
 fn check_claims(claims: &Claims, app_id: Uuid, audiences: &[String], now_s: u64) -> Result<(), &'static str> {
@@ -152,7 +109,7 @@ fn whole(seconds: f64) -> u64 {
 }
 
 /// The application's certificate that the header names.
-fn certificate(header: &Header, credentials: &[CredentialRow]) -> Option<Vec<u8>> {
+fn certificate<'a>(header: &Header, credentials: &'a [CredentialRow]) -> Option<(&'a CredentialRow, Vec<u8>)> {
     // Some clients pad base64url.
     let thumbprint = |text: &Option<String>| text.as_deref().map(|text| text.trim_end_matches('=').to_owned());
     let (x5t_s256, x5t) = (thumbprint(&header.x5t_s256), thumbprint(&header.x5t));
@@ -164,7 +121,7 @@ fn certificate(header: &Header, credentials: &[CredentialRow]) -> Option<Vec<u8>
         (None, Some(sha1_text)) => *sha1_text == URL_SAFE_NO_PAD.encode(sha1(der)),
         (None, None) => false,
     };
-    with_der.find(|(found, der)| is_named(&found.hash, der)).map(|(_, der)| der)
+    with_der.find(|(found, der)| is_named(&found.hash, der))
 }
 
 /// A certificate's key, and the algorithms that it may have signed with; `None` for a kind of key that is not taken.
@@ -182,30 +139,5 @@ pub(crate) fn public_key(certificate: &X509Certificate<'_>) -> Option<(DecodingK
             (curve.to_id_string() == P256).then(|| (DecodingKey::from_ec_der(bytes), EC))
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Regression: one application's assertions filled the room of all, and nobody signed in with a certificate any more.
-    #[test]
-    fn who_fills_the_room_fills_its_own() {
-        let seen = SeenAssertions::default();
-        let (tenant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let remember = |tenant, app, jti: String, now_s| seen.remember(tenant, Uuid::from_u128(app), &jti, 100, now_s);
-        let apps = (MOST_OF_TENANT / MOST_OF_ONE) as u128;
-        for app in 0..apps {
-            for number in 0..MOST_OF_ONE {
-                remember(tenant, app, number.to_string(), 1).unwrap();
-            }
-            assert!(remember(tenant, app, "more".to_owned(), 1).unwrap_err().contains("too many"));
-        }
-        assert!(remember(tenant, apps, "new".to_owned(), 1).unwrap_err().contains("too many"));
-        remember(other, 0, "new".to_owned(), 1).unwrap();
-        assert!(remember(other, 0, "new".to_owned(), 1).unwrap_err().contains("used before"));
-        // When they have ended there is room again.
-        remember(tenant, apps, "new".to_owned(), 100).unwrap();
     }
 }

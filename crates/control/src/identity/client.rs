@@ -142,8 +142,8 @@ impl Identity {
         let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
         let principal = service_principal::find_by_app(&mut tx, tenant.id, app_id).await?.ok_or_else(unknown)?;
         let now_ms = tx.now_ms().await?;
-        let (home, credentials) = live_credentials(&mut tx, &principal, now_ms).await?;
-        let how = self.prove((home, app_id), proof, &credentials, now_ms)?;
+        let credentials = live_credentials(&mut tx, &principal, now_ms).await?;
+        let how = self.prove(tenant.id, app_id, proof, &credentials, now_ms)?;
         if !principal.enabled {
             return Err(IdentityError::DisabledApplication);
         }
@@ -171,13 +171,14 @@ impl Identity {
         let owner = application.ok_or_else(|| IdentityError::UnknownApplication(client.app_id.to_string()))?;
         let mut credentials = credential::list(tx, owner.object.id).await?;
         credentials.retain(|found| found.is_live(now_ms));
-        self.prove((owner.object.tenant, client.app_id), proof, &credentials, now_ms)
+        self.prove(owner.object.tenant, client.app_id, proof, &credentials, now_ms)
     }
 
-    /// How an application, given with its home tenant, proved itself, as `appidacr` has it.
+    /// How an application proved itself, as `appidacr` has it.
     fn prove(
         &self,
-        application: (Uuid, Uuid),
+        tenant: Uuid,
+        app_id: Uuid,
         proof: &ClientProof,
         credentials: &[CredentialRow],
         now_ms: i64,
@@ -194,7 +195,15 @@ impl Identity {
                 }
             }
             ClientProof::Assertion { jwt, audiences } => {
-                assertion::check(jwt.expose_secret(), application, audiences, credentials, &self.assertions, now_ms)?;
+                assertion::check(
+                    jwt.expose_secret(),
+                    tenant,
+                    app_id,
+                    audiences,
+                    credentials,
+                    &self.assertions,
+                    now_ms,
+                )?;
                 Ok("2")
             }
         }
@@ -239,14 +248,13 @@ async fn live_credentials(
     tx: &mut Connection,
     principal: &ServicePrincipalRow,
     now_ms: i64,
-) -> Result<(Uuid, Vec<CredentialRow>), db::Error> {
-    let (mut home, mut credentials) = (principal.object.tenant, credential::list(tx, principal.object.id).await?);
+) -> Result<Vec<CredentialRow>, db::Error> {
+    let mut credentials = credential::list(tx, principal.object.id).await?;
     if let Some(application) = application::find_by_app(tx, principal.app_id).await? {
-        home = application.object.tenant;
         credentials.append(&mut credential::list(tx, application.object.id).await?);
     }
     credentials.retain(|found| found.is_live(now_ms));
-    Ok((home, credentials))
+    Ok(credentials)
 }
 
 #[cfg(test)]

@@ -24,8 +24,6 @@ const INTERVAL_S: u64 = 5;
 const TOLERANCE_MS: i64 = 1_000;
 /// Devices that may wait at once.
 const MOST_WAITING: u64 = 10_000;
-/// Of them, from one address: nobody who asks without being known keeps all others out. A site behind one address has as many.
-const MOST_OF_ADDRESS: u64 = 500;
 /// Letters without vowels and look-alikes (RFC 8628, section 6.1): eight of them are 34 bits.
 const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 const USER_CODE_LETTERS: usize = 8;
@@ -78,7 +76,7 @@ impl Identity {
     /// Begins to wait for a user.
     ///
     /// # Errors
-    /// `Busy` when too many devices wait.
+    /// `Busy` when too many devices wait, or were begun from one network.
     pub async fn device_begin(
         &self,
         client: &ClientApplication,
@@ -89,13 +87,15 @@ impl Identity {
         if !client.is_public() {
             return Err(IdentityError::WrongSecret);
         }
+        if !self.addresses.may_begin_device(address, self.now_ms()) {
+            return Err(IdentityError::Busy);
+        }
         let (device_code, user_code) = (new_secret()?, new_user_code()?);
         let (hash, user_hash) = (self.keys.tag_text(DEVICE, &device_code), self.keys.tag_text(USER, &user_code));
         transact!(&self.db, |tx| -> Result<(), IdentityError> {
             let now_ms = tx.now_ms().await?;
             device_code::delete_expired(tx, now_ms).await?;
-            let is_full = device_code::count(tx).await? >= MOST_WAITING;
-            if is_full || device_code::count_from(tx, address).await? >= MOST_OF_ADDRESS {
+            if device_code::count(tx).await? >= MOST_WAITING {
                 return Err(IdentityError::Busy);
             }
             let row = DeviceCodeRow {

@@ -15,6 +15,7 @@ use crate::{
         user::UserRow,
     },
     directory::app_role,
+    directory::application::names_another,
 };
 
 /// The length of a GUID as client ids are written.
@@ -51,6 +52,8 @@ async fn find(tx: &mut Connection, tenant: Uuid, audience: &str) -> Result<Optio
         Some(app_id) => find_by_app(tx, tenant, app_id).await,
         None => {
             let application = application::find_by_uri(tx, tenant, audience).await?;
+            // Those from before the rule, too, would fool whoever accepts them.
+            let application = application.filter(|application| !names_another(audience, application));
             in_tenant(tx, tenant, application).await
         }
     }
@@ -162,5 +165,44 @@ impl Identity {
             (None, Some(app_id)) => application::find_by_app(&mut tx, app_id).await?.is_some(),
             (None, None) => application::is_uri_of_any(&mut tx, audience).await?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{db::transact, directory::Document, testing::World};
+
+    /// A URI with another's id in it, from before there was a rule, is nobody's; its application can still be changed.
+    #[tokio::test]
+    async fn no_token_is_for_a_uri_with_anothers_id() {
+        let world = World::new().await;
+        let (control, ctx, tenant) = (&world.control, world.ctx(), world.caller.tenant);
+        let mut document = Document::new();
+        document.insert("identifierUris".to_owned(), json!(["api://images"]));
+        let made = control.application_create(&ctx, "Images", document, &[]).await.unwrap();
+        let app_id = made.app_id;
+        control.service_principal_create(&ctx, app_id, true, Document::new()).await.unwrap();
+        let foreign = format!("api://{}", Uuid::new_v4());
+        let uris = [foreign.clone(), format!("api://{app_id}"), "api://images".to_owned()];
+        transact!(control.db(), |tx| -> db::Result<()> {
+            let mut row = application::find_by_app(tx, app_id).await?.expect("an application");
+            application::replace_uris(tx, &row.object, &uris).await?;
+            row.document["identifierUris"] = json!(uris);
+            application::update(tx, &row).await
+        })
+        .unwrap();
+        let mut tx = control.db().read().await.unwrap();
+        for (uri, is_its) in [(&foreign, false), (&uris[1], true), (&uris[2], true)] {
+            assert_eq!(find(&mut tx, tenant, uri).await.unwrap().is_some(), is_its, "{uri}");
+        }
+        drop(tx);
+        let change = |uris: Value| Document::from_iter([("identifierUris".to_owned(), uris)]);
+        let update = async |name, change| control.application_update(&ctx, made.id, name, change, None).await;
+        update(Some("Renamed"), Document::new()).await.unwrap();
+        update(None, change(json!(["api://images"]))).await.unwrap();
+        update(None, change(json!([foreign]))).await.unwrap_err();
     }
 }

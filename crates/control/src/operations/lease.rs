@@ -122,7 +122,10 @@ async fn renew(control: &Control, lease: &dyn Lease, progress: &Progress) -> db:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{db::replica::ReplicaRow, testing::World};
+    use crate::{
+        db::replica::{ReplicaRow, ReplicaWork},
+        testing::World,
+    };
 
     /// A claimed replica of a world that is not running.
     async fn claimed(world: &World) -> ReplicaLease {
@@ -130,7 +133,7 @@ mod tests {
         let (key, now_ms) = (world.id("galleries/g").key().to_owned(), world.control.now_ms());
         let mut tx = world.control.db().write().await.unwrap();
         replica::upsert(&mut tx, &ReplicaRow::wanted(&key, "westus", now_ms)).await.unwrap();
-        let row = replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "me", now_ms, now_ms + LEASE_MS)
+        let row = replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "me", now_ms, now_ms + LEASE_MS)
             .await
             .unwrap()
             .unwrap();

@@ -10,7 +10,7 @@ use super::{Answer, OperationResult, lease::LEASE_MS};
 use crate::{
     db::{
         disk_image, operation, pin,
-        replica::{self, ReplicaRow},
+        replica::{self, ReplicaRow, ReplicaWork},
         resource,
     },
     testing::World,
@@ -274,21 +274,17 @@ async fn a_stale_worker_is_refused() {
     let mut tx = world.control.db().write().await.unwrap();
     let (key, now_ms) = (world.id("galleries/g").key().to_owned(), 1000);
     replica::upsert(&mut tx, &ReplicaRow::wanted(&key, "westus", now_ms)).await.unwrap();
-    let slow = replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "slow", now_ms, now_ms + 10)
-        .await
-        .unwrap()
-        .unwrap();
+    let slow =
+        replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "slow", now_ms, now_ms + 10).await.unwrap().unwrap();
     assert_eq!(
-        replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "other", now_ms, now_ms + 10).await.unwrap(),
+        replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "other", now_ms, now_ms + 10).await.unwrap(),
         None
     );
     assert_eq!(
-        replica::claim_due(&mut tx, "eastus", replica::ReplicaWork::Copy, "other", now_ms + 10, now_ms + 20)
-            .await
-            .unwrap(),
+        replica::claim_due(&mut tx, "eastus", ReplicaWork::Copy, "other", now_ms + 10, now_ms + 20).await.unwrap(),
         None
     );
-    let quick = replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "quick", now_ms + 10, now_ms + 20)
+    let quick = replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "quick", now_ms + 10, now_ms + 20)
         .await
         .unwrap()
         .unwrap();
@@ -396,11 +392,10 @@ async fn a_copy_that_kills_its_process_fails() {
     let mut tx = after.control.db().write().await.unwrap();
     let now_ms = after.control.now_ms();
     loop {
-        let claimed =
-            replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "dies", now_ms, now_ms + LEASE_MS)
-                .await
-                .unwrap()
-                .unwrap();
+        let claimed = replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "dies", now_ms, now_ms + LEASE_MS)
+            .await
+            .unwrap()
+            .unwrap();
         replica::release_all(&mut tx).await.unwrap();
         if claimed.attempts == super::MOST_ATTEMPTS {
             break;

@@ -4,26 +4,13 @@ use galerie_arm::ArmError;
 
 /// The longest link, in bytes.
 const LONGEST_BYTES: usize = 8 * 1024;
-/// What the name of a query parameter has in it, without case and separators, that makes a link a secret: `sig` of a shared access
-/// signature, `X-Amz-Signature`, `access_token`, `Ocp-Apim-Subscription-Key`.
-const SECRET_PARTS: [&str; 14] = [
-    "sig",
-    "token",
-    "secret",
-    "credential",
-    "passw",
-    "pwd",
-    "apikey",
-    "subscriptionkey",
-    "accesskey",
-    "authkey",
-    "authorization",
-    "hmac",
-    "jwt",
-    "session",
+/// Query parameters that say which file it is, and are kept; every other may be a secret, by whatever name. Their values are short
+/// words: who hides a secret in one of them knows it.
+const HARMLESS: [&str; 20] = [
+    "alt", "arch", "branch", "build", "channel", "dl", "download", "file", "filename", "format", "name", "os", "path",
+    "platform", "raw", "ref", "release", "tag", "v", "version",
 ];
-/// What such a name is, alone: `code` of a function's key.
-const SECRET_NAMES: [&str; 5] = ["code", "auth", "pass", "psk", "privatekey"];
+const LONGEST_HARMLESS: usize = 64;
 
 /// A link, taken apart as far as the rules need it; whoever fetches a URL reads it whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +28,10 @@ impl<'a> Link<'a> {
     /// `InvalidParameter`: no absolute URI of http or https, a user's name or password in it, too long.
     pub(crate) fn parse(text: &'a str, target: &str) -> Result<Self, ArmError> {
         let text = text.trim();
-        if text.starts_with('/')
-            || text.len() >= 14 && text.is_char_boundary(14) && text[..14].eq_ignore_ascii_case("subscriptions/")
-        {
+        let is_id = text.starts_with('/')
+            || text.len() >= 14 && text.is_char_boundary(14) && text[..14].eq_ignore_ascii_case("subscriptions/");
+        // An id has no query; what is refused for one is not repeated with it.
+        if is_id && !text.contains(['?', '#']) {
             return Ok(Self::Disk(text));
         }
         let is_plain = text.len() <= LONGEST_BYTES && text.chars().all(|c| c.is_ascii_graphic());
@@ -77,27 +65,33 @@ pub(crate) fn is_same(stored: &str, sent: &str) -> bool {
     }
 }
 
-/// A link as it is kept and shown: without its query, when that holds a secret, as the real service shows it, and without a
-/// fragment, which nobody is sent.
+/// A link as it is kept and shown: without its query, as the real service shows one with a signature, unless every parameter is known
+/// to be harmless; and without a fragment, which nobody is sent. Compare `?version=2` and `?sig=...`: the first is another file, the
+/// second the same with another signature.
 pub(crate) fn shown(link: &str) -> &str {
-    let link = link.split('#').next().unwrap_or_default();
-    let Some((before, query)) = link.split_once('?') else { return link };
-    if query.split(['&', ';']).any(is_secret) { before } else { link }
+    let before = without_query(link);
+    let rest = link[before.len()..].split('#').next().unwrap_or_default();
+    let Some(query) = rest.strip_prefix('?') else { return before };
+    if query.split('&').all(is_harmless) { &link[..before.len() + rest.len()] } else { before }
 }
 
-/// Whether a query parameter is a secret, by its name. Who writes a name in percent signs hides it.
-fn is_secret(parameter: &str) -> bool {
-    let name = parameter.split('=').next().unwrap_or_default();
-    if name.contains('%') {
-        return true;
-    }
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    SECRET_NAMES.contains(&name.as_str()) || SECRET_PARTS.iter().any(|part| name.contains(part))
+fn is_harmless(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    HARMLESS.contains(&name.to_ascii_lowercase().as_str())
+        && value.len() <= LONGEST_HARMLESS
+        && value.chars().all(is_word)
 }
 
-/// A link as logs and messages have it.
+/// A link as logs and messages have it: neither its query, nor what looks like one in its path, nor a user.
 pub(crate) fn without_query(link: &str) -> &str {
-    link.split(['?', '#']).next().unwrap_or_default()
+    let end = link.find(['?', '#', ';', '&']).unwrap_or(link.len());
+    let encoded = ["%3f", "%3F", "%26", "%3b", "%3B"].iter().filter_map(|mark| link.find(mark)).min();
+    let end = end.min(encoded.unwrap_or(end));
+    // A user and a password are refused; then the message has what is before them.
+    let authority = link.find("//").map_or(0, |at| at + 2);
+    let has_user = authority < end && link[authority..end].split('/').next().is_some_and(|text| text.contains('@'));
+    &link[..if has_user { authority } else { end }]
 }
 
 #[cfg(test)]
@@ -140,10 +134,20 @@ mod tests {
             ("https://h/p?v=1;code=abc", "https://h/p"),
             ("https://h/p?Ocp-Apim-Subscription-Key=abc", "https://h/p"),
             ("https://h/p?user=u&PWD=abc", "https://h/p"),
-            ("https://h/p?api.key=abc", "https://h/p"),
             ("https://h/p?v=1#sig=abc", "https://h/p?v=1"),
-            ("https://h/p?key=dir/p&version=2", "https://h/p?key=dir/p&version=2"),
-            ("https://h/p?encode=1&author=me", "https://h/p?encode=1&author=me"),
+            ("https://h/p#?v=1", "https://h/p"),
+            ("https://h/p?path=dir/p&Version=2.0-rc", "https://h/p?path=dir/p&Version=2.0-rc"),
+            // Secrets by names that nobody would think of, or by none.
+            ("https://h/p?tempauth=abc", "https://h/p"),
+            ("https://h/p?key=abc", "https://h/p"),
+            ("https://h/p?a4fbc371", "https://h/p"),
+            ("https://h/p?", "https://h/p"),
+            ("https://h/p?v=1?sig=abc", "https://h/p"),
+            ("https://h/p?v=1,sig=abc", "https://h/p"),
+            ("https://h/p?path=https%3A%2F%2Fh%3Fsig%3Dabc", "https://h/p"),
+            ("https://h/p;sig=abc", "https://h/p"),
+            ("https://h/p&sig=abc?v=1", "https://h/p"),
+            ("https://h/p%3Fsig=abc", "https://h/p"),
         ] {
             assert_eq!(shown(link), expected);
         }
@@ -158,8 +162,17 @@ mod tests {
             assert_eq!(is_same("https://h/p?v=1", sent), is_same_as, "{sent}");
         }
         assert!(is_same("/subscriptions/s/disks/D", "subscriptions/S/disks/d"));
+        assert!(is_same("https://h/p", "https://h/p?sig=abc") && !is_same("https://h/p", "https://h/p?version=2"));
+        let long = format!("https://h/p?path={}", "a".repeat(LONGEST_HARMLESS + 1));
+        assert_eq!(shown(&long), "https://h/p");
         // Nor in what a refusal repeats.
         let refused = Link::parse("\"https://h/p?sig=abc\"", "t").unwrap_err();
         assert_eq!(refused.message, "Source uri: '\"https://h/p' must be an absolute uri.");
+        for secret in
+            ["ftp://u:secret@h/p", "/disks/d?sig=secret", "subscriptions/s?sig=secret", "https://u:secret@h/p"]
+        {
+            let refused = Link::parse(secret, "t").unwrap_err();
+            assert!(!refused.message.contains("secret"), "{}", refused.message);
+        }
     }
 }

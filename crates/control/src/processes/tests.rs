@@ -12,7 +12,8 @@ use crate::{
     db::{
         Db, operation,
         process::{self, Start},
-        replica, resource,
+        replica::{self, ReplicaWork},
+        resource,
     },
     reconcile::scrub,
     testing::{World, upload_body},
@@ -289,9 +290,8 @@ async fn a_wrong_clock_takes_no_lease() {
         let wrong = one.reopen_by(Arc::new(Skewed(skew_ms)), SOON).await;
         let mut tx = wrong.control.db().write().await.unwrap();
         let now_ms = tx.now_ms().await.unwrap();
-        let stolen = replica::claim_due(&mut tx, "westus", replica::ReplicaWork::Copy, "wrong", now_ms, now_ms + 1)
-            .await
-            .unwrap();
+        let stolen =
+            replica::claim_due(&mut tx, "westus", ReplicaWork::Copy, "wrong", now_ms, now_ms + 1).await.unwrap();
         assert_eq!(stolen, None, "{skew_ms}");
         drop(tx);
         // Its workers and reconcilers look, too: they have when they have done something else.

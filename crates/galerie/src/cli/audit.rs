@@ -18,7 +18,8 @@ const PAGE: u32 = 500;
 ///
 /// Every accepted write and every refusal is a row. Rows are sealed within seconds in signed batches, each naming the one
 /// before, so that whoever changes or removes one later is found out. The log names each new seal ("sealed the audit"): kept
-/// elsewhere, it also proves that nothing was cut off. For the operator.
+/// elsewhere, it also proves that nothing was cut off. For the operator; of another tenant, its administrator
+/// lists what is theirs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -144,7 +144,7 @@ impl HttpFetch {
         for address in &found {
             let is_allowed = self.allow.iter().any(|range| range.contains(address.ip()));
             if !is_allowed && !is_public(address.ip()) {
-                // Whoever sends links learns nothing about the names of the network that this server is in.
+                // Whoever sends links is not told where a name of this server's network leads. That it is one shows.
                 tracing::info!(link = shown(url), address = %address.ip(), "a link leads to an address that is not public");
                 let why = "its host is at an address that is not public; [fetch] allow of the server's configuration can \
                            allow it, and the server's log has the address";
