@@ -83,7 +83,10 @@ pub use identity::{
 };
 pub use keys::{KeyError, UnsealedMasterKey, seal_master_key};
 pub use operations::{OperationResult, OperationView};
-pub use package::fetch::{Fetch, FetchError, Fetched, NoFetch};
+pub use package::{
+    fetch::{Fetch, FetchError, Fetched, NoFetch},
+    link::without_query as link_without_query,
+};
 pub use processes::{Peer, Place, ProcessOptions};
 pub use quota::{Limit, QuotaOf};
 pub use regions::{RegionElsewhere, ServedRegion, StoreIdentities, StoreIdentity};

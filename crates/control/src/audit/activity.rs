@@ -63,6 +63,7 @@ impl Control {
         let (resource, caller) = (resource(&subscription, filter), folded(&filter.caller));
         let (correlation_id, action) = (folded(&filter.correlation_id), folded(&provider));
         let wanted = InSubscription {
+            tenant: ctx.caller.tenant,
             subscription: &subscription,
             since_ms: filter.since_ms,
             resource: &resource,
@@ -76,10 +77,6 @@ impl Control {
         let mut events = Vec::with_capacity(rows.len());
         for mut row in rows {
             row.caller = super::list::caller(&row, Some(ctx.caller.tenant));
-            // Nor is it told by looking for it.
-            if !caller.is_empty() && ![row.caller.to_lowercase(), row.principal.to_string()].contains(&caller) {
-                continue;
-            }
             let row = &row;
             let status = status(&mut tx, row).await?;
             if filter.status.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(status)) {

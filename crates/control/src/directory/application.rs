@@ -269,18 +269,32 @@ async fn put_uris(
     let held = uris(before.get("identifierUris"), "identifierUris")?;
     let uris = uris(document.get("identifierUris"), "identifierUris")?;
     for (at, uri) in uris.iter().enumerate() {
-        // One from before this rule is in nobody's way: no token is issued for it.
+        // One from before this rule may stay until whoever it belongs to wants it: no token is issued for it.
         if names_another(uri, row) && !held.contains(uri) {
             let rule = "32 hexadecimal digits in it, with or without dashes, are an id, which must be the application's own (appId) or \
                         its tenant's.";
             return Err(ArmError::invalid_parameter("identifierUris", rule));
         }
         let holder = application::find_by_uri(tx, row.object.tenant, uri).await?;
-        if holder.is_some_and(|holder| holder.object.id != row.object.id) || uris[..at].contains(uri) {
-            return Err(error::taken("identifierUris"));
+        match holder.filter(|holder| holder.object.id != row.object.id) {
+            Some(holder) if names_another(uri, &holder) && !names_another(uri, row) => give_up(tx, holder, uri).await?,
+            Some(_) => return Err(error::taken("identifierUris")),
+            None if uris[..at].contains(uri) => return Err(error::taken("identifierUris")),
+            None => {}
         }
     }
     Ok(application::replace_uris(tx, &row.object, &uris).await?)
+}
+
+/// Takes a URI from an application that has it from before it was nobody's: it has another's id in it.
+async fn give_up(tx: &mut Connection, mut holder: ApplicationRow, uri: &str) -> Result<(), ArmError> {
+    let mut document = properties(&holder.document);
+    let mut left = uris(document.get("identifierUris"), "identifierUris")?;
+    left.retain(|held| held != uri);
+    application::replace_uris(tx, &holder.object, &left).await?;
+    document.insert("identifierUris".to_owned(), left.into());
+    holder.document = document.into();
+    Ok(application::update(tx, &holder).await?)
 }
 
 /// Whether a URI has an id in it that is neither its application's nor its tenant's: who accepts tokens for it may take it for

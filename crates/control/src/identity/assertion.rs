@@ -40,16 +40,16 @@ struct Claims {
     jti: Option<String>,
 }
 
-/// Checks an application's assertion. `tenant` is where it signs in.
+/// Checks an application's assertion. `home_of` says whose a credential's holder is.
 ///
 /// # Errors
 /// `WrongAssertion` with what is wrong.
 pub(super) fn check(
     jwt: &str,
-    tenant: Uuid,
     app_id: Uuid,
     audiences: &[String],
     credentials: &[CredentialRow],
+    home_of: impl Fn(&CredentialRow) -> Uuid,
     seen: &SeenAssertions,
     now_ms: i64,
 ) -> Result<(), IdentityError> {
@@ -74,7 +74,7 @@ pub(super) fn check(
     check_claims(&claims, app_id, audiences, seconds(now_ms)).map_err(wrong)?;
     let jti = claims.jti.filter(|jti| (1..=LONGEST_JTI).contains(&jti.len())).ok_or_else(|| wrong("it has no jti"))?;
     let ends_s = whole(claims.exp).saturating_add(CLOCK_SKEW_S);
-    seen.remember(tenant, &credential.hash, &jti, ends_s, seconds(now_ms)).map_err(wrong)
+    seen.remember(home_of(credential), &credential.hash, &jti, ends_s, seconds(now_ms)).map_err(wrong)
 }
 
 fn check_claims(claims: &Claims, app_id: Uuid, audiences: &[String], now_s: u64) -> Result<(), &'static str> {

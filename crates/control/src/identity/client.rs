@@ -142,8 +142,9 @@ impl Identity {
         let app_id: Uuid = client_id.parse().map_err(|_| unknown())?;
         let principal = service_principal::find_by_app(&mut tx, tenant.id, app_id).await?.ok_or_else(unknown)?;
         let now_ms = tx.now_ms().await?;
-        let credentials = live_credentials(&mut tx, &principal, now_ms).await?;
-        let how = self.prove(tenant.id, app_id, proof, &credentials, now_ms)?;
+        let (home, credentials) = live_credentials(&mut tx, &principal, now_ms).await?;
+        let home_of = |found: &CredentialRow| if found.owner == principal.object.id { tenant.id } else { home };
+        let how = self.prove(app_id, proof, &credentials, home_of, now_ms)?;
         if !principal.enabled {
             return Err(IdentityError::DisabledApplication);
         }
@@ -171,16 +172,16 @@ impl Identity {
         let owner = application.ok_or_else(|| IdentityError::UnknownApplication(client.app_id.to_string()))?;
         let mut credentials = credential::list(tx, owner.object.id).await?;
         credentials.retain(|found| found.is_live(now_ms));
-        self.prove(owner.object.tenant, client.app_id, proof, &credentials, now_ms)
+        self.prove(client.app_id, proof, &credentials, |_| owner.object.tenant, now_ms)
     }
 
     /// How an application proved itself, as `appidacr` has it.
     fn prove(
         &self,
-        tenant: Uuid,
         app_id: Uuid,
         proof: &ClientProof,
         credentials: &[CredentialRow],
+        home_of: impl Fn(&CredentialRow) -> Uuid,
         now_ms: i64,
     ) -> Result<&'static str, IdentityError> {
         match proof {
@@ -197,10 +198,10 @@ impl Identity {
             ClientProof::Assertion { jwt, audiences } => {
                 assertion::check(
                     jwt.expose_secret(),
-                    tenant,
                     app_id,
                     audiences,
                     credentials,
+                    home_of,
                     &self.assertions,
                     now_ms,
                 )?;
@@ -248,13 +249,14 @@ async fn live_credentials(
     tx: &mut Connection,
     principal: &ServicePrincipalRow,
     now_ms: i64,
-) -> Result<Vec<CredentialRow>, db::Error> {
-    let mut credentials = credential::list(tx, principal.object.id).await?;
+) -> Result<(Uuid, Vec<CredentialRow>), db::Error> {
+    let (mut home, mut credentials) = (principal.object.tenant, credential::list(tx, principal.object.id).await?);
     if let Some(application) = application::find_by_app(tx, principal.app_id).await? {
+        home = application.object.tenant;
         credentials.append(&mut credential::list(tx, application.object.id).await?);
     }
     credentials.retain(|found| found.is_live(now_ms));
-    Ok(credentials)
+    Ok((home, credentials))
 }
 
 #[cfg(test)]

@@ -46,10 +46,10 @@ impl Counted {
     }
 }
 
-/// Who an address stands for: itself, or of IPv6 the 64 bits that one site has to itself (RFC 6177).
+/// Who an address stands for: itself, or of IPv6 the 48 bits that a site has at most (RFC 6177, section 2).
 fn network(address: &str) -> String {
     match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64),
+        Ok(IpAddr::V6(address)) => format!("{:x}/48", address.to_bits() >> 80),
         Ok(IpAddr::V4(address)) => address.to_string(),
         Err(_) => address.to_owned(),
     }
@@ -73,7 +73,8 @@ pub(super) struct Addresses(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    windows: HashMap<(Counted, String), Window>,
+    /// Of each kind, by network: whoever fills the one does not have the other forgotten.
+    windows: HashMap<Counted, HashMap<String, Window>>,
     /// Where users signed in from, which others' guesses do not hold up.
     known: HashMap<(Uuid, String), i64>,
     /// Names that nobody has, folded. They are slowed like users, or the pause would tell which names there are.
@@ -88,26 +89,26 @@ struct Window {
 
 impl State {
     /// Until when no more may be; `None` when more may.
-    fn full_until(&self, key: &(Counted, String), now_ms: i64) -> Option<i64> {
-        let window = self.windows.get(key)?;
-        let until_ms = window.began_ms.saturating_add(key.0.window_ms());
-        (window.count >= key.0.most() && until_ms > now_ms && window.began_ms <= now_ms).then_some(until_ms)
+    fn full_until(&self, counted: Counted, network: &str, now_ms: i64) -> Option<i64> {
+        let window = self.windows.get(&counted)?.get(network)?;
+        let until_ms = window.began_ms.saturating_add(counted.window_ms());
+        (window.count >= counted.most() && until_ms > now_ms && window.began_ms <= now_ms).then_some(until_ms)
     }
 
-    fn count(&mut self, key: (Counted, String), now_ms: i64) {
-        let is_over = |counted: Counted, window: &Window| window.began_ms.saturating_add(counted.window_ms()) <= now_ms;
-        if self.windows.len() >= MOST_REMEMBERED && !self.windows.contains_key(&key) {
-            self.windows.retain(|(counted, _), window| !is_over(*counted, window));
-            if self.windows.len() >= MOST_REMEMBERED {
-                let oldest = self.windows.iter().min_by_key(|(_, window)| window.began_ms);
-                if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                    self.windows.remove(&oldest);
+    fn count(&mut self, counted: Counted, network: String, now_ms: i64) {
+        let is_over = |window: &Window| window.began_ms.saturating_add(counted.window_ms()) <= now_ms;
+        let windows = self.windows.entry(counted).or_default();
+        if windows.len() >= MOST_REMEMBERED && !windows.contains_key(&network) {
+            windows.retain(|_, window| !is_over(window));
+            if windows.len() >= MOST_REMEMBERED {
+                let oldest = windows.iter().min_by_key(|(_, window)| window.began_ms);
+                if let Some(oldest) = oldest.map(|(network, _)| network.clone()) {
+                    windows.remove(&oldest);
                 }
             }
         }
-        let counted = key.0;
-        let window = self.windows.entry(key).or_insert(Window { began_ms: now_ms, count: 0 });
-        if is_over(counted, window) || window.began_ms > now_ms {
+        let window = windows.entry(network).or_insert(Window { began_ms: now_ms, count: 0 });
+        if is_over(window) || window.began_ms > now_ms {
             *window = Window { began_ms: now_ms, count: 0 };
         }
         window.count += 1;
@@ -117,20 +118,20 @@ impl State {
 impl Addresses {
     /// Until when an address must wait.
     pub(super) fn paused_until(&self, address: &str, now_ms: i64) -> Option<i64> {
-        self.state().full_until(&(Counted::Failures, network(address)), now_ms)
+        self.state().full_until(Counted::Failures, &network(address), now_ms)
     }
 
     /// Counts something that an address got wrong.
     pub(super) fn failed(&self, address: &str, now_ms: i64) {
-        self.state().count((Counted::Failures, network(address)), now_ms);
+        self.state().count(Counted::Failures, network(address), now_ms);
     }
 
     /// Whether one more device may ask for a code from an address; then it is counted.
     pub(super) fn may_begin_device(&self, address: &str, now_ms: i64) -> bool {
-        let (mut state, key) = (self.state(), (Counted::Devices, network(address)));
-        let is_full = state.full_until(&key, now_ms).is_some();
+        let (mut state, network) = (self.state(), network(address));
+        let is_full = state.full_until(Counted::Devices, &network, now_ms).is_some();
         if !is_full {
-            state.count(key, now_ms);
+            state.count(Counted::Devices, network, now_ms);
         }
         !is_full
     }
@@ -191,17 +192,17 @@ mod tests {
         assert_eq!(paused_until(ahead, 5), Some(5 + FIRST_PAUSE_MS), "a clock that was put back");
     }
 
-    /// Regression: who has a network of IPv6 has 2^64 addresses.
+    /// Regression: who has a network of IPv6 has 2^80 addresses.
     #[test]
     fn a_site_is_one_whatever_its_addresses() {
         let addresses = Addresses::default();
         let mut begun = 0;
-        while addresses.may_begin_device(&format!("2001:db8:1:2::{begun:x}"), 1) {
+        while addresses.may_begin_device(&format!("2001:db8:1:{begun:x}::1"), 1) {
             begun += 1;
         }
         assert_eq!(begun, Counted::Devices.most());
         assert!(!addresses.may_begin_device("2001:db8:1:2:ffff:ffff:ffff:ffff", 1));
-        for other in ["2001:db8:1:3::1", "2001:db8:1::2", "192.0.2.1", "192.0.2.2", ""] {
+        for other in ["2001:db8:2::1", "2001:db8::2", "192.0.2.1", "192.0.2.2", ""] {
             assert!(addresses.may_begin_device(other, 1), "{other}");
         }
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
@@ -228,7 +229,8 @@ mod tests {
             addresses.begin_nobodys(&number.to_string(), 10);
         }
         let state = addresses.state();
-        let sizes = [state.windows.len(), state.known.len(), state.nobodys.len()];
+        let sizes = [state.windows[&Counted::Failures].len(), state.known.len(), state.nobodys.len()];
+        assert_eq!(state.windows[&Counted::Devices].len(), 1, "nobody has that forgotten");
         assert_eq!(sizes, [MOST_REMEMBERED; 3]);
     }
 }

@@ -204,5 +204,23 @@ mod tests {
         update(Some("Renamed"), Document::new()).await.unwrap();
         update(None, change(json!(["api://images"]))).await.unwrap();
         update(None, change(json!([foreign]))).await.unwrap_err();
+        // Whose id it is takes it.
+        let squatted = async |uri: String| {
+            transact!(control.db(), |tx| -> db::Result<()> {
+                let mut row = application::find_by_app(tx, app_id).await?.expect("an application");
+                application::replace_uris(tx, &row.object, std::slice::from_ref(&uri)).await?;
+                row.document["identifierUris"] = json!([uri]);
+                application::update(tx, &row).await
+            })
+            .unwrap();
+        };
+        let owner = control.application_create(&ctx, "Owner", Document::new(), &[]).await.unwrap();
+        let its = format!("api://{}", owner.app_id);
+        squatted(its.clone()).await;
+        control.application_update(&ctx, owner.id, None, change(json!([its])), None).await.unwrap();
+        let mut tx = control.db().read().await.unwrap();
+        let holder = application::find_by_uri(&mut tx, tenant, &its).await.unwrap().unwrap();
+        let before = application::find_by_app(&mut tx, app_id).await.unwrap().unwrap();
+        assert_eq!((holder.app_id, &before.document["identifierUris"]), (owner.app_id, &json!([])));
     }
 }

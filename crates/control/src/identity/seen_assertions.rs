@@ -1,8 +1,9 @@
 //! Assertions that were shown here, so that none is used twice.
 //!
 //! They are remembered by the certificate that signed them: whoever else has it registered, and wherever they are shown, they are
-//! the same ones, and nobody without its key takes any of its room. What all of a tenant's sign-ins take is bounded by the tenant
-//! that is signed in to: nobody takes another tenant's room.
+//! the same ones, and nobody without its key takes any of its room. Applications that share a certificate share its `jti`s. What is
+//! remembered in all is bounded by the tenant whose application, or service principal, has the certificate: however many certificates
+//! a tenant makes, and wherever it shows what they sign, it takes its own room.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 /// Of one certificate. Who makes an assertion for each request makes as many within its ten minutes at most.
 const MOST_OF_ONE: usize = 5_000;
-/// Shown to one tenant.
+/// Of one tenant's certificates.
 const MOST_OF_TENANT: usize = 50_000;
 
 /// Those that a process remembers.

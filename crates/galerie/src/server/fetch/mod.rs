@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use galerie_control::{Fetch, FetchError, Fetched};
+use galerie_control::{Fetch, FetchError, Fetched, link_without_query};
 use reqwest::{
     Certificate, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -242,14 +242,9 @@ fn told(error: &reqwest::Error) -> &'static str {
     if error.is_connect() { "no connection comes about" } else { "it does not answer as HTTP says" }
 }
 
-/// A URL as messages have it: whatever is secret in it is in its query.
+/// A URL as messages have it.
 fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // Neither has an effect on a URL that cannot have one.
-    let _ = (url.set_password(None), url.set_username(""));
-    url.to_string()
+    link_without_query(url.as_str()).to_owned()
 }
 
 /// Whatever name is asked for, what was checked is answered.
