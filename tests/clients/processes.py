@@ -61,6 +61,13 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    def revive(self) -> None:
+        """Has it run, also when a test that failed left it stopped or dead."""
+        if self.is_running:
+            self.send_signal(signal.SIGCONT)
+        else:
+            self.start()
+
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -28,6 +28,14 @@ def gallery(tmp_path_factory):
         yield gallery
 
 
+@pytest.fixture(autouse=True)
+def all_serve(gallery):
+    """Each test finds all processes serving, whatever the one before left behind."""
+    for process in gallery.processes:
+        process.revive()
+    wait_until("the proxy to send requests to all", lambda: gallery.in_service() == set(NUMBERS), 30)
+
+
 @pytest.fixture(scope="module")
 def raw(images):
     """Incompressible, with holes."""
@@ -131,6 +139,8 @@ class Clients:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        # Or it would be one more upload that is carried on when its process is killed.
+        self.gallery.revoke(self.disk)
 
     def _run(self, work):
         for turn in itertools.count():

@@ -99,25 +99,27 @@ impl Control {
             }
         }
         let seen = row;
-        transact!(self.db(), |tx| -> db::Result<Place> {
+        let (place, is_new) = transact!(self.db(), |tx| -> db::Result<(Place, bool)> {
             let is_ours = match &seen {
                 None => upload::insert(tx, upload, region, &member.id).await?,
                 Some(row) => upload::adopt(tx, row, &member.id).await?,
             };
             if is_ours {
-                if let Some(former) = &seen {
-                    tracing::info!(%upload, region, from = former.process, "adopted an upload");
-                    metrics::counter!("galerie_uploads_adopted_total", "region" => region.to_owned()).increment(1);
-                }
-                return Ok(Place::Here);
+                return Ok((Place::Here, true));
             }
             // Somebody was faster.
             let (row, processes, _) = look(tx, upload).await?;
             if row.as_ref().is_some_and(|row| row.process == member.id) {
-                return Ok(Place::Here);
+                return Ok((Place::Here, false));
             }
-            Ok(at_owner(row.as_ref(), &processes, region))
-        })
+            Ok((at_owner(row.as_ref(), &processes, region), false))
+        })?;
+        // Not before the commit: a transaction that loses a race runs again.
+        if let (true, Some(former)) = (is_new, seen) {
+            tracing::info!(%upload, region, from = former.process, "adopted an upload");
+            metrics::counter!("galerie_uploads_adopted_total", "region" => region.to_owned()).increment(1);
+        }
+        Ok(place)
     }
 
     /// Of a region that this process does not serve: the upload's process, or any that serves the region.

@@ -85,20 +85,26 @@ impl Control {
         let now_ms = self.now_ms();
         let rows = token_keys(&mut *self.db().read().await?).await?;
         if is_due(&rows, now_ms) || !unneeded(&rows, now_ms).is_empty() {
-            transact!(self.db(), |tx| -> Result<(), ArmError> {
+            let (retired, made) = transact!(self.db(), |tx| -> Result<(Vec<Uuid>, Option<Uuid>), ArmError> {
                 let now_ms = tx.now_ms().await?;
                 let rows = token_keys(tx).await?;
-                for id in unneeded(&rows, now_ms) {
-                    wrapped_key::retire(tx, id, now_ms).await?;
-                    tracing::info!(key = %id.simple(), "retired a token key");
+                let retired = unneeded(&rows, now_ms);
+                for id in &retired {
+                    wrapped_key::retire(tx, *id, now_ms).await?;
                 }
-                if is_due(&rows, now_ms) {
-                    let row = self.keys().new_token_key(after(&rows, now_ms)).map_err(crate::Error::from)?;
-                    wrapped_key::insert(tx, &row).await?;
-                    tracing::info!(key = %row.id.simple(), "made a new token key");
+                if !is_due(&rows, now_ms) {
+                    return Ok((retired, None));
                 }
-                Ok(())
+                let row = self.keys().new_token_key(after(&rows, now_ms)).map_err(crate::Error::from)?;
+                wrapped_key::insert(tx, &row).await?;
+                Ok((retired, Some(row.id)))
             })?;
+            for id in retired {
+                tracing::info!(key = %id.simple(), "retired a token key");
+            }
+            if let Some(id) = made {
+                tracing::info!(key = %id.simple(), "made a new token key");
+            }
         }
         self.reload_keys().await
     }

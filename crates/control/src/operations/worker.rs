@@ -134,7 +134,7 @@ async fn step(
 /// Records what came of an attempt that did not succeed.
 async fn put_back(control: &Control, claimed: &OperationRow, failure: Failure) -> db::Result<()> {
     let lease = claimed.lease();
-    transact!(control.db(), |tx| -> db::Result<()> {
+    let failed = transact!(control.db(), |tx| -> db::Result<Option<&ArmError>> {
         let now_ms = tx.now_ms().await?;
         match &failure {
             Failure::Stopped => {
@@ -145,14 +145,18 @@ async fn put_back(control: &Control, claimed: &OperationRow, failure: Failure) -
                 operation::postpone(tx, lease, next_ms).await?;
             }
             Failure::Passing(error) | Failure::Final(error) => {
-                tracing::warn!(operation = %claimed.id, kind = claimed.kind.as_str(), %error, "an operation failed");
                 if operation::finish(tx, lease, Some(error), now_ms).await? {
                     undo(tx, claimed).await?;
+                    return Ok(Some(error));
                 }
             }
         }
-        Ok(())
-    })
+        Ok(None)
+    })?;
+    if let Some(error) = failed {
+        tracing::warn!(operation = %claimed.id, kind = claimed.kind.as_str(), %error, "an operation failed");
+    }
+    Ok(())
 }
 
 /// What a failed operation leaves of its resource: nothing half-made.
