@@ -21,6 +21,8 @@ use crate::{
 const MOST_VERSIONS: usize = 4;
 /// Between what a client does.
 const REST_MAX_MS: u64 = 8_000;
+/// Between the parts of an upload whose client is slow: long enough for its process to die and be taken for dead.
+const PART_PAUSE_MAX_MS: u64 = 60_000;
 
 /// A client that changes versions of its own.
 pub(crate) struct Publisher {
@@ -238,10 +240,11 @@ impl Publisher {
     /// Writes the pages of a VHD, each where the upload is.
     async fn send(&mut self, grant: &galerie_control::GrantView, image: &Image) -> Result<(), String> {
         let footer = Bytes::copy_from_slice(&vhd::footer(GUEST_BYTES));
-        for (offset_bytes, bytes) in [(0, image.head()), (GUEST_BYTES, footer)] {
-            self.write(grant, offset_bytes, &bytes).await?;
+        self.write(grant, 0, &image.head()).await?;
+        if self.client.random.percent(25) {
+            sleep(Duration::from_millis(self.client.random.below(PART_PAUSE_MAX_MS))).await;
         }
-        Ok(())
+        self.write(grant, GUEST_BYTES, &footer).await
     }
 
     async fn write(

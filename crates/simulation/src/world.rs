@@ -32,20 +32,40 @@ pub(crate) const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 const EPOCH_MS: i64 = 1_800_000_000_000;
 /// Decoded chunks that a region keeps: few, so that reads reach the store.
 const CACHE_BYTES: u64 = 256 << 10;
-/// Packs are small, so that an image of a megabyte takes several.
-const PACK_SIZE_BYTES: usize = 300 << 10;
 
-/// How often what is done. Whoever waits for the next look waits in virtual time, which is free; but looking is not.
-fn tuning() -> WorkerTuning {
-    WorkerTuning {
-        poll_every: Duration::from_secs(10),
-        collect_every: Duration::from_secs(40),
-        collect_grace_ms: 5_000,
-        // Longer than faults last, and several readings of everything.
-        lost_after_ms: 5 * 60 * 1000,
-        scrub_rate_bytes_s: 1 << 20,
-        scrub_period: Duration::from_secs(90),
-        ..WorkerTuning::default()
+/// What differs from one world to the next.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Packs are small, so that an image of a megabyte takes several.
+    pack_size_bytes: usize,
+    collect_every: Duration,
+    collect_grace_ms: i64,
+}
+
+impl Pace {
+    /// Collections are rare, since each costs time.
+    const CALM: Self =
+        Self { pack_size_bytes: 300 << 10, collect_every: Duration::from_secs(40), collect_grace_ms: 5_000 };
+    /// An import takes many packs, and several collections begin and end meanwhile: only its pin keeps what it has written.
+    const HURRIED: Self =
+        Self { pack_size_bytes: 20 << 10, collect_every: Duration::from_secs(2), collect_grace_ms: 1_000 };
+
+    fn any(random: &mut Random) -> Self {
+        if random.percent(15) { Self::HURRIED } else { Self::CALM }
+    }
+
+    /// How often what is done. Whoever waits for the next look waits in virtual time, which is free; but looking is not.
+    fn tuning(self) -> WorkerTuning {
+        WorkerTuning {
+            poll_every: Duration::from_secs(10),
+            collect_every: self.collect_every,
+            collect_grace_ms: self.collect_grace_ms,
+            // Longer than faults last, and several readings of everything.
+            lost_after_ms: 5 * 60 * 1000,
+            scrub_rate_bytes_s: 1 << 20,
+            scrub_period: Duration::from_secs(90),
+            ..WorkerTuning::default()
+        }
     }
 }
 
@@ -67,6 +87,7 @@ struct Inner {
     journal: Journal,
     verdict: Verdict,
     seed: u64,
+    pace: Pace,
     clock: VirtualClock,
     stores: [Arc<MemoryBackend>; REGIONS.len()],
     processes: Mutex<Vec<Slot>>,
@@ -122,6 +143,7 @@ impl World {
             journal,
             verdict,
             seed,
+            pace: Pace::any(&mut Random::new(seed, 2)),
             clock,
             stores: std::array::from_fn(|_| Arc::default()),
             processes: Mutex::new(slots),
@@ -204,7 +226,7 @@ impl World {
             let region: Arc<dyn Region> = loop {
                 let link: Arc<dyn Backend> = link.clone();
                 let place = format!("{name} in memory");
-                let how = StoreOptions { pack_size_bytes: PACK_SIZE_BYTES, ..StoreOptions::default() };
+                let how = StoreOptions { pack_size_bytes: self.0.pace.pack_size_bytes, ..StoreOptions::default() };
                 match LocalRegion::open_on(options.clone(), link, place, how, Watermark::none()).await {
                     Ok(region) => break Arc::new(region),
                     Err(error) => self.0.journal.note(format_args!("process {number} waits for {name}: {error}")),
@@ -215,7 +237,7 @@ impl World {
         }
         let control = Control::open(ControlOptions {
             clock: Arc::new(self.0.clock),
-            tuning: tuning(),
+            tuning: self.0.pace.tuning(),
             spawn: Arc::new(work.clone()),
             ..ControlOptions::new(database(), master_key(), regions)
         });
