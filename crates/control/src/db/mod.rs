@@ -334,6 +334,24 @@ pub(crate) mod tests {
         assert_eq!(setting::find(&mut db.read().await.unwrap(), "catalogue").await.unwrap(), None);
     }
 
+    /// Regression: a request that was given up while its transaction began left it open on PostgreSQL, and whoever had that connection
+    /// next was in it.
+    #[tokio::test]
+    async fn a_transaction_that_is_given_up_while_it_begins_is_not_anothers() {
+        let (_directory, db) = fresh().await;
+        for turn in 0..300_u64 {
+            let given_up = std::time::Duration::from_micros(turn % 100 * 10);
+            drop(tokio::time::timeout(given_up, db.read()).await);
+            drop(tokio::time::timeout(given_up, db.write()).await);
+            setting::find(&mut db.look().await.unwrap(), "turn").await.unwrap();
+            let mut tx = db.write().await.unwrap();
+            setting::put(&mut tx, "turn", &turn.to_string()).await.unwrap();
+            tx.commit().await.unwrap();
+            let read = setting::find(&mut db.read().await.unwrap(), "turn").await.unwrap();
+            assert_eq!(read, Some(turn.to_string()));
+        }
+    }
+
     /// Regression: a full disk was an internal error, and no transaction could begin after it until the next start.
     #[tokio::test]
     async fn a_full_disk_is_told_and_room_mends_it() {

@@ -64,8 +64,14 @@ impl PostgresConnections {
         Ok(PostgresTransaction::EachStatement(self.pool.acquire().await?))
     }
 
+    /// Whoever asks may go away at any moment, and the driver forgets a transaction whose `BEGIN` was sent and not answered: the
+    /// next user of the connection would be in it. So it is begun by a task of its own, which does not go away, and which rolls back
+    /// what nobody takes.
     async fn begin(&self, statement: &'static str) -> Result<PostgresTransaction> {
-        Ok(PostgresTransaction::Begun(self.pool.begin_with(statement).await?))
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+        let begun = begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
+        Ok(PostgresTransaction::Begun(begun))
     }
 
     pub(super) fn pool(&self) -> &PgPool {
