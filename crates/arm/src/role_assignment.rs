@@ -90,6 +90,10 @@ fn required<'a>(properties: &'a Value, name: &str) -> Result<&'a str, ArmError> 
 fn text<'a>(properties: &'a Value, name: &str) -> Result<Option<&'a str>, ArmError> {
     match properties.get(name) {
         None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.contains('\0') => {
+            let why = format!("'{name}' must not have a NUL character.");
+            Err(ArmError::bad_request_format(&why, &format!("properties.{name}")))
+        }
         Some(Value::String(text)) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
         Some(_) => {
             Err(ArmError::bad_request_format(&format!("'{name}' must be a text."), &format!("properties.{name}")))
@@ -192,6 +196,11 @@ mod tests {
                 json!({ "roleDefinitionId": good, "principalId": PRINCIPAL, "condition": "1 = 1" }),
                 "RoleAssignmentConditionNotSupported",
                 "properties.condition",
+            ),
+            (
+                json!({ "roleDefinitionId": good, "principalId": PRINCIPAL, "description": "a\u{0}b" }),
+                "BadRequestFormat",
+                "properties.description",
             ),
             (
                 json!({ "roleDefinitionId": good, "principalId": PRINCIPAL, "description": "x".repeat(1025) }),

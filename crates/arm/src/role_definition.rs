@@ -100,6 +100,7 @@ fn text<'a>(properties: &'a Value, name: &str, longest_chars: usize) -> Result<&
         Some(Value::String(text)) if text.chars().count() > longest_chars => {
             Err(wrong(name, &format!("has more than {longest_chars} characters.")))
         }
+        Some(Value::String(text)) if text.contains('\0') => Err(wrong(name, "must not have a NUL character.")),
         Some(Value::String(text)) => Ok(text.trim()),
         Some(_) => Err(wrong(name, "must be a text.")),
     }
@@ -117,8 +118,9 @@ fn texts(object: &Value, name: &str, path: &str, most: usize, longest_chars: usi
     }
     let read = |entry: &Value| {
         let text = entry.as_str().map(str::trim).filter(|text| !text.is_empty());
-        let text = text.filter(|text| text.chars().count() <= longest_chars);
-        text.map(str::to_owned).ok_or_else(|| wrong(path, "must have texts only, none empty or too long."))
+        let text = text.filter(|text| text.chars().count() <= longest_chars && !text.contains('\0'));
+        text.map(str::to_owned)
+            .ok_or_else(|| wrong(path, "must have texts only, none empty, too long or with a NUL character."))
     };
     list.iter().map(read).collect()
 }
@@ -212,7 +214,9 @@ mod tests {
         let read = body(|_| ()).unwrap();
         assert_eq!((read.name.as_str(), &read.actions[0]), ("Reads", &vec!["*/read".to_owned()]));
         type Change = fn(&mut Value);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 13] = [
+            ("properties.description", |p| p["description"] = json!("a\u{0}b")),
+            ("properties.permissions[0].actions", |p| p["permissions"][0]["actions"] = json!(["a\u{0}b"])),
             ("properties.roleName", |p| p["roleName"] = json!("")),
             ("properties.roleName", |p| p["roleName"] = json!(7)),
             ("properties.roleName", |p| p["roleName"] = json!("x".repeat(513))),

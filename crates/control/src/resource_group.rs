@@ -21,7 +21,7 @@ use crate::{
     operations::{self, Answer, NewOperation, OperationKind},
     request::{Accepted, DocumentText, OperationRef, Page, RequestContext, Resource},
     resource::{
-        document::{keep, set, text},
+        document::{check_size, keep, set, text},
         page::{self, PAGE_ITEMS, Part},
     },
 };
@@ -110,6 +110,7 @@ impl Control {
         is_new: bool,
         row: &ResourceGroupRow,
     ) -> Result<(), ArmError> {
+        check_size(&row.document)?;
         if is_new {
             resource_group::insert(tx, row).await?;
         } else {

@@ -108,7 +108,8 @@ impl Call {
         let Some(text) = self.query.get("$skiptoken") else { return Ok(None) };
         let read = || {
             let (name, id): (String, Uuid) = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            Some(Continuation { name, id })
+            // No name has a NUL, and PostgreSQL takes none.
+            (!name.contains('\0')).then_some(Continuation { name, id })
         };
         read().map(Some).ok_or_else(|| error::bad_request("Invalid '$skiptoken': use the @odata.nextLink as it is."))
     }

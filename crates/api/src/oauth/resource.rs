@@ -71,12 +71,13 @@ pub(super) fn is_service(hosts: &Hosts, resource: &str) -> bool {
     hosts.is_arm_audience(resource) || OTHERS.contains(&plain) || is_our_graph()
 }
 
-/// Checks that there is such a resource, before a user is asked for anything. `None`: the user's tenant is not known yet. Whoever
-/// issues the token looks again.
+/// Checks that there is such a resource, before a user is asked for anything. `None`: the user's tenant is not known yet, and nobody
+/// is told what other tenants have. Whoever issues the token looks again.
 ///
 /// # Errors
 /// `invalid_resource`.
 pub(super) async fn check(state: &ApiState, tenant: Option<Uuid>, resource: &str) -> Result<(), OAuthError> {
+    let Some(tenant) = tenant else { return Ok(()) };
     let is_there = is_service(&state.hosts, resource)
         || state.control.identity().is_application(tenant, resource).await.map_err(OAuthError::from)?;
     if is_there { Ok(()) } else { Err(OAuthError::unknown_resource(resource)) }

@@ -139,6 +139,12 @@ async fn undeclared_members_are_refused_unless_the_version_is_newer_than_our_dat
     let gallery = Gallery::start().await;
     gallery.make_group("rg", "eastus").await;
     let body = json!({ "location": "eastus", "properties": { "surprise": 1 } });
+    let large = json!({ "location": "eastus", "properties": { "surprise": "x".repeat(300 << 10) } });
+    for path in [GALLERY.to_owned(), format!("/subscriptions/{}/resourceGroups/large", gallery.subscription)] {
+        let refused = gallery.put(&format!("{path}?api-version=2035-01-01"), large.clone()).await.expect(413);
+        assert_eq!(refused.code(), "RequestContentTooLarge");
+        assert_eq!(gallery.get(&format!("{path}?api-version=2024-03-03")).await.status, 404);
+    }
     let refused = gallery.put(&format!("{GALLERY}?api-version=2024-03-03"), body.clone()).await.expect(400);
     let message = refused.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.starts_with("Could not find member 'surprise' on object of type "), "{message}");

@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use galerie_testkit::{Answer, Gallery};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -117,7 +118,8 @@ async fn create_for_rbac() {
     assert_eq!(listed["passwordCredentials"][0]["displayName"], "rbac");
     assert_eq!(listed["passwordCredentials"][0]["secretText"], Value::Null);
     assert_eq!(listed["passwordCredentials"][0]["endDateTime"], "2099-01-01T00:00:00.000Z");
-    let by_ids = json!({ "ids": [id(&principal), uuid(7)], "types": ["user", "group", "servicePrincipal"] });
+    let by_ids =
+        json!({ "ids": [id(&principal), uuid(7), id(&principal)], "types": ["user", "group", "servicePrincipal"] });
     let found = graph.post("directoryObjects/getByIds", by_ids).await.expect(200);
     assert_eq!(values(&found).len(), 1);
     assert_eq!(values(&found)[0]["@odata.type"], "#microsoft.graph.servicePrincipal");
@@ -195,6 +197,9 @@ async fn lists_go_on_where_they_ended() {
 #[tokio::test]
 async fn what_is_wrong_is_named_in_graphs_words() {
     let graph = Graph::start().await;
+    let place = URL_SAFE_NO_PAD.encode(json!(["a\0b", uuid(1)]).to_string());
+    let refused = graph.get(&format!("users?$skiptoken={place}")).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "Request_BadRequest"), "{refused}");
     let app = id(&graph.post("applications", json!({ "displayName": "app" })).await.expect(201));
     let user = json!({
         "userPrincipalName": "eve@galerie.internal", "displayName": "Eve", "accountEnabled": true,

@@ -201,7 +201,6 @@ async fn faults_before_the_client_is_known_are_pages_and_later_ones_the_clients(
         (vec![("response_type", "token")], "unsupported_response_type"),
         (vec![("code_challenge", "")], "invalid_request"),
         (vec![("code_challenge_method", "plain")], "invalid_request"),
-        (vec![("scope", "https://elsewhere.example/.default")], "invalid_scope"),
         (vec![("prompt", "none")], "login_required"),
     ] {
         let answer = returned(&browser.open(&format!("{path}?{}", request(&changes))).await);
@@ -211,6 +210,29 @@ async fn faults_before_the_client_is_known_are_pages_and_later_ones_the_clients(
     let page = browser.open(&format!("{path}?{}", request(&[]))).await.expect(200);
     let cancelled = returned(&browser.post(path, &page, &typed("cancel")).await);
     assert_eq!(parameter(&cancelled, "error").as_deref(), Some("access_denied"));
+}
+
+/// Regression: who asks without a tenant was told which applications there are in any.
+#[tokio::test]
+async fn nobody_is_told_what_other_tenants_have() {
+    let graph = Graph::start().await;
+    let offered = serde_json::json!({ "displayName": "app", "identifierUris": ["api://ours"] });
+    let app = graph.post("applications", offered).await.expect(201).json();
+    let _ = graph.post("servicePrincipals", serde_json::json!({ "appId": app["appId"] })).await.expect(201);
+    let asked = async |tenant: &str, resource: &str| {
+        let scope = format!("{resource}/.default openid");
+        let path = format!("/{tenant}/oauth2/v2.0/authorize?{}", request(&[("scope", &scope)]));
+        Browser::new(&graph.gallery).open(&path).await.status
+    };
+    let ours = app["appId"].as_str().expect("a client id");
+    for resource in ["api://ours", "api://nobodys", ours, AZ] {
+        assert_eq!(asked("organizations", resource).await, 200, "{resource}");
+    }
+    let here = graph.gallery.tenant.to_string();
+    assert_eq!((asked(&here, "api://ours").await, asked(&here, "api://nobodys").await), (200, 303));
+    let path = format!("/{here}/oauth2/v2.0/authorize?{}", request(&[("scope", "https://elsewhere.example/.default")]));
+    let answer = returned(&Browser::new(&graph.gallery).open(&path).await);
+    assert_eq!(parameter(&answer, "error").as_deref(), Some("invalid_scope"));
 }
 
 #[tokio::test]

@@ -264,13 +264,16 @@ pub(crate) async fn own(tx: &mut Connection, tenant: Uuid, scope: &str, principa
 /// its object goes.
 ///
 /// # Errors
-/// `CannotDeleteLastRbacAdminAssignment`, when nobody would be left who owns the tenant's root.
+/// `CannotDeleteLastRbacAdminAssignment`, when it is the last one who owns the tenant's root and counts as such: another tenant's
+/// application and the identity of a resource do not, and can always go.
 pub(crate) async fn forget_principal(tx: &mut Connection, principal: Uuid) -> Result<(), ArmError> {
     let Some((tenant, _)) = directory_object::kind_of(tx, principal).await? else { return Ok(()) };
     let held = role_assignment::list_for_principal(tx, tenant, principal).await?;
     access_revision::advance(tx, tenant, &[AccessChange::Object(principal)]).await?;
+    let is_owner = held.iter().any(is_root_owner);
+    let before = if is_owner { role_assignment::count_keepers_of_root(tx, tenant, OWNER).await? } else { 0 };
     role_assignment::delete_for_principal(tx, tenant, principal).await?;
-    if held.iter().any(is_root_owner) {
+    if before > 0 {
         check_root_has_owner(tx, tenant).await?;
     }
     Ok(())
@@ -285,9 +288,9 @@ fn is_root_owner(row: &RoleAssignmentRow) -> bool {
     row.scope_key.is_empty() && row.role == OWNER
 }
 
-/// Groups do not count: a group may be empty.
+/// Groups do not count: a group may be empty. Nor does what nobody of the tenant can sign in as.
 async fn check_root_has_owner(tx: &mut Connection, tenant: Uuid) -> Result<(), ArmError> {
-    match role_assignment::count_direct_at_root(tx, tenant, OWNER).await? {
+    match role_assignment::count_keepers_of_root(tx, tenant, OWNER).await? {
         0 => Err(ArmError::cannot_delete_last_owner()),
         _ => Ok(()),
     }

@@ -12,11 +12,13 @@ use super::{
 use crate::{
     Caller, Control, Limit, ListScope, QuotaOf, RequestContext,
     db::{
+        application::{self, ApplicationRow},
         directory_object::{self, DirectoryObjectRow, ObjectKind},
         group::{self, GroupRow},
         service_principal::{self, ServicePrincipalRow},
         transact,
     },
+    directory::{Document, managed_identity},
     resource::{Expand, Verb, action},
     testing::{World, upload_body},
 };
@@ -25,18 +27,22 @@ pub(super) fn role(name: &str) -> Uuid {
     BUILT_IN_ROLES.iter().find(|built_in| built_in.name == name).expect("a built-in role").role.id
 }
 
-/// A new service principal without any role, as a caller.
+/// A new application of the tenant without any role, as a caller.
 pub(crate) async fn newcomer(world: &World) -> RequestContext {
     let (principal, app_id) = (Uuid::new_v4(), Uuid::new_v4());
-    let object = DirectoryObjectRow {
-        id: principal,
-        tenant: world.caller.tenant,
-        kind: ObjectKind::ServicePrincipal,
-        display_name: "Newcomer".to_owned(),
-        created_ms: 0,
+    let object = |id, kind| {
+        let display_name = "Newcomer".to_owned();
+        DirectoryObjectRow { id, tenant: world.caller.tenant, kind, display_name, created_ms: 0 }
     };
+    let registered =
+        ApplicationRow { object: object(Uuid::new_v4(), ObjectKind::Application), app_id, document: json!({}) };
+    let object = object(principal, ObjectKind::ServicePrincipal);
     let row = ServicePrincipalRow { object, app_id, administrator: false, enabled: true, document: json!({}) };
-    transact!(world.control.db(), |tx| -> crate::db::Result<()> { service_principal::insert(tx, &row).await }).unwrap();
+    transact!(world.control.db(), |tx| -> crate::db::Result<()> {
+        application::insert(tx, &registered).await?;
+        service_principal::insert(tx, &row).await
+    })
+    .unwrap();
     let caller = Caller::application(world.caller.tenant, principal, app_id, false);
     RequestContext { caller, ..world.ctx() }
 }
@@ -420,7 +426,7 @@ async fn the_root_never_lacks_an_owner() {
         give(&world, &second, OWNER, &Scope::Root).await;
         let (one, two) = tokio::join!(delete(&other.control, &first), remove(&world.control, second.caller.principal),);
         let mut tx = world.control.db().read().await.unwrap();
-        let owners = crate::db::role_assignment::count_direct_at_root(&mut tx, world.caller.tenant, OWNER).await;
+        let owners = crate::db::role_assignment::count_keepers_of_root(&mut tx, world.caller.tenant, OWNER).await;
         drop(tx);
         assert_eq!(owners.unwrap(), 1, "{one:?} {two:?}");
         assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
@@ -432,6 +438,41 @@ async fn the_root_never_lacks_an_owner() {
             remove(&world.control, second.caller.principal).await.unwrap();
         }
     }
+}
+
+/// Regression: who cannot be signed in as counted as the last Owner, and so another tenant could not delete an application of its own.
+#[tokio::test]
+async fn what_nobody_here_signs_in_as_does_not_keep_the_root() {
+    let world = World::new().await;
+    let (control, tenant) = (&world.control, world.caller.tenant);
+    let other = control.add_tenant("Other").await.unwrap();
+    let directory = |caller| RequestContext::of_the_directory(caller, Uuid::new_v4());
+    let theirs = directory(Caller::application(other.tenant, Uuid::new_v4(), other.client_id, true));
+    let offered = Document::from_iter([("signInAudience".to_owned(), json!("AzureADMultipleOrgs"))]);
+    let app = control.application_create(&theirs, "app", offered, &[]).await.unwrap();
+    let here = directory(world.caller.clone());
+    let guest = control.service_principal_create(&here, app.app_id, true, Document::new()).await.unwrap();
+    let identity = Uuid::new_v4();
+    transact!(control.db(), |tx| -> Result<(), ArmError> {
+        managed_identity::insert(tx, tenant, identity, "g", "/subscriptions/x").await
+    })
+    .unwrap();
+    for principal in [guest.id, identity] {
+        let (name, body) = (Uuid::new_v4().to_string(), assignment(OWNER, principal));
+        control.role_assignment_put(&world.ctx(), &Scope::Root, &name, &body).await.unwrap();
+    }
+    let forget = async |principal| {
+        transact!(control.db(), |tx| -> Result<(), ArmError> { forget_principal(tx, principal).await })
+    };
+    assert_eq!(forget(world.caller.principal).await.unwrap_err().status, 412);
+    // They go whenever they go, also when they are all that a tenant trusts.
+    transact!(control.db(), |tx| -> crate::db::Result<()> {
+        crate::db::role_assignment::delete_for_principal(tx, tenant, world.caller.principal).await.map(drop)
+    })
+    .unwrap();
+    forget(identity).await.unwrap();
+    control.application_delete(&theirs, app.id).await.unwrap();
+    assert!(control.service_principal(&world.caller, guest.id).await.is_err());
 }
 
 #[tokio::test]

@@ -16,7 +16,6 @@ const FIND_BY_APP: &str =
     "SELECT o.*, a.app_id, a.document FROM applications a JOIN directory_objects o ON o.id = a.id WHERE a.app_id = $1";
 const FIND_BY_URI: &str = "SELECT o.*, a.app_id, a.document FROM application_uris u JOIN applications a ON a.id = u.application \
      JOIN directory_objects o ON o.id = a.id WHERE u.tenant = $1 AND u.uri = $2";
-const COUNT_BY_URI: &str = "SELECT COUNT(*) FROM application_uris WHERE uri = $1";
 const INSERT: &str = "INSERT INTO applications (id, app_id, document) VALUES ($1, $2, $3)";
 const UPDATE: &str = "UPDATE applications SET document = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM applications WHERE id = $1";
@@ -24,8 +23,7 @@ const ADD_URI: &str = "INSERT INTO application_uris (tenant, uri, application) V
 const DELETE_URIS: &str = "DELETE FROM application_uris WHERE application = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[FIND, FIND_BY_APP, FIND_BY_URI, COUNT_BY_URI, INSERT, UPDATE, DELETE, ADD_URI, DELETE_URIS];
+pub(super) const STATEMENTS: &[&str] = &[FIND, FIND_BY_APP, FIND_BY_URI, INSERT, UPDATE, DELETE, ADD_URI, DELETE_URIS];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +58,6 @@ pub(crate) async fn find_by_app(tx: &mut Connection, app_id: Uuid) -> Result<Opt
 /// A tenant's application by one of its URIs.
 pub(crate) async fn find_by_uri(tx: &mut Connection, tenant: Uuid, uri: &str) -> Result<Option<ApplicationRow>> {
     row::one(tx, query(FIND_BY_URI).bind(tenant.to_string()).bind(uri)).await
-}
-
-/// Whether an application of any tenant has this URI.
-pub(crate) async fn is_uri_of_any(tx: &mut Connection, uri: &str) -> Result<bool> {
-    let count: Option<i64> = row::one(tx, query(COUNT_BY_URI).bind(uri)).await?;
-    Ok(count.unwrap_or(0) > 0)
 }
 
 /// Adds an application.

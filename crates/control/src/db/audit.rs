@@ -25,9 +25,10 @@ const LIST: &str = "SELECT * FROM audit WHERE at_ms >= $1 AND (at_ms < $2 OR (at
      AND ($6 = '' OR outcome = $6) \
      AND ($8 = '' OR tenant = $8 OR subscription IN (SELECT id FROM subscriptions WHERE tenant = $8)) \
      ORDER BY at_ms DESC, id DESC LIMIT $7";
-/// The newest first, of one subscription. Who comes from another tenant than `$10` is looked for by the object id alone.
+/// The newest first, of one subscription. Who comes from another tenant than `$10` is looked for by the object id alone, and what they
+/// were refused is not shown: they were told that there is no such subscription, and must not fill its pages.
 const LIST_IN_SUBSCRIPTION: &str = "SELECT * FROM audit WHERE subscription = $1 \
-     AND at_ms >= $2 AND (at_ms < $3 OR (at_ms = $3 AND id < $4)) \
+     AND (tenant = $10 OR outcome <> 'Denied') AND at_ms >= $2 AND (at_ms < $3 OR (at_ms = $3 AND id < $4)) \
      AND ($5 = '' OR lower(resource) = $5 OR substr(lower(resource), 1, length($5) + 1) = $5 || '/') AND ($6 = '' OR correlation_id = $6) \
      AND ($7 = '' OR (lower(caller) = $7 AND tenant = $10) OR principal = $7) AND ($8 = '' OR substr(lower(action), 1, length($8)) = $8) \
      ORDER BY at_ms DESC, id DESC LIMIT $9";

@@ -13,11 +13,15 @@ use super::{
 const INSERT: &str = "INSERT INTO credentials (id, owner, kind, display_name, hint, hash, certificate, starts_ms, expires_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const LIST: &str = "SELECT * FROM credentials WHERE owner = $1 ORDER BY starts_ms, id LIMIT 200";
+/// Without the certificates, of which people are shown the thumbprint; it is the hint, but where one is from before there was one.
+const LIST_SHOWN: &str = "SELECT id, owner, kind, display_name, hint, hash, CASE WHEN hint = '' THEN certificate END AS certificate, \
+     starts_ms, expires_ms FROM credentials WHERE owner = $1 ORDER BY starts_ms, id LIMIT 200";
+const COUNT: &str = "SELECT COUNT(*) FROM credentials WHERE id = $1";
 const DELETE: &str = "DELETE FROM credentials WHERE owner = $1 AND id = $2";
 const DELETE_ALL: &str = "DELETE FROM credentials WHERE owner = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, DELETE, DELETE_ALL];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, LIST_SHOWN, COUNT, DELETE, DELETE_ALL];
 
 /// How an application proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,17 @@ pub(crate) async fn insert(tx: &mut Connection, credential: &CredentialRow) -> R
 /// An object's credentials, expired ones too, the oldest first.
 pub(crate) async fn list(tx: &mut Connection, owner: Uuid) -> Result<Vec<CredentialRow>> {
     row::all(tx, query(LIST).bind(owner.to_string())).await
+}
+
+/// The same, as people are shown them: a certificate is there only where its thumbprint is not known without it.
+pub(crate) async fn list_shown(tx: &mut Connection, owner: Uuid) -> Result<Vec<CredentialRow>> {
+    row::all(tx, query(LIST_SHOWN).bind(owner.to_string())).await
+}
+
+/// Whether there is a credential with this id, whosever.
+pub(crate) async fn exists(tx: &mut Connection, id: Uuid) -> Result<bool> {
+    let count: Option<i64> = row::one(tx, query(COUNT).bind(id.to_string())).await?;
+    Ok(count.unwrap_or(0) > 0)
 }
 
 /// Removes a credential. Whether it was there.

@@ -30,8 +30,10 @@ const LIST_BELOW: &str = "SELECT * FROM role_assignments WHERE scope_key >= $1 A
      AND (scope_key > $4 OR (scope_key = $4 AND id > $5)) ORDER BY scope_key, id LIMIT $6";
 const LIST_OF_ROLE: &str = "SELECT * FROM role_assignments WHERE tenant = $1 AND role = $2 ORDER BY id";
 const COUNT: &str = "SELECT COUNT(*) FROM role_assignments WHERE tenant = $1";
-const COUNT_DIRECT: &str = "SELECT COUNT(*) FROM role_assignments WHERE scope_key = '' AND tenant = $1 AND role = $2 \
-     AND principal_type <> 'Group'";
+/// Users, and applications of the tenant itself: those whom it has credentials for.
+const COUNT_KEEPERS: &str = "SELECT COUNT(*) FROM role_assignments a WHERE a.scope_key = '' AND a.tenant = $1 AND a.role = $2 \
+     AND (a.principal_type = 'User' OR EXISTS (SELECT 1 FROM service_principals s JOIN applications p ON p.app_id = s.app_id \
+     JOIN directory_objects o ON o.id = p.id WHERE s.id = a.principal AND o.tenant = a.tenant))";
 const INSERT: &str = "INSERT INTO role_assignments (tenant, id, scope, scope_key, role, principal, principal_type, \
      description, created_ms, updated_ms, created_by, updated_by) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
@@ -53,7 +55,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     LIST_BELOW,
     LIST_OF_ROLE,
     COUNT,
-    COUNT_DIRECT,
+    COUNT_KEEPERS,
     INSERT,
     DESCRIBE,
     DELETE,
@@ -194,8 +196,8 @@ pub(crate) async fn count(tx: &mut Connection, tenant: Uuid) -> Result<i64> {
 }
 
 /// How many users and service principals have a role at the tenant's root.
-pub(crate) async fn count_direct_at_root(tx: &mut Connection, tenant: Uuid, role: Uuid) -> Result<i64> {
-    Ok(row::one(tx, query(COUNT_DIRECT).bind(tenant.to_string()).bind(role.to_string())).await?.unwrap_or(0))
+pub(crate) async fn count_keepers_of_root(tx: &mut Connection, tenant: Uuid, role: Uuid) -> Result<i64> {
+    Ok(row::one(tx, query(COUNT_KEEPERS).bind(tenant.to_string()).bind(role.to_string())).await?.unwrap_or(0))
 }
 
 /// Adds an assignment.

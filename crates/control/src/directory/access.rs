@@ -40,7 +40,8 @@ pub(super) async fn require_or_owner(
     require(tx, caller, role).await
 }
 
-/// Whoever can show an application's secret is its principals: nobody gets more power that way than they had.
+/// Whoever can show an application's secret is its principals: nobody gets more power in their tenant that way than they had. What
+/// other tenants trust an application with is their affair: it must not keep its owners from changing it, nor they their own.
 ///
 /// # Errors
 /// `Authorization_RequestDenied`.
@@ -54,8 +55,10 @@ pub(super) async fn require_no_greater_power(
         if principal.administrator && !caller.administrator {
             return Err(error::denied());
         }
-        let (tenant, id) = (principal.object.tenant, principal.object.id);
-        let held = directory_role::of(tx, tenant, id).await?;
+        if principal.object.tenant != caller.tenant {
+            continue;
+        }
+        let held = directory_role::of(tx, caller.tenant, principal.object.id).await?;
         if held.iter().any(|held| held == DirectoryRole::GlobalAdministrator.as_str()) {
             require(tx, caller, DirectoryRole::GlobalAdministrator).await?;
         }

@@ -52,8 +52,6 @@ pub struct Credential {
     pub hint: String,
     /// A certificate's SHA-1, in hexadecimal: what Graph calls `customKeyIdentifier`.
     pub thumbprint: Option<String>,
-    /// A certificate, DER in base64.
-    pub certificate: Option<String>,
     /// From when it is good, ms since 1970.
     pub starts_ms: i64,
     /// Until when.
@@ -62,14 +60,20 @@ pub struct Credential {
 
 impl From<CredentialRow> for Credential {
     fn from(row: CredentialRow) -> Self {
-        let der = row.certificate.as_ref().and_then(|text| STANDARD.decode(text).ok());
+        let (hint, thumbprint) = match row.kind {
+            CredentialKind::Secret => (row.hint, None),
+            CredentialKind::Certificate if row.hint.is_empty() => {
+                let der = row.certificate.as_ref().and_then(|text| STANDARD.decode(text).ok());
+                (String::new(), der.map(|der| hexadecimal(&sha1(&der))))
+            }
+            CredentialKind::Certificate => (String::new(), Some(row.hint)),
+        };
         Self {
             id: row.id,
             kind: row.kind,
             display_name: row.display_name,
-            hint: row.hint,
-            thumbprint: der.map(|der| hexadecimal(&sha1(&der))),
-            certificate: row.certificate,
+            hint,
+            thumbprint,
             starts_ms: row.starts_ms,
             expires_ms: row.expires_ms,
         }
@@ -88,9 +92,10 @@ pub struct NewSecret {
 }
 
 /// A certificate that is to be there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewCertificate {
-    /// The `keyId`; one that is there already keeps its row.
+    /// The `keyId`; one that is there already keeps its row. One that is another object's is not taken: a new one is made, so that nobody
+    /// finds out which there are.
     pub id: Option<Uuid>,
     /// What people will call it.
     pub display_name: Option<String>,
@@ -118,7 +123,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 pub(super) async fn list(tx: &mut Connection, owner: Uuid) -> Result<Vec<Credential>, ArmError> {
-    Ok(credential::list(tx, owner).await?.into_iter().map(Credential::from).collect())
+    Ok(credential::list_shown(tx, owner).await?.into_iter().map(Credential::from).collect())
 }
 
 /// A secret's row, and the secret. The hash is `hash`'s.
@@ -164,13 +169,16 @@ pub(super) async fn replace_certificates(
     let mut rows: Vec<CredentialRow> = Vec::with_capacity(wanted.len());
     for new in wanted {
         let known = there.iter().find(|row| row.kind == CredentialKind::Certificate && Some(row.id) == new.id);
-        let row = match (known, &new.certificate) {
+        let mut row = match (known, &new.certificate) {
             (Some(known), _) => known.clone(),
             (None, Some(bytes)) => certificate_row(owner, new, bytes)?,
             (None, None) => return Err(error::missing("key", "KeyCredential")),
         };
         if rows.iter().any(|other| other.id == row.id || other.hash == row.hash) {
             return Err(error::bad_request("The keyCredentials name a certificate or a keyId twice."));
+        }
+        if known.is_none() && credential::exists(tx, row.id).await? {
+            row.id = Uuid::new_v4();
         }
         rows.push(row);
     }
@@ -214,7 +222,7 @@ fn certificate_row(owner: Uuid, new: &NewCertificate, bytes: &[u8]) -> Result<Cr
         owner,
         kind: CredentialKind::Certificate,
         display_name: new.display_name.clone(),
-        hint: String::new(),
+        hint: hexadecimal(&sha1(&der)),
         hash: sha256_thumbprint(&der),
         certificate: Some(STANDARD.encode(&der)),
         starts_ms,

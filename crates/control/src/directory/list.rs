@@ -1,5 +1,7 @@
 //! Lists of a directory's objects, in the order of their names.
 
+use std::collections::HashSet;
+
 use galerie_arm::ArmError;
 use uuid::Uuid;
 
@@ -69,14 +71,14 @@ impl Control {
         Ok(DirectoryPage { objects, continuation })
     }
 
-    /// Those of the objects with these ids that are in the caller's tenant.
+    /// Those of the objects with these ids, each once, that are in the caller's tenant.
     ///
     /// # Errors
     /// The catalogue's.
     pub async fn directory_objects(&self, caller: &Caller, ids: &[Uuid]) -> Result<Vec<DirectoryObject>, ArmError> {
         let mut tx = self.db().read().await?;
-        let mut objects = Vec::new();
-        for id in ids {
+        let (mut objects, mut seen) = (Vec::new(), HashSet::new());
+        for id in ids.iter().filter(|id| seen.insert(**id)) {
             let row = directory_object::find(&mut tx, *id).await?.filter(|row| row.tenant == caller.tenant);
             if let Some(row) = row {
                 objects.extend(read(&mut tx, &row).await?);

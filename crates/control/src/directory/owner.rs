@@ -100,6 +100,9 @@ impl Control {
         transact!(self.db(), |tx| -> Result<(), ArmError> {
             access::require_or_owner(tx, &ctx.caller, role_for(kind), id).await?;
             find(tx, &ctx.caller, kind, id).await?;
+            if owner != ctx.caller.principal {
+                access::require_no_greater_power_over(tx, &ctx.caller, id).await?;
+            }
             if !directory_role::remove_owner(tx, id, owner).await? {
                 return Err(error::not_found(&owner.to_string()));
             }

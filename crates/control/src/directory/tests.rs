@@ -86,6 +86,10 @@ async fn a_directory_is_changed_by_its_administrators_and_by_owners() {
     for (kind, id) in [(ObjectKind::Application, app.id), (ObjectKind::ServicePrincipal, principal.id)] {
         is_denied(control.add_owner(&ada, kind, id, ada.caller.principal).await);
     }
+    // Nor does anybody drive its owners out, but they may leave.
+    is_denied(control.remove_owner(&ada, ObjectKind::Application, app.id, bob.caller.principal).await);
+    control.remove_owner(&bob, ObjectKind::Application, app.id, bob.caller.principal).await.unwrap();
+    control.add_owner(&operator, ObjectKind::Application, app.id, bob.caller.principal).await.unwrap();
     let operators = control.service_principal(&ada.caller, world.caller.principal).await.unwrap();
     is_denied(control.add_secret(&ada, ObjectKind::ServicePrincipal, operators.id, NewSecret::default()).await);
     is_denied(control.add_owner(&ada, ObjectKind::ServicePrincipal, operators.id, ada.caller.principal).await);
@@ -125,6 +129,44 @@ async fn tenants_see_nothing_of_each_other() {
     control.service_principal_create(&stranger, app.app_id, true, Document::new()).await.unwrap();
     let twice = control.service_principal_create(&stranger, app.app_id, true, Document::new()).await;
     assert_eq!(code(twice), (409, "Request_MultipleObjectsWithSameKeyValue".to_owned()));
+}
+
+/// Regression: a tenant that made another one's application its Global Administrator kept that one's owners from changing it, and the
+/// other way round.
+#[tokio::test]
+async fn what_another_tenant_trusts_an_application_with_is_its_own_affair() {
+    let world = World::new().await;
+    let (control, operator) = (&world.control, of(world.caller.clone()));
+    let other = control.add_tenant("Other").await.unwrap();
+    let stranger = of(Caller::application(other.tenant, Uuid::new_v4(), other.client_id, true));
+    let offered = || Document::from_iter([("signInAudience".to_owned(), "AzureADMultipleOrgs".into())]);
+    let trust = async |ctx: &RequestContext, principal| {
+        let member = RoleMember { role: DirectoryRole::GlobalAdministrator, principal };
+        control.add_role_member(ctx, member).await.unwrap();
+    };
+    let ada = as_user(&user(&world, "ada").await);
+    let role = RoleMember { role: DirectoryRole::ApplicationAdministrator, principal: ada.caller.principal };
+    control.add_role_member(&operator, role).await.unwrap();
+    // There it is Global Administrator, which keeps nobody here from anything.
+    let app = control.application_create(&ada, "app", offered(), &[]).await.unwrap();
+    let there = control.service_principal_create(&stranger, app.app_id, true, Document::new()).await.unwrap();
+    trust(&stranger, there.id).await;
+    control.add_secret(&ada, ObjectKind::Application, app.id, NewSecret::default()).await.unwrap();
+    control.application_update(&ada, app.id, Some("still mine"), Document::new(), None).await.unwrap();
+    control.application_delete(&ada, app.id).await.unwrap();
+    assert!(control.service_principal(&stranger.caller, there.id).await.is_err());
+    // Here it is, which keeps nobody there from shutting it out.
+    let app = control.application_create(&operator, "app", offered(), &[]).await.unwrap();
+    let here = control.service_principal_create(&operator, app.app_id, true, Document::new()).await.unwrap();
+    trust(&operator, here.id).await;
+    is_denied(control.application_update(&ada, app.id, Some("mine"), Document::new(), None).await);
+    let there = control.service_principal_create(&stranger, app.app_id, true, Document::new()).await.unwrap();
+    let eve = control.application_create(&stranger, "eve", Document::new(), &[]).await.unwrap();
+    let eve = control.service_principal_create(&stranger, eve.app_id, true, Document::new()).await.unwrap();
+    let owner = of(Caller::application(other.tenant, eve.id, eve.app_id, false));
+    control.add_owner(&stranger, ObjectKind::ServicePrincipal, there.id, eve.id).await.unwrap();
+    control.service_principal_update(&owner, there.id, Some(false), Document::new(), None).await.unwrap();
+    control.service_principal_delete(&owner, there.id).await.unwrap();
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ impl Control {
     pub async fn user_create(&self, ctx: &RequestContext, new: NewUser) -> Result<User, ArmError> {
         access::require(&mut *self.db().read().await?, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
         password::check(&new.password.password, new.name.as_str()).map_err(error::weak_password)?;
-        let hash = self.identity().passwords().hash(new.password.password.clone()).await?;
+        let hash = self.identity().passwords().hash(ctx.caller.tenant, new.password.password.clone()).await?;
         transact!(self.db(), |tx| -> Result<User, ArmError> {
             access::require(tx, &ctx.caller, DirectoryRole::GlobalAdministrator).await?;
             let row = insert(tx, ctx.caller.tenant, &new, &hash).await?;
@@ -238,7 +238,7 @@ impl Control {
         let hash = match &change.password {
             Some(new) => {
                 password::check(&new.password, &known.name).map_err(error::weak_password)?;
-                Some(self.identity().passwords().hash(new.password.clone()).await?)
+                Some(self.identity().passwords().hash(ctx.caller.tenant, new.password.clone()).await?)
             }
             None => None,
         };

@@ -276,6 +276,34 @@ async fn guessing_is_slowed_and_nobody_is_locked_out() {
     assert!(matches!(guess("bot", PASSWORD).await, Err(SignInError::Slow(_))));
 }
 
+/// Regression: nobody's attempts were counted by what was typed, a user's by who was meant, so six attempts told them apart.
+#[tokio::test]
+async fn a_name_is_one_however_and_wherever_it_is_typed() {
+    let flow = Flow::new().await;
+    let (identity, here) = (flow.world.control.identity(), flow.world.caller.tenant);
+    let other = flow.world.control.add_tenant("Other").await.unwrap().tenant;
+    let attempts = std::cell::Cell::new(0);
+    let attempt = async |tenant: Option<Uuid>, name: &str| {
+        attempts.set(attempts.get() + 1);
+        let address = format!("10.0.0.{}", attempts.get());
+        let typed = SignIn { tenant, address, ..flow.typed(name, "wrong horse") };
+        identity.sign_in(&flow.client, typed).await.unwrap_err()
+    };
+    for (name, is_user) in [("ada", true), ("zoe", false)] {
+        let whole = format!("{name}@galerie.internal");
+        for _ in 0..5 {
+            assert!(matches!(attempt(Some(other), &whole).await, SignInError::Wrong), "{name}");
+        }
+        assert!(matches!(attempt(Some(other), &whole).await, SignInError::Slow(_)), "{name}, at another tenant's page");
+        for typed in [name, "  ", name, &whole.to_uppercase(), name] {
+            let typed = if typed.trim().is_empty() { &whole } else { typed };
+            assert!(matches!(attempt(Some(here), typed).await, SignInError::Wrong), "{name}, a user: {is_user}");
+        }
+        assert!(matches!(attempt(Some(here), &whole).await, SignInError::Slow(_)), "{name}");
+        assert!(matches!(attempt(None, &whole).await, SignInError::Slow(_)), "{name}, where the domain decides");
+    }
+}
+
 #[tokio::test]
 async fn another_tenants_user_does_not_sign_in_here() {
     let flow = Flow::new().await;
@@ -465,6 +493,15 @@ async fn a_certificate_signs_an_application_in() {
     refused(signed(&good("6"), &symmetric, &shared), "algorithm").await;
     let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode("{}"));
     refused(unsigned, "no signed JWT").await;
+    // The thumbprint that people are shown is of the certificate, whose id may be whatever nobody has.
+    let hexadecimal: String =
+        crate::directory::credential::sha1(&der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let shown = control.application(&operator.caller, app.id).await.unwrap().credentials;
+    assert_eq!(shown[0].thumbprint.as_deref().map(str::to_ascii_uppercase), Some(hexadecimal));
+    let another = control.application_create(&operator, "another", Document::new(), &[]).await.unwrap();
+    let taken = NewCertificate { id: Some(shown[0].id), certificate: Some(der.clone()), ..NewCertificate::default() };
+    let put = control.application_update(&operator, another.id, None, Document::new(), Some(&[taken])).await.unwrap();
+    assert!(put.credentials.len() == 1 && put.credentials[0].id != shown[0].id);
     // A certificate that was removed.
     control.application_update(&operator, app.id, None, Document::new(), Some(&[])).await.unwrap();
     refused(signed(&good("7"), &named(), &key), "thumbprint").await;

@@ -122,7 +122,7 @@ impl Control {
         let name = if name.contains('@') { name.to_owned() } else { format!("{name}@{default_domain}") };
         let name: UserName = name.parse()?;
         password::check(&asked.password, name.as_str()).map_err(error::weak_password)?;
-        let hashed = self.identity().passwords().hash(asked.password.clone()).await?;
+        let hashed = self.identity().passwords().hash(known.tenant, asked.password.clone()).await?;
         let new = NewUser {
             display_name: match asked.display_name.trim() {
                 "" => name.as_str().split('@').next().unwrap_or_default().to_owned(),

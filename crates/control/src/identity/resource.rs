@@ -154,17 +154,12 @@ pub(super) async fn roles_at_client(
 }
 
 impl Identity {
-    /// Whether an audience is an application of a tenant, or, where it is not known yet whose users will sign in, of any.
+    /// Whether an audience is an application that a tenant has.
     ///
     /// # Errors
     /// The catalogue's.
-    pub async fn is_application(&self, tenant: Option<Uuid>, audience: &str) -> Result<bool, IdentityError> {
-        let mut tx = self.db.read().await?;
-        Ok(match (tenant, client_id(audience)) {
-            (Some(tenant), _) => find(&mut tx, tenant, audience).await?.is_some(),
-            (None, Some(app_id)) => application::find_by_app(&mut tx, app_id).await?.is_some(),
-            (None, None) => application::is_uri_of_any(&mut tx, audience).await?,
-        })
+    pub async fn is_application(&self, tenant: Uuid, audience: &str) -> Result<bool, IdentityError> {
+        Ok(find(&mut *self.db.read().await?, tenant, audience).await?.is_some())
     }
 }
 

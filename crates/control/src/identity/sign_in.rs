@@ -34,6 +34,15 @@ pub struct SignIn {
     pub address: String,
 }
 
+/// Whom a sign-in means.
+struct Sought {
+    found: Option<UserRow>,
+    /// With the domain.
+    name: String,
+    /// Whose user it is, or would be.
+    tenant: Option<Uuid>,
+}
+
 /// A user who typed the right password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedInUser {
@@ -89,13 +98,13 @@ impl Identity {
         if let Some(until_ms) = self.addresses.paused_until(&address, now_ms) {
             return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
         }
-        let found = self.find_user(tenant, &user_name).await?;
+        let Sought { found, name, tenant } = self.find_user(tenant, &user_name).await?;
         match &found {
             Some(found) => self.begin_attempt(found.object.id, &address).await?,
-            None => self.begin_nobodys_attempt(&user_name).await?,
+            None => self.begin_nobodys_attempt(tenant, &name).await?,
         }
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
-        let is_right = self.passwords.matches(password, hash).await?;
+        let is_right = self.passwords.matches(tenant, password, hash).await?;
         let Some(row) = found.filter(|_| is_right) else {
             self.addresses.failed(&address, now_ms);
             metrics::counter!("galerie_sign_in_failures_total").increment(1);
@@ -125,7 +134,7 @@ impl Identity {
         Ok(SignedInUser { id, tenant, name: row.name })
     }
 
-    async fn find_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<UserRow>, SignInError> {
+    async fn find_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Sought, SignInError> {
         let mut tx = self.db.read().await?;
         let mut name = user_name.trim().to_owned();
         if !name.contains('@')
@@ -134,7 +143,12 @@ impl Identity {
             name = format!("{name}@{domain}");
         }
         let found = user::find_by_name(&mut tx, &name).await?;
-        Ok(found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant)))
+        let found = found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant));
+        let tenant = match (wanted, name.split_once('@')) {
+            (None, Some((_, domain))) => tenant::find_by_domain(&mut tx, domain).await?.map(|tenant| tenant.id),
+            _ => wanted,
+        };
+        Ok(Sought { found, name, tenant })
     }
 
     /// Who a sign-in that failed was meant for, as the audit may name them: a user that there is, or a name of a tenant's domain. Any
@@ -144,8 +158,8 @@ impl Identity {
     /// The catalogue's.
     pub async fn tried_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<String>, IdentityError> {
         match self.find_user(wanted, user_name).await {
-            Ok(Some(found)) => return Ok(Some(found.name)),
-            Ok(None) => {}
+            Ok(Sought { found: Some(found), .. }) => return Ok(Some(found.name)),
+            Ok(_) => {}
             Err(SignInError::Identity(error)) => return Err(error),
             Err(_) => return Ok(None),
         }
@@ -170,9 +184,10 @@ impl Identity {
     }
 
     /// The same for a name that nobody has, with the same pauses and at the same cost, so that neither tells which names
-    /// there are.
-    async fn begin_nobodys_attempt(&self, user_name: &str) -> Result<(), SignInError> {
-        let name: String = user_name.trim().to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
+    /// there are. A name is one wherever a user of that name would be one: in its tenant, however it is written.
+    async fn begin_nobodys_attempt(&self, tenant: Option<Uuid>, name: &str) -> Result<(), SignInError> {
+        let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
+        let name = format!("{} {name}", tenant.unwrap_or_default());
         let now_ms = self.now_ms();
         if let Some(until_ms) = self.addresses.begin_nobodys(&name, now_ms) {
             return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
@@ -192,10 +207,11 @@ impl Identity {
     /// Gives a user who knows the former password another one, which ends all sessions.
     async fn change_password(&self, known: &UserRow, new: SecretString) -> Result<(), SignInError> {
         password::check(&new, &known.name)?;
-        if self.passwords.matches(new.clone(), known.password_hash.clone()).await? {
+        let tenant = known.object.tenant;
+        if self.passwords.matches(Some(tenant), new.clone(), known.password_hash.clone()).await? {
             return Err(SignInError::Weak(WeakPassword::Same));
         }
-        let hash = self.passwords.hash(new).await?;
+        let hash = self.passwords.hash(tenant, new).await?;
         transact!(&self.db, |tx| -> Result<(), SignInError> {
             let found = user::find(tx, known.object.id).await?;
             // Somebody else may have changed it meanwhile.

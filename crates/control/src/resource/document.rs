@@ -6,6 +6,20 @@
 use galerie_arm::ArmError;
 use serde_json::{Map, Value};
 
+/// Bytes of the largest document that is kept, as JSON: a page of a list is a hundred of them.
+const LARGEST_BYTES: usize = 256 * 1024;
+
+/// Refuses a document that is too large to be kept; properties that no version knows are kept, too.
+///
+/// # Errors
+/// `RequestContentTooLarge`.
+pub(crate) fn check_size(document: &Value) -> Result<(), ArmError> {
+    if document.to_string().len() > LARGEST_BYTES {
+        return Err(ArmError::request_too_large(LARGEST_BYTES));
+    }
+    Ok(())
+}
+
 /// The value at `path`, `None` when any step is absent or null.
 pub(crate) fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name)).filter(|value| !value.is_null())

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Expand, Verb, action,
-    document::{keep, set, text},
+    document::{check_size, keep, set, text},
     effects, place,
     place::Place,
     plan::{Effect, Existing, Plan, Work, Write},
@@ -230,6 +230,7 @@ impl Target<'_> {
         location: &Location,
         now_ms: i64,
     ) -> Result<ResourceRow, ArmError> {
+        check_size(&plan.document)?;
         if let Some(row) = &self.row {
             let mut written = row.clone();
             if row.document != plan.document || row.provisioning_state != plan.state {

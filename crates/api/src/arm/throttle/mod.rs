@@ -67,10 +67,14 @@ impl Kind {
     }
 }
 
-/// What a bucket of Resource Manager is of.
+/// What a bucket of Resource Manager is of, as the callers of one tenant share it: others, who are told that there is no such
+/// subscription, use up nothing of it, nor do they see what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Scope {
-    Subscription(Uuid),
+    Subscription {
+        id: Uuid,
+        callers: Uuid,
+    },
     /// Requests that name no subscription.
     Tenant(Uuid),
 }
@@ -78,7 +82,7 @@ enum Scope {
 impl Scope {
     const fn word(self) -> &'static str {
         match self {
-            Self::Subscription(_) => "subscription",
+            Self::Subscription { .. } => "subscription",
             Self::Tenant(_) => "tenant",
         }
     }
@@ -110,7 +114,7 @@ pub(crate) struct Throttle(Mutex<Books>);
 struct Books {
     /// `None` is the whole scope's.
     buckets: Ledger<(Scope, Option<Uuid>, Kind), Bucket>,
-    windows: Ledger<(Uuid, &'static str), Windows>,
+    windows: Ledger<(Scope, &'static str), Windows>,
 }
 
 impl Throttle {
@@ -128,7 +132,7 @@ impl Asked {
             return None;
         }
         let scope = match super::subscription_of(&call.segments) {
-            Some(subscription) => Scope::Subscription(subscription),
+            Some(id) => Scope::Subscription { id, callers: call.caller.tenant },
             None => Scope::Tenant(call.caller.tenant),
         };
         let group = route::of(&call.segments).and_then(|route| group::of(&call.method, route));
@@ -177,7 +181,9 @@ impl Books {
         headers.push(remaining(scope, "global-", kind, whole.left()));
         refused.map(|(actor, wait_s)| {
             let error = match scope {
-                Scope::Subscription(id) => ArmError::subscription_requests_throttled(kind.word(), id, actor, wait_s),
+                Scope::Subscription { id, .. } => {
+                    ArmError::subscription_requests_throttled(kind.word(), id, actor, wait_s)
+                }
                 Scope::Tenant(id) => ArmError::tenant_requests_throttled(kind.word(), id, actor, wait_s),
             };
             (error, wait_s)
@@ -191,8 +197,8 @@ impl Books {
         now_ms: i64,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Option<(ArmError, u64)> {
-        let (Scope::Subscription(subscription), Some(group)) = (asked.scope, asked.group) else { return None };
-        let windows = self.windows.entry((subscription, group.name), now_ms, || Windows::new(now_ms));
+        let (scope @ Scope::Subscription { .. }, Some(group)) = (asked.scope, asked.group) else { return None };
+        let windows = self.windows.entry((scope, group.name), now_ms, || Windows::new(now_ms));
         let overdrawn = windows.count(group, now_ms);
         let left = windows.left(group).map(|(name, left)| format!("Microsoft.Compute/{name};{left}")).join(",");
         headers.push((REMAINING_RESOURCE, HeaderValue::from_str(&left).expect("letters and digits")));
@@ -214,8 +220,12 @@ mod tests {
 
     const NOW_MS: i64 = 1_800_000_000_000;
 
+    fn subscription(id: Uuid) -> Scope {
+        Scope::Subscription { id, callers: Uuid::nil() }
+    }
+
     fn read_by(principal: u128) -> Asked {
-        let (scope, principal) = (Scope::Subscription(Uuid::nil()), Uuid::from_u128(principal));
+        let (scope, principal) = (subscription(Uuid::nil()), Uuid::from_u128(principal));
         Asked { scope, principal, kind: Kind::Read, group: None }
     }
 
@@ -247,7 +257,7 @@ mod tests {
         // 40 ms are one token for each and fifteen for all.
         assert!(books.admit(read_by(0), NOW_MS + 40).refusal.is_none());
         assert!(books.admit(read_by(0), NOW_MS + 40).refusal.is_some());
-        let other = Asked { scope: Scope::Subscription(Uuid::max()), ..read_by(0) };
+        let other = Asked { scope: subscription(Uuid::max()), ..read_by(0) };
         assert!(books.admit(other, NOW_MS).refusal.is_none(), "another subscription has its own");
         assert!(books.admit(Asked { kind: Kind::Write, ..read_by(0) }, NOW_MS).refusal.is_none());
     }
@@ -266,6 +276,12 @@ mod tests {
         (1..10).for_each(|_| assert!(books.admit(share, NOW_MS + 1).refusal.is_none()));
         let refused = books.admit(share, NOW_MS + 60_500);
         assert_eq!(header(&refused, "retry-after"), "120", "119.5 s are left of three minutes");
+        let stranger = Scope::Subscription { id: Uuid::nil(), callers: Uuid::max() };
+        let theirs = books.admit(Asked { scope: stranger, ..share }, NOW_MS + 60_500);
+        assert!(
+            theirs.refusal.is_none() && header(&theirs, name).contains(";9,"),
+            "other tenants' callers share nothing"
+        );
         let error = refused.refusal.expect("ten are allowed");
         assert_eq!((error.code.as_ref(), error.details.len()), ("OperationNotAllowed", 1));
         assert_eq!(error.details[0].target.as_deref(), Some("PostShareGallery3Min"));
