@@ -8,7 +8,9 @@ LISTEN ?= 127.0.0.1:8443
 CONFIG ?=
 BENCH ?= target/corpus
 LIVES ?= 40
-PYTEST = target/venv/sdk/bin/pytest
+# Files are shared out to so many workers, each with a server of its own: tests mostly wait.
+WORKERS ?= 2
+PYTEST = target/venv/sdk/bin/pytest -n $(WORKERS) --dist loadfile
 PYTHON = target/venv/sdk/bin/python
 SEED ?=
 KILLS ?= 1000
