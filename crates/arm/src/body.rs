@@ -1,4 +1,4 @@
-//! Request bodies as JSON values, whatever a caller sends: bounded in size and depth before anything recurses.
+//! Request bodies as JSON values, whatever a caller sends: bounded in size, depth and number before anything is made of them.
 
 use serde_json::Value;
 
@@ -10,6 +10,9 @@ pub const DEEPEST_NESTING: usize = 64;
 /// Largest ARM body, as Azure Resource Manager has it (4 MiB).
 pub const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
 
+/// Values in all that a body may have: many times what the largest legitimate one has.
+pub const MOST_VALUES: usize = 50_000;
+
 /// Reads a JSON body of at most `limit_bytes`. A byte-order mark is tolerated. Never recurses deeper than
 /// [`DEEPEST_NESTING`], so neither reading nor dropping the value can overflow the stack.
 ///
@@ -20,32 +23,33 @@ pub fn parse_body(bytes: &[u8], limit_bytes: usize) -> Result<Value, ArmError> {
         return Err(ArmError::request_too_large(limit_bytes));
     }
     let json = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    if is_deeper_than(json, DEEPEST_NESTING) {
-        return Err(ArmError::invalid_request_content(&format!("the JSON nests deeper than {DEEPEST_NESTING} levels")));
-    }
+    check_extent(json)?;
     serde_json::from_slice(json).map_err(|error| ArmError::invalid_request_content(&error.to_string()))
 }
 
-/// Counts brackets outside strings. Text that is not JSON may be counted wrongly, but never too shallow for what the
-/// parser would open before it finds the mistake.
-fn is_deeper_than(json: &[u8], limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+/// Counts brackets and commas outside strings, before anything is made of them: a value takes tens of times the memory of its text.
+/// Text that is not JSON may be counted wrongly, but never as less than the parser would make before it finds the mistake.
+fn check_extent(json: &[u8]) -> Result<(), ArmError> {
+    let (mut depth, mut values, mut in_string, mut escaped) = (0_usize, 1_usize, false, false);
     for byte in json {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
+            b'[' | b'{' if !in_string => (depth, values) = (depth + 1, values + 1),
+            b',' if !in_string => values += 1,
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
+        if depth > DEEPEST_NESTING {
+            let why = format!("the JSON nests deeper than {DEEPEST_NESTING} levels");
+            return Err(ArmError::invalid_request_content(&why));
+        }
+        if values > MOST_VALUES {
+            return Err(ArmError::invalid_request_content(&format!("the JSON has more than {MOST_VALUES} values")));
+        }
     }
-    false
+    Ok(())
 }
 
 #[cfg(test)]
@@ -63,6 +67,17 @@ mod tests {
         }
         let deepest = format!("{}1{}", "[".repeat(DEEPEST_NESTING), "]".repeat(DEEPEST_NESTING));
         assert!(parse_body(deepest.as_bytes(), 1000).is_ok());
+    }
+
+    /// Regression: bodies of four megabytes that hold nothing but zeros took gigabytes, whoever sent them.
+    #[test]
+    fn more_values_than_anything_has_are_refused_before_they_are_read() {
+        let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        for body in [zeros(MOST_VALUES), "{\"\":0},".repeat(MOST_VALUES), "[],".repeat(MOST_VALUES)] {
+            let error = parse_body(body.as_bytes(), LARGEST_BODY_BYTES).unwrap_err();
+            assert!(error.status == 400 && error.message.contains("values"), "{error}");
+        }
+        assert!(parse_body(zeros(MOST_VALUES - 2).as_bytes(), LARGEST_BODY_BYTES).is_ok());
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn nesting_below_a_kept_member_is_bounded() {
 
 #[test]
 fn a_list_as_long_as_a_body_can_hold_is_merged() {
-    let regions: Vec<Value> = (0..100_000).map(|n| json!({ "name": format!("r{n}") })).collect();
+    let regions: Vec<Value> = (0..24_000).map(|n| json!({ "name": format!("r{n}") })).collect();
     let body = json!({ "location": "x", "properties": { "publishingProfile": { "targetRegions": regions } } });
     let text = serde_json::to_vec(&body).unwrap();
     assert!(text.len() < LARGEST_BODY_BYTES);
@@ -38,7 +38,7 @@ fn many_data_disks_and_spellings_are_answered() {
     let document = shape("2024-03-03").accept(body).unwrap();
     assert_eq!(ImageVersion::read(&document).unwrap().source().unwrap_err().status, 400);
 
-    let mut members: Vec<String> = (0..50_000).map(|n| format!("\"news{n}\":{n}")).collect();
+    let mut members: Vec<String> = (0..40_000).map(|n| format!("\"news{n}\":{n}")).collect();
     members.extend((0..256).map(|n: u32| {
         let spelled: String = "location"
             .chars()
@@ -49,6 +49,6 @@ fn many_data_disks_and_spellings_are_answered() {
     }));
     let body = parse_body(format!("{{{}}}", members.join(",")).as_bytes(), LARGEST_BODY_BYTES).unwrap();
     let newest = Shape::of(ResourceType::ImageVersion, ApiVersion::stable(2099, 1, 1));
-    assert_eq!(newest.accept(body.clone()).unwrap().as_object().unwrap().len(), 50_001);
+    assert_eq!(newest.accept(body.clone()).unwrap().as_object().unwrap().len(), 40_001);
     assert_eq!(shape("2024-03-03").accept(body).unwrap_err().code, "BadRequest");
 }

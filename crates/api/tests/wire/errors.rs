@@ -140,9 +140,12 @@ async fn undeclared_members_are_refused_unless_the_version_is_newer_than_our_dat
     gallery.make_group("rg", "eastus").await;
     let body = json!({ "location": "eastus", "properties": { "surprise": 1 } });
     let large = json!({ "location": "eastus", "properties": { "surprise": "x".repeat(300 << 10) } });
+    let many = json!({ "location": "eastus", "properties": { "surprise": vec![0; 20_000] } });
     for path in [GALLERY.to_owned(), format!("/subscriptions/{}/resourceGroups/large", gallery.subscription)] {
         let refused = gallery.put(&format!("{path}?api-version=2035-01-01"), large.clone()).await.expect(413);
         assert_eq!(refused.code(), "RequestContentTooLarge");
+        let refused = gallery.put(&format!("{path}?api-version=2035-01-01"), many.clone()).await.expect(400);
+        assert_eq!(refused.code(), "InvalidRequestContent");
         assert_eq!(gallery.get(&format!("{path}?api-version=2024-03-03")).await.status, 404);
     }
     let refused = gallery.put(&format!("{GALLERY}?api-version=2024-03-03"), body.clone()).await.expect(400);

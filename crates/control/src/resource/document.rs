@@ -8,16 +8,30 @@ use serde_json::{Map, Value};
 
 /// Bytes of the largest document that is kept, as JSON: a page of a list is a hundred of them.
 const LARGEST_BYTES: usize = 256 * 1024;
+/// Values in all that it may have; each takes tens of bytes when it is shown, however short it is.
+const MOST_VALUES: usize = 10_000;
 
 /// Refuses a document that is too large to be kept; properties that no version knows are kept, too.
 ///
 /// # Errors
-/// `RequestContentTooLarge`.
+/// `RequestContentTooLarge`, `InvalidRequestContent`.
 pub(crate) fn check_size(document: &Value) -> Result<(), ArmError> {
     if document.to_string().len() > LARGEST_BYTES {
         return Err(ArmError::request_too_large(LARGEST_BYTES));
     }
+    if count(document) > MOST_VALUES {
+        let why = format!("a resource keeps at most {MOST_VALUES} values");
+        return Err(ArmError::invalid_request_content(&why));
+    }
     Ok(())
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
 }
 
 /// The value at `path`, `None` when any step is absent or null.
