@@ -9,11 +9,14 @@ use super::{DirectoryObject, read};
 use crate::{
     Control,
     db::{
-        directory_object::{self, ObjectKind, sort_key},
+        directory_object::{self, DirectoryObjectRow, ObjectKind, sort_key},
         directory_role,
     },
     request::Caller,
 };
+
+/// Objects that are read before others have their turn at the catalogue: a list of a thousand takes thousands of statements.
+const AT_ONCE: usize = 32;
 
 /// Where a list goes on: behind an object, by its name's sort key and its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +67,20 @@ impl Control {
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| has_more);
         let continuation = last.map(|last| Continuation::behind(&last.display_name, last.id));
+        drop(tx);
+        Ok(DirectoryPage { objects: self.read_objects(&rows).await?, continuation })
+    }
+
+    /// The objects of rows, without those that are gone meanwhile.
+    async fn read_objects(&self, rows: &[DirectoryObjectRow]) -> Result<Vec<DirectoryObject>, ArmError> {
         let mut objects = Vec::with_capacity(rows.len());
-        for row in &rows {
-            objects.extend(read(&mut tx, row).await?);
+        for some in rows.chunks(AT_ONCE) {
+            let mut tx = self.db().read().await?;
+            for row in some {
+                objects.extend(read(&mut tx, row).await?);
+            }
         }
-        Ok(DirectoryPage { objects, continuation })
+        Ok(objects)
     }
 
     /// Those of the objects with these ids, each once, that are in the caller's tenant.
@@ -76,15 +88,16 @@ impl Control {
     /// # Errors
     /// The catalogue's.
     pub async fn directory_objects(&self, caller: &Caller, ids: &[Uuid]) -> Result<Vec<DirectoryObject>, ArmError> {
-        let mut tx = self.db().read().await?;
-        let (mut objects, mut seen) = (Vec::new(), HashSet::new());
-        for id in ids.iter().filter(|id| seen.insert(**id)) {
-            let row = directory_object::find(&mut tx, *id).await?.filter(|row| row.tenant == caller.tenant);
-            if let Some(row) = row {
-                objects.extend(read(&mut tx, &row).await?);
+        let mut seen = HashSet::new();
+        let ids: Vec<Uuid> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+        let mut rows = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
+            let mut tx = self.db().read().await?;
+            for id in some {
+                rows.extend(directory_object::find(&mut tx, *id).await?.filter(|row| row.tenant == caller.tenant));
             }
         }
-        Ok(objects)
+        self.read_objects(&rows).await
     }
 
     /// What an object owns, after one, in the order of their ids.
@@ -98,13 +111,8 @@ impl Control {
         after: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<DirectoryObject>, ArmError> {
-        let mut tx = self.db().read().await?;
-        let mut objects = Vec::new();
-        for row in directory_role::list_owned(&mut tx, owner, after, limit).await? {
-            if row.tenant == caller.tenant {
-                objects.extend(read(&mut tx, &row).await?);
-            }
-        }
-        Ok(objects)
+        let mut rows = directory_role::list_owned(&mut *self.db().read().await?, owner, after, limit).await?;
+        rows.retain(|row| row.tenant == caller.tenant);
+        self.read_objects(&rows).await
     }
 }
