@@ -39,6 +39,57 @@ async fn a_null_is_as_if_it_was_left_out() {
     assert!(faults.is_empty(), "{} of {asked}:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// In a change, a null leaves what is there as it is, or it is refused and named.
+#[tokio::test]
+async fn a_null_in_a_change_changes_nothing() {
+    let gallery = prepared().await;
+    let (mut faults, mut asked) = (Vec::new(), 0);
+    for (place, kind) in TYPES.iter().enumerate() {
+        let version = kind.versions.last().expect("a version");
+        let (n, found) = (NEW - 1 - place, async |target: &str| {
+            let mut found = gallery.get(target).await.expect(200).json();
+            strip(&mut found);
+            found
+        });
+        let target = kind.target(n, version);
+        let made = gallery.put(&target, kind.body(&gallery, version, n)).await;
+        assert!(made.status < 300, "{target}: {made}");
+        settle(&gallery, &made).await;
+        let before = found(&target).await;
+        for property in kind.properties(&gallery, version) {
+            let Some(body) = null_at(&property.pointer) else { continue };
+            asked += 1;
+            let answer = gallery.patch(&target, body).await;
+            if answer.status < 300 {
+                settle(&gallery, &answer).await;
+            } else if answer.status != 400 || !names(&answer, &property) {
+                faults.push(format!("{} {}: {answer}", kind.path, property.pointer));
+            }
+            let after = found(&target).await;
+            if after != before {
+                faults.push(format!("{} {} changed\n{before}\nto\n{after}", kind.path, property.pointer));
+                break;
+            }
+        }
+    }
+    assert!(asked > 150, "only {asked} members");
+    assert!(faults.is_empty(), "{} of {asked}:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// A change that says nothing but that; `None` for what is in a list, which is changed whole.
+fn null_at(pointer: &str) -> Option<Value> {
+    pointer.split('/').skip(1).collect::<Vec<_>>().into_iter().rev().try_fold(Value::Null, |inner, name| {
+        let is_place = name.bytes().all(|byte| byte.is_ascii_digit());
+        (!is_place).then(|| Value::from_iter([(name.to_owned(), inner)]))
+    })
+}
+
+async fn settle(gallery: &Gallery, answer: &Answer) {
+    if answer.header("azure-asyncoperation").is_some() {
+        gallery.succeeded(answer).await;
+    }
+}
+
 async fn check(
     gallery: &Gallery,
     kind: &Described,
