@@ -92,7 +92,9 @@ async fn list(client: &Client, group: &GroupArgs, output: OutputArgs) -> Result<
         return output::json(&Value::Array(galleries));
     }
     if galleries.is_empty() {
-        output::note("There is no gallery that you may see; `galerie publish FILE GALLERY/DEFINITION/VERSION --create` makes one.");
+        output::note(
+            "There is no gallery that you may see; `galerie publish FILE GALLERY/DEFINITION/VERSION --create` makes one.",
+        );
         return Ok(());
     }
     let row = |gallery: &Value| {
