@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Document,
+    DirectoryObject, Document,
     credential::NewSecret,
     role::{DirectoryRole, RoleMember},
     user::{NewPassword, NewUser, User, UserChange},
@@ -167,6 +167,31 @@ async fn what_another_tenant_trusts_an_application_with_is_its_own_affair() {
     control.add_owner(&stranger, ObjectKind::ServicePrincipal, there.id, eve.id).await.unwrap();
     control.service_principal_update(&owner, there.id, Some(false), Document::new(), None).await.unwrap();
     control.service_principal_delete(&owner, there.id).await.unwrap();
+}
+
+/// More objects than are read at once.
+#[tokio::test]
+async fn long_lists_are_whole_and_in_order() {
+    let world = World::new().await;
+    let (control, operator) = (&world.control, of(world.caller.clone()));
+    let mut ids = Vec::new();
+    for number in 0..70 {
+        ids.push(control.group_create(&operator, &format!("g{number:02}"), Document::new()).await.unwrap().id);
+    }
+    let groups = |objects: Vec<DirectoryObject>| {
+        let id = |object| match object {
+            DirectoryObject::Group(group) => Some(group.id),
+            _ => None,
+        };
+        objects.into_iter().filter_map(id).collect::<Vec<_>>()
+    };
+    let listed = control.directory_list(&operator.caller, ObjectKind::Group, "g", None, 100).await.unwrap();
+    assert_eq!(groups(listed.objects), ids);
+    let asked = [&ids[..], &[Uuid::new_v4()], &ids[..]].concat();
+    assert_eq!(groups(control.directory_objects(&operator.caller, &asked).await.unwrap()), ids);
+    let owned = control.owned_objects(&operator.caller, operator.caller.principal, None, 100).await.unwrap();
+    ids.sort();
+    assert_eq!(groups(owned), ids);
 }
 
 #[tokio::test]
