@@ -14,6 +14,16 @@ import sys
 import tempfile
 
 from azure.cli.core import get_default_cli
+from azure.cli.core.aaz import AAZCommand
+
+
+def forget_arguments(command: type) -> None:
+    """az keeps a command's arguments on its class, and a subclass takes its parent's for its own: `sig show` has no
+    --sharing-groups in a process where another command asked for a gallery first."""
+    for subclass in command.__subclasses__():
+        for kept in {"_arguments_schema", "_args_schema"} & vars(subclass).keys():
+            setattr(subclass, kept, None)
+        forget_arguments(subclass)
 
 
 def run(arguments: list[str], errors) -> dict:
@@ -21,6 +31,7 @@ def run(arguments: list[str], errors) -> dict:
     logging.getLogger().handlers.clear()
     for name in ("cli", "az_command_data_logger"):
         logging.getLogger(name).handlers.clear()
+    forget_arguments(AAZCommand)
     errors.seek(0)
     errors.truncate()
     out = io.StringIO()

@@ -15,6 +15,10 @@ use std::{
 
 use bytes::Bytes;
 use galerie_store::{GuestBytes, Watermark};
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
+};
 use uuid::Uuid;
 
 use crate::{Error, Result, blocking::blocking};
@@ -30,14 +34,10 @@ pub struct Gathering {
 impl Gathering {
     /// Begins in `directory`, as long as `space` admits more.
     pub(crate) async fn begin(directory: &Path, space: Watermark) -> Result<Self> {
-        let path = directory.join(format!("{}.part", Uuid::new_v4()));
+        let directory = directory.to_owned();
         let file = blocking("make room for bytes", move || {
-            let make = || {
-                let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-                fs::remove_file(&path)?;
-                Ok(file)
-            };
-            make().map_err(|source| Error::Io { action: format!("gather bytes in {}", path.display()), source })
+            nameless(&directory)
+                .map_err(|source| Error::Io { action: format!("gather bytes in {}", directory.display()), source })
         });
         Ok(Self { file: Arc::new(file.await?), length_bytes: 0, space })
     }
@@ -71,6 +71,23 @@ impl Gathering {
     pub(crate) fn into_guest(self) -> Arc<dyn GuestBytes> {
         Arc::new(Gathered { file: self.file, length_bytes: self.length_bytes })
     }
+}
+
+/// A file in `directory` that never had a name, so that no instant of a kill leaves one. Where the file system has no such
+/// files (some network ones), a name is there for an instant; what a kill leaves then is removed as an ownerless upload is.
+fn nameless(directory: &Path) -> io::Result<File> {
+    match openat(CWD, directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
+        // A kernel or a file system without the flag sees a folder that is opened for writing.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => named_for_an_instant(directory),
+        opened => Ok(File::from(opened?)),
+    }
+}
+
+fn named_for_an_instant(directory: &Path) -> io::Result<File> {
+    let path = directory.join(format!("{}.part", Uuid::new_v4()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// A file whose every byte counts.
@@ -109,6 +126,19 @@ mod tests {
     impl SpaceSource for Room {
         fn space(&self) -> io::Result<Space> {
             Ok(Space { total_bytes: u64::MAX, free_bytes: self.0.load(Ordering::SeqCst) })
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_nameless_files_is_as_good() {
+        let folder = tempfile::tempdir().unwrap();
+        for make in [nameless, named_for_an_instant] {
+            let file = make(folder.path()).unwrap();
+            file.write_all_at(b"bytes", 3).unwrap();
+            let mut read = [1; 8];
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_eq!(&read, b"\0\0\0bytes");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
     }
 
