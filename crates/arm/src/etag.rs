@@ -19,7 +19,11 @@ impl ETag {
     /// A tag from its opaque text; quotes and control characters, which no tag can hold, are left out.
     #[must_use]
     pub fn new(opaque: &str) -> Self {
-        Self(opaque.chars().filter(|c| *c != '"' && !c.is_control()).collect::<String>().into())
+        let is_kept = |c: &char| *c != '"' && !c.is_control();
+        if opaque.chars().all(|c| is_kept(&c)) {
+            return Self(opaque.into());
+        }
+        Self(opaque.chars().filter(is_kept).collect::<String>().into())
     }
 
     /// The opaque text, without quotes.

@@ -138,18 +138,26 @@ impl<'a> Show<'a, '_> {
     }
 
     /// Begins a member of the object that began at `start`.
-    fn begin_member(&mut self, start: usize, name: &str) {
+    fn begin_member(&mut self, start: usize, Name(name): &Name<'_>) {
         if self.out.len() > start {
             self.out.push(b',');
         }
-        write(self.out, name);
+        match name {
+            // It stands in a text without an escape, and needs none.
+            Cow::Borrowed(name) => {
+                self.out.push(b'"');
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.push(b'"');
+            }
+            Cow::Owned(name) => write(self.out, name),
+        }
         self.out.push(b':');
     }
 
     fn set(&mut self, start: usize) {
         for (name, text) in self.changes.set {
             if self.kind_of(name).is_some() {
-                self.begin_member(start, name);
+                self.begin_member(start, &Name(Cow::Borrowed(name)));
                 write(self.out, text);
             }
         }
@@ -160,7 +168,7 @@ impl<'a> Show<'a, '_> {
         let changes = self.changes.of_member(PROPERTIES);
         let Some(kind) = self.kind_of(PROPERTIES).filter(|_| !changes.set.is_empty()) else { return };
         let before = self.out.len();
-        self.begin_member(start, PROPERTIES);
+        self.begin_member(start, &Name(Cow::Borrowed(PROPERTIES)));
         self.out.push(b'{');
         let inner = self.out.len();
         Show { kind, view: self.view, changes, out: &mut *self.out }.set(inner);
@@ -175,13 +183,13 @@ impl<'a> Show<'a, '_> {
     fn member<'de, A: MapAccess<'de>>(
         &mut self,
         start: usize,
-        name: &str,
+        name: &Name<'_>,
         kind: &'a Kind,
         members: &mut A,
     ) -> Result<(), A::Error> {
         let before = self.out.len();
         self.begin_member(start, name);
-        let changes = self.changes.of_member(name);
+        let changes = self.changes.of_member(&name.0);
         if is_shown_whole(kind) && changes.is_none() {
             self.out.extend_from_slice(members.next_value::<&RawValue>()?.get().as_bytes());
             return Ok(());
@@ -231,15 +239,16 @@ impl<'de> Visitor<'de> for Show<'_, '_> {
             self.set(start);
         }
         let (mut had_members, mut had_properties) = (!self.changes.set.is_empty(), false);
-        while let Some(Name(name)) = members.next_key()? {
-            let is_replaced = self.changes.sets(&name) || (is_root && name == ETAG);
-            if is_replaced || self.changes.hides(&name) {
+        while let Some(member) = members.next_key::<Name<'_>>()? {
+            let name = &*member.0;
+            let is_replaced = self.changes.sets(name) || (is_root && name == ETAG);
+            if is_replaced || self.changes.hides(name) {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             }
             (had_members, had_properties) = (true, had_properties || name == PROPERTIES);
-            match self.kind_of(&name) {
-                Some(kind) => self.member(start, &name, kind, &mut members)?,
+            match self.kind_of(name) {
+                Some(kind) => self.member(start, &member, kind, &mut members)?,
                 None => {
                     members.next_value::<IgnoredAny>()?;
                 }

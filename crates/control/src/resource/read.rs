@@ -78,8 +78,12 @@ async fn children(
     after: Option<&str>,
 ) -> Result<Vec<ListedRow>, ArmError> {
     authz::authorize(tx, &context.caller, action(resource_type, Verb::Read), parent).await?;
-    require_parent(tx, parent).await?;
-    Ok(db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?)
+    let rows = db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?;
+    // What has children is there, and so is everything above it.
+    if rows.is_empty() {
+        require_parent(tx, parent).await?;
+    }
+    Ok(rows)
 }
 
 /// # Errors
