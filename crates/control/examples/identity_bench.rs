@@ -9,6 +9,7 @@
 
 use std::{
     error::Error,
+    net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
@@ -189,8 +190,10 @@ async fn users(
     }
     show("refresh_token", tokens, began.elapsed());
     let mut took = Duration::ZERO;
-    for _ in 0..tokens {
-        let begun = identity.device_begin(client, None, "", "127.0.0.1").await?;
+    for number in 0..tokens {
+        // One address alone has some hundreds of codes in a quarter of an hour.
+        let address = Ipv4Addr::from_bits(number).to_string();
+        let begun = identity.device_begin(client, None, "", &address).await?;
         identity.device_decide(begun.user_code.expose_secret(), &DeviceDecision::Approve(ada.clone())).await?;
         let began = Instant::now();
         identity.device_redeem(client, &ClientProof::None, begun.device_code.expose_secret(), shape).await?;
