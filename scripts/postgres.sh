@@ -22,7 +22,7 @@ cd "$folder"
 as_postgres "$programs/initdb" -D "$folder/data" -U galerie -A trust -E UTF8 --no-sync >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
 # Nothing here outlives the command, so nothing needs to reach a disk. Many tests at once want many connections.
 as_postgres "$programs/pg_ctl" -D "$folder/data" -s -w -l "$folder/data/log" start \
-    -o "-c listen_addresses='' -c unix_socket_directories='$folder' -c autovacuum=off -c wal_level=minimal -c max_wal_senders=0 -c shared_buffers=512MB -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c max_pred_locks_per_transaction=256"
+    -o "-c listen_addresses='' -c unix_socket_directories='$folder' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c max_pred_locks_per_transaction=256"
 as_postgres "$programs/createdb" -h "$folder" -U galerie galerie
 chmod 711 "$folder"
 cd "$OLDPWD"
