@@ -2,7 +2,7 @@
 //!
 //! Status and code are chosen here and nowhere else: callers name what went wrong ([`ArmError::resource_not_found`],
 //! [`ArmError::property_change_not_allowed`], ...). Texts follow what the real service was seen to answer; the tests in
-//! `tests/error_bodies.rs` hold them still. The constructors of gallery errors are in `error/gallery.rs` and
+//! `tests/arm/error_bodies.rs` hold them still. The constructors of gallery errors are in `error/gallery.rs` and
 //! `error/sharing.rs`, those of the front door (versions, tokens, bodies) in `error/request.rs`, those of roles in
 //! `error/authorization.rs`, those of budgets in `error/throttling.rs`.
 

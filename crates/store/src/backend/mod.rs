@@ -2,7 +2,7 @@
 //!
 //! A backend keeps whole, immutable objects under validated keys. Its trait has only what every kind of storage can
 //! honour; limits and fault injection are backends around backends. What a backend promises is written at each method
-//! and checked by one conformance suite (`tests/backend_conformance.rs`).
+//! and checked by one conformance suite (`tests/store/backend_conformance.rs`).
 //!
 //! A backend knows nothing about packs or hashes; integrity is checked above it.
 

@@ -3,14 +3,14 @@
 //! A catalogue from a later program is refused, both versions named. The migrations are one SQL text; what PostgreSQL must
 //! be told beside it is that text compares by bytes, as SQLite's does.
 
+mod migrations;
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
 use sqlx::migrate::Migrator;
 
 use super::{Error, Result};
-
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) use migrations::MIGRATIONS;
 
 const SCHEMA_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
 

@@ -1,7 +1,5 @@
 //! What every backend promises, checked over each of them and over each wrapper.
 
-mod support;
-
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
 use bytes::Bytes;
@@ -111,7 +109,7 @@ async fn local() {
 async fn s3() {
     let server = S3Server::start().await;
     for prefix in ["", "a/B"] {
-        check(support::s3(&server, prefix)).await;
+        check(crate::support::s3(&server, prefix)).await;
         assert_eq!(server.take_requests().get("other"), None, "nothing but what every server has is asked for");
     }
 }

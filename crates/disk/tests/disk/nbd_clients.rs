@@ -1,7 +1,5 @@
 //! The NBD server and the programs that people use with it: libnbd's, QEMU's.
 
-mod support;
-
 use std::{
     fs::File,
     os::unix::fs::{FileTypeExt, PermissionsExt},
@@ -14,9 +12,10 @@ use galerie_disk::{
     nbd::{Export, Exports, Listener},
     open,
 };
-use support::{Random, qemu_img, run};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{Random, qemu_img, run};
 
 struct Server {
     directory: tempfile::TempDir,

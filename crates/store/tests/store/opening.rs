@@ -1,7 +1,5 @@
 //! Stores that several processes open at the same time.
 
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -13,7 +11,8 @@ use galerie_store::{
     RegionStore, Result, StoreOptions,
     backend::{Backend, Key, MemoryBackend, Object},
 };
-use support::{TestStore, identity};
+
+use crate::support::{TestStore, identity};
 
 /// Between two requests of one process, another one makes the store.
 #[derive(Debug)]

@@ -1,8 +1,6 @@
 //! Listings that lag behind (`docs/design/store.md`, "Where listings lag"): they cost a duplicate or another attempt, never
 //! a byte.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -15,8 +13,9 @@ use galerie_store::{
     backend::{Backend, Key, MemoryBackend, Object},
     verify,
 };
-use support::{MIB, MemoryLedger, TestStore, noise};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, MemoryLedger, TestStore, noise};
 
 /// Objects as everybody sees them by name, and as one client sees them listed.
 #[derive(Debug)]
@@ -181,7 +180,7 @@ async fn chunks_of_a_condemned_pack_that_is_not_listed_are_copied() {
     assert!(!hidden.is_empty());
     for (number, pack) in (1..).zip(&hidden) {
         two.ledger.state.lock().unwrap().condemned.insert(*pack, (number, None));
-        let key = pack.key(&support::tenant());
+        let key = pack.key(&crate::support::tenant());
         two.lagging.shown.lock().unwrap().as_mut().unwrap().remove(&key);
     }
     let report = two.collect(&two.behind).await.unwrap();
@@ -239,14 +238,14 @@ async fn a_listed_copy_is_no_reason_to_delete_what_does_not_read() {
     let (bad, _) = *first.iter().find(|(_, has_lists)| !has_lists).unwrap();
     let avoided = first.iter().map(|(pack, _)| *pack).collect();
     two.up_to_date.import_with(&guest, avoided).await.unwrap();
-    let whole = two.lagging.inner.get(&bad.key(&support::tenant()), u64::MAX).await.unwrap();
-    two.lagging.inner.overwrite(&bad.key(&support::tenant()), whole.slice(..whole.len() - 1));
+    let whole = two.lagging.inner.get(&bad.key(&crate::support::tenant()), u64::MAX).await.unwrap();
+    two.lagging.inner.overwrite(&bad.key(&crate::support::tenant()), whole.slice(..whole.len() - 1));
     two.behind.domain.refresh().await.unwrap();
     assert_eq!(two.behind.domain.stats().unreadable_packs, 1);
     two.lagging.freeze().await;
     let copies: Vec<_> = two.up_to_date.domain.packs().into_iter().map(|pack| pack.pack).collect();
     for copy in copies.iter().filter(|copy| first.iter().all(|(pack, _)| pack != *copy)) {
-        two.lagging.inner.delete(&copy.key(&support::tenant())).await.unwrap();
+        two.lagging.inner.delete(&copy.key(&crate::support::tenant())).await.unwrap();
     }
     two.ledger.state.lock().unwrap().condemned.insert(bad, (0, Some(0)));
 
@@ -262,7 +261,7 @@ async fn a_listed_copy_is_no_reason_to_delete_what_does_not_read() {
         let report = collector.run(&two.ledger, now_ms, &CancellationToken::new()).await.unwrap();
         assert!(report.missing_blobs > 0 && report.unreadable_packs == 1, "{report:?}");
     }
-    two.lagging.inner.overwrite(&bad.key(&support::tenant()), whole);
+    two.lagging.inner.overwrite(&bad.key(&crate::support::tenant()), whole);
     two.assert_whole(manifest, &guest).await;
 }
 
@@ -279,7 +278,7 @@ async fn a_reader_finds_the_copy_of_a_pack_that_is_still_listed() {
     }
     two.collect(&two.up_to_date).await.unwrap();
     // The listing shows the new packs beside those that are gone.
-    let gone: Vec<_> = packs.iter().map(|pack| (pack.key(&support::tenant()), 1_u64)).collect();
+    let gone: Vec<_> = packs.iter().map(|pack| (pack.key(&crate::support::tenant()), 1_u64)).collect();
     two.lagging.freeze().await;
     two.lagging.shown.lock().unwrap().as_mut().unwrap().extend(gone);
     assert_eq!(two.behind.read(manifest).await.unwrap(), guest);

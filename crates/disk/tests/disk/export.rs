@@ -1,7 +1,5 @@
 //! Exported files: any range, the same bytes; accepted by the programs that read them.
 
-mod support;
-
 use std::{fs::File, sync::Arc};
 
 use futures::TryStreamExt;
@@ -11,7 +9,8 @@ use galerie_disk::{
     open,
 };
 use galerie_store::{BlobId, ManifestId};
-use support::{Random, check_disk, qemu_img};
+
+use crate::support::{Random, check_disk, qemu_img};
 
 const MANIFEST: ManifestId = ManifestId(BlobId([7; 32]));
 

@@ -1,5 +1,4 @@
 //! What several test files share: random numbers from a seed, the outside programs that judge, whole-disk reads.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod qcow2_builder;
 

@@ -1,7 +1,5 @@
 //! Backups of a domain: what they copy, what they survive, and what comes back.
 
-mod support;
-
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
@@ -15,9 +13,10 @@ use galerie_store::{
     region_store::prepare_restored,
     verify,
 };
-use support::{MIB, TestStore, identity, noise, tenant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::support::{MIB, TestStore, identity, noise, tenant};
 
 /// A repository, and the folder that it is in.
 struct TestRepository {

@@ -21,32 +21,32 @@ use super::{TestStore, tenant};
 
 /// A disk with bad sectors.
 #[derive(Debug, Default)]
-pub struct BadDisk {
-    pub inner: MemoryBackend,
+pub(crate) struct BadDisk {
+    pub(crate) inner: MemoryBackend,
     bad: Mutex<Vec<(Key, Range<u64>)>>,
     /// Reads of packs that answer with a flipped bit, from now on.
-    pub flips: AtomicU64,
+    pub(crate) flips: AtomicU64,
 }
 
 impl BadDisk {
-    pub fn spoil(&self, pack: PackId, range: Range<u64>) {
+    pub(crate) fn spoil(&self, pack: PackId, range: Range<u64>) {
         self.bad.lock().unwrap().push((pack.key(&tenant()), range));
     }
 
     /// Spoils the end of a pack, where its table is.
-    pub async fn spoil_table(&self, pack: PackId) {
+    pub(crate) async fn spoil_table(&self, pack: PackId) {
         let size_bytes = self.inner.size_bytes(&pack.key(&tenant())).await.unwrap();
         self.spoil(pack, size_bytes - 64..size_bytes);
     }
 
     /// Spoils the first bytes of an image, wherever they were put: which pack gets them is a matter of who was first.
-    pub async fn spoil_start_of(&self, test: &TestStore, image: ManifestId) {
+    pub(crate) async fn spoil_start_of(&self, test: &TestStore, image: ManifestId) {
         let (_, segment) = test.domain.manifest(image).await.unwrap().segments()[0];
         let chunk = test.domain.segment(segment).await.unwrap().entries()[0].chunk.unwrap();
         self.spoil_where(test, |entry| entry.id == chunk.0).await;
     }
 
-    pub async fn spoil_where(&self, test: &TestStore, is_wanted: impl Fn(&PackEntry) -> bool) {
+    pub(crate) async fn spoil_where(&self, test: &TestStore, is_wanted: impl Fn(&PackEntry) -> bool) {
         for pack in test.domain.packs() {
             let table = inspect_pack(&test.domain, pack.pack).await.unwrap();
             for entry in table.entries.iter().filter(|entry| is_wanted(entry)) {
@@ -56,7 +56,7 @@ impl BadDisk {
         }
     }
 
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.bad.lock().unwrap().clear();
     }
 

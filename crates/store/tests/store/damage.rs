@@ -1,7 +1,5 @@
 //! What a failing disk does: bad sectors, reads that fail once, bits that flip on the way.
 
-mod support;
-
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
@@ -11,8 +9,9 @@ use galerie_store::{
     backend::{Backend, Key, MemoryBackend, Object},
     pull, scrub_next, verify,
 };
-use support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, noise};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, noise};
 
 async fn on_bad_disk() -> (Arc<BadDisk>, TestStore) {
     let disk = Arc::new(BadDisk::default());

@@ -1,12 +1,11 @@
 //! Readers against qemu-img: whatever QEMU writes, we read the same guest bytes from.
 
-mod support;
-
 use std::{fs::File, path::Path};
 
 use galerie_disk::{Format, inspect, open};
 use proptest::prelude::*;
-use support::{Random, check_disk, qemu_img, qemu_io};
+
+use crate::support::{Random, check_disk, qemu_img, qemu_io};
 
 #[derive(Debug, Clone)]
 struct Case {

@@ -1,7 +1,5 @@
 //! What becomes of packs whose table does not read: kept while anything is lacking, deleted when nothing has been for long.
 
-mod support;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use galerie_store::{
@@ -11,8 +9,9 @@ use galerie_store::{
     scrub_next,
 };
 use proptest::prelude::*;
-use support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, import_guest, noise, tenant};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, import_guest, noise, tenant};
 
 /// For how long there is hope, in ms.
 const LOST_AFTER_MS: i64 = 1000;

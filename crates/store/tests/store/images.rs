@@ -1,7 +1,5 @@
 //! Images in and out of a store: imports, reads, damage, copies.
 
-mod support;
-
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
@@ -15,8 +13,9 @@ use galerie_store::{
     pull, verify,
 };
 use proptest::prelude::*;
-use support::{MIB, TestStore, identity, import_guest, noise};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, TestStore, identity, import_guest, noise};
 
 /// Two segments and a bit: noise, zeros, repeats, and a size that is no multiple of anything.
 fn guest() -> Vec<u8> {
@@ -322,7 +321,7 @@ async fn a_bit_that_flips_on_the_way_is_read_again() {
     for seed in 0..20 {
         let flaky = Arc::new(FaultyBackend::new(Arc::clone(&memory), plan, seed));
         let folder = tempfile::tempdir().unwrap();
-        let Ok((_store, domain)) = support::open(&(flaky as _), folder.path()).await else { continue };
+        let Ok((_store, domain)) = crate::support::open(&(flaky as _), folder.path()).await else { continue };
         let Ok(reader) = ImageReader::open(domain, manifest, ChunkCache::new(1 << 20)).await else { continue };
         for at in (0..6 * MIB).step_by(MIB) {
             if let Ok(bytes) = reader.read(at as u64, MIB as u64).await {
@@ -394,7 +393,7 @@ async fn a_broken_copy_goes_on_where_it_broke() {
     for seed in 0.. {
         let faulty: Arc<dyn Backend> = Arc::new(FaultyBackend::new(Arc::clone(&memory), plan, seed));
         let folder = tempfile::tempdir().unwrap();
-        let Ok((_store, domain)) = support::open(&faulty, folder.path()).await else { continue };
+        let Ok((_store, domain)) = crate::support::open(&faulty, folder.path()).await else { continue };
         let progress = CopyProgress::default();
         let done =
             pull(&domain, &*source.domain, manifest, CondemnedPacks::none(), &progress, &CancellationToken::new())
@@ -476,8 +475,8 @@ async fn a_local_store_survives_its_process() {
     let mut manifest = None;
     for _ in 0..2 {
         let backend: Arc<dyn Backend> = Arc::new(LocalBackend::open(&root).await.unwrap());
-        let (_store, domain) = support::open(&backend, &index).await.unwrap();
-        let second = support::open(&backend, &index).await;
+        let (_store, domain) = crate::support::open(&backend, &index).await.unwrap();
+        let second = crate::support::open(&backend, &index).await;
         assert!(matches!(second, Err(Error::Unavailable(_))), "the index has one owner");
         let writer: Arc<dyn BlobSink> = domain.writer(CondemnedPacks::none()).await.unwrap();
         let id = import_guest(&guest, writer).await.unwrap();
@@ -492,10 +491,10 @@ async fn a_local_store_survives_its_process() {
     }
     for _ in 0..2 {
         let backend: Arc<dyn Backend> = Arc::new(LocalBackend::open(&root).await.unwrap());
-        let (store, domain) = support::open(&backend, &index).await.unwrap();
+        let (store, domain) = crate::support::open(&backend, &index).await.unwrap();
         let reader = ImageReader::open(domain, manifest.unwrap(), ChunkCache::new(1 << 20)).await.unwrap();
         assert_eq!(reader.read(0, 5 * MIB as u64).await.unwrap(), guest);
-        assert_eq!(store.tenants().await.unwrap(), [support::tenant()]);
+        assert_eq!(store.tenants().await.unwrap(), [crate::support::tenant()]);
         drop((store, reader));
         std::fs::remove_dir_all(&index).unwrap();
     }

@@ -1,7 +1,5 @@
 //! A bucket as a store: what a server does that a directory does not.
 
-mod support;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,8 +10,9 @@ use galerie_store::{
     pull, verify,
 };
 use galerie_testbucket::{Bucket, ConditionalPuts, Faults, S3Server};
-use support::{MIB, MemoryLedger, TestStore, identity, noise, s3, s3_options};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, MemoryLedger, TestStore, identity, noise, s3, s3_options};
 
 fn key(text: &str) -> Key {
     text.parse().unwrap()

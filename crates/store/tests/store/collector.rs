@@ -1,7 +1,5 @@
 //! The collector against a catalogue's ledger in memory.
 
-mod support;
-
 use std::sync::Arc;
 
 use galerie_store::{
@@ -10,8 +8,9 @@ use galerie_store::{
     verify,
 };
 use proptest::prelude::*;
-use support::{MIB, MemoryLedger, TestStore, import_guest, noise};
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{MIB, MemoryLedger, TestStore, import_guest, noise};
 
 fn collector(test: &TestStore, readers_grace_ms: i64) -> Collector {
     Collector::new(test.domain.clone(), CollectorOptions { readers_grace_ms, ..CollectorOptions::default() })

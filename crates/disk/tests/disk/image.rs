@@ -1,7 +1,5 @@
 //! The whole way: an image file into a store, out again over NBD and as a file.
 
-mod support;
-
 use std::{fs::File, path::Path, sync::Arc};
 
 use galerie_disk::{
@@ -16,9 +14,10 @@ use galerie_store::{
     backend::{Backend, MemoryBackend},
     import,
 };
-use support::{Random, qemu_img, run};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::support::{Random, qemu_img, run};
 
 /// Data, holes, and an end that is not a whole number of MiB, over more than one segment.
 fn content() -> Vec<u8> {

@@ -1,7 +1,6 @@
 //! What the store's tests share: guests of noise and zeros, stores in memory, a catalogue's ledger in memory.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
-pub mod bad_disk;
+pub(crate) mod bad_disk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,9 +21,9 @@ use galerie_testbucket::S3Server;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let mut hasher = blake3_hasher(seed);
     hasher.fill(&mut bytes);
@@ -35,54 +34,58 @@ fn blake3_hasher(seed: u64) -> blake3::OutputReader {
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof()
 }
 
-pub fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     "0b6b0a4e-6b0e-4a53-9c8e-0a1b2c3d4e5f".parse().unwrap()
 }
 
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { catalogue_id: Uuid::from_u128(1), region: "eastus".into(), expected_store_id: None, epoch: 1 }
 }
 
 /// A store with small packs, so that tests have many.
-pub struct TestStore {
-    pub backend: Arc<dyn Backend>,
-    pub folder: tempfile::TempDir,
-    pub store: Arc<RegionStore>,
-    pub domain: Arc<Domain>,
+pub(crate) struct TestStore {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Removed with the store.
+    pub(crate) _folder: tempfile::TempDir,
+    pub(crate) store: Arc<RegionStore>,
+    pub(crate) domain: Arc<Domain>,
 }
 
 impl TestStore {
-    pub async fn memory() -> Self {
+    pub(crate) async fn memory() -> Self {
         Self::on(Arc::new(MemoryBackend::new())).await
     }
 
-    pub async fn on(backend: Arc<dyn Backend>) -> Self {
+    pub(crate) async fn on(backend: Arc<dyn Backend>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, domain) = open(&backend, folder.path()).await.unwrap();
-        Self { backend, folder, store, domain }
+        Self { backend, _folder: folder, store, domain }
     }
 
     /// The same store, opened by another process with an empty index.
-    pub async fn elsewhere(&self) -> Self {
+    pub(crate) async fn elsewhere(&self) -> Self {
         Self::on(Arc::clone(&self.backend)).await
     }
 
-    pub async fn import(&self, guest: &[u8]) -> Result<ManifestId> {
+    pub(crate) async fn import(&self, guest: &[u8]) -> Result<ManifestId> {
         self.import_with(guest, CondemnedPacks::none()).await
     }
 
-    pub async fn import_with(&self, guest: &[u8], condemned: CondemnedPacks) -> Result<ManifestId> {
+    pub(crate) async fn import_with(&self, guest: &[u8], condemned: CondemnedPacks) -> Result<ManifestId> {
         let writer: Arc<dyn BlobSink> = self.domain.writer(condemned).await?;
         import_guest(guest, writer).await
     }
 
-    pub async fn read(&self, manifest: ManifestId) -> Result<Bytes> {
+    pub(crate) async fn read(&self, manifest: ManifestId) -> Result<Bytes> {
         let reader = ImageReader::open(Arc::clone(&self.domain) as _, manifest, ChunkCache::new(8 << 20)).await?;
         reader.read(0, reader.virtual_size_bytes()).await
     }
 }
 
-pub async fn open(backend: &Arc<dyn Backend>, folder: &std::path::Path) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
+pub(crate) async fn open(
+    backend: &Arc<dyn Backend>,
+    folder: &std::path::Path,
+) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
     let options = StoreOptions {
         pack_size_bytes: MIB,
         packs_in_flight_max: 2,
@@ -94,7 +97,7 @@ pub async fn open(backend: &Arc<dyn Backend>, folder: &std::path::Path) -> Resul
     Ok((store, domain))
 }
 
-pub async fn import_guest(guest: &[u8], sink: Arc<dyn BlobSink>) -> Result<ManifestId> {
+pub(crate) async fn import_guest(guest: &[u8], sink: Arc<dyn BlobSink>) -> Result<ManifestId> {
     let source = Arc::new(MemoryGuest(Bytes::copy_from_slice(guest)));
     let progress = Arc::new(ImportProgress::default());
     let imported = import(source, sink, ImportOptions::default(), progress, CancellationToken::new()).await?;
@@ -103,24 +106,24 @@ pub async fn import_guest(guest: &[u8], sink: Arc<dyn BlobSink>) -> Result<Manif
 
 /// Roots, pins and condemnations as a catalogue keeps them.
 #[derive(Debug, Default)]
-pub struct MemoryLedger {
-    pub state: Mutex<LedgerState>,
+pub(crate) struct MemoryLedger {
+    pub(crate) state: Mutex<LedgerState>,
 }
 
 #[derive(Debug, Default)]
-pub struct LedgerState {
-    pub sequence: u64,
-    pub roots: BTreeSet<ManifestId>,
-    pub arriving: BTreeSet<ManifestId>,
-    pub pins: BTreeSet<u64>,
+pub(crate) struct LedgerState {
+    pub(crate) sequence: u64,
+    pub(crate) roots: BTreeSet<ManifestId>,
+    pub(crate) arriving: BTreeSet<ManifestId>,
+    pub(crate) pins: BTreeSet<u64>,
     /// When each was condemned, and since when it can go.
-    pub condemned: BTreeMap<PackId, (u64, Option<i64>)>,
+    pub(crate) condemned: BTreeMap<PackId, (u64, Option<i64>)>,
     /// Where other regions' blobs are.
-    pub elsewhere: Elsewhere,
+    pub(crate) elsewhere: Elsewhere,
 }
 
 #[derive(Default)]
-pub struct Elsewhere(pub Vec<Arc<dyn BlobSource>>);
+pub(crate) struct Elsewhere(pub Vec<Arc<dyn BlobSource>>);
 
 impl std::fmt::Debug for Elsewhere {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,15 +132,15 @@ impl std::fmt::Debug for Elsewhere {
 }
 
 impl MemoryLedger {
-    pub fn root(&self, manifest: ManifestId) {
+    pub(crate) fn root(&self, manifest: ManifestId) {
         self.state.lock().unwrap().roots.insert(manifest);
     }
 
-    pub fn unroot(&self, manifest: ManifestId) {
+    pub(crate) fn unroot(&self, manifest: ManifestId) {
         self.state.lock().unwrap().roots.remove(&manifest);
     }
 
-    pub fn pin(&self) -> u64 {
+    pub(crate) fn pin(&self) -> u64 {
         let mut state = self.state.lock().unwrap();
         state.sequence += 1;
         let pin = state.sequence;
@@ -145,11 +148,11 @@ impl MemoryLedger {
         pin
     }
 
-    pub fn unpin(&self, pin: u64) {
+    pub(crate) fn unpin(&self, pin: u64) {
         self.state.lock().unwrap().pins.remove(&pin);
     }
 
-    pub fn condemned_packs(&self) -> CondemnedPacks {
+    pub(crate) fn condemned_packs(&self) -> CondemnedPacks {
         self.state.lock().unwrap().condemned.keys().copied().collect()
     }
 }
@@ -201,11 +204,11 @@ impl CollectorLedger for MemoryLedger {
 }
 
 /// A bucket's prefix as a backend whose pauses are short.
-pub fn s3(server: &S3Server, prefix: &str) -> Arc<dyn Backend> {
+pub(crate) fn s3(server: &S3Server, prefix: &str) -> Arc<dyn Backend> {
     Arc::new(S3Backend::new(s3_options(server, prefix)).unwrap())
 }
 
-pub fn s3_options(server: &S3Server, prefix: &str) -> S3Options {
+pub(crate) fn s3_options(server: &S3Server, prefix: &str) -> S3Options {
     let (key_id, secret_key) = (galerie_testbucket::KEY_ID.to_owned(), galerie_testbucket::SECRET_KEY.to_owned());
     let pause = Duration::from_millis(1);
     S3Options {

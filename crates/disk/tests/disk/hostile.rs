@@ -1,10 +1,9 @@
 //! Images made to hurt: each is refused or an error that names the place, nothing panics, memory stays bounded.
 
-mod support;
-
 use galerie_disk::{Format, open};
 use galerie_store::GuestBytes;
-use support::{
+
+use crate::support::{
     Random, peak_memory_bytes,
     qcow2_builder::{DATA_CLUSTER, Image, KINDS, Kind, L1_CLUSTER, L2_CLUSTER},
     read_by_runs, temporary_file,
@@ -66,7 +65,9 @@ fn references_to_other_files_are_refused() {
         check(kind, "backing file", |image| image.set_u32(16, 12));
         check(kind, "encrypted", |image| image.set_u32(32, 1));
     }
-    check(Kind::Deflate, "external data file", |image| image.set_u64(72, support::qcow2_builder::EXTERNAL_DATA_BIT));
+    check(Kind::Deflate, "external data file", |image| {
+        image.set_u64(72, crate::support::qcow2_builder::EXTERNAL_DATA_BIT)
+    });
     for (magic, expected) in [(0x4441_5441, "external data file"), (0x0537_be77, "encrypted")] {
         check(Kind::Deflate, expected, |image| {
             image.set_u32(112, 0xe279_2aca);

@@ -1,12 +1,11 @@
 //! Overlays that QEMU wrote over a base it was given as a node: we read the disk that QEMU reads.
 
-mod support;
-
 use std::{fs::File, process::Command, sync::Arc};
 
 use galerie_disk::{BlockDevice, BlockingDevice, MemoryDevice, Overlay, open};
 use galerie_store::GuestBytes;
-use support::{Random, check_disk, qemu_img};
+
+use crate::support::{Random, check_disk, qemu_img};
 
 struct Disk {
     directory: tempfile::TempDir,
