@@ -10,7 +10,7 @@ mod client;
 mod code;
 mod device;
 mod external;
-mod guessing;
+pub(crate) mod guessing;
 mod invitation;
 pub(crate) mod password;
 mod resource;
@@ -54,6 +54,8 @@ use crate::{
 
 /// Bytes of randomness in a secret that is made here.
 const SECRET_BYTES: usize = 32;
+/// What the keyed hash of a name is for that nobody has.
+const NOBODY: &str = "nobody";
 /// What the keyed hash of a browser's cookie is for.
 const FORM: &str = "form";
 

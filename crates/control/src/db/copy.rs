@@ -76,6 +76,7 @@ const LEFT_OUT: &[&str] = &[
     "sessions",
     "authorization_codes",
     "device_codes",
+    "nobodys_failures",
     "invitations",
     "_sqlx_migrations",
 ];

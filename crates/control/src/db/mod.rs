@@ -30,6 +30,7 @@ pub(crate) mod group;
 pub(crate) mod image_version;
 mod in_place;
 pub(crate) mod invitation;
+pub(crate) mod nobodys_failures;
 pub(crate) mod operation;
 pub(crate) mod package_link;
 pub(crate) mod pin;
@@ -292,6 +293,7 @@ pub(crate) mod tests {
             group::STATEMENTS,
             image_version::STATEMENTS,
             invitation::STATEMENTS,
+            nobodys_failures::STATEMENTS,
             operation::STATEMENTS,
             package_link::STATEMENTS,
             pin::STATEMENTS,

@@ -27,8 +27,6 @@ pub(crate) const COLLECTION_HOLD: &str = "collection.hold";
 pub(crate) const COLLECTION_WAITS: &str = "collection.waits/";
 /// Before the tenant whose last changes of access the value lists; see `access_revision`.
 pub(crate) const ACCESS_CHANGES: &str = "access.changes/";
-/// When somebody last tried to sign in with a name that nobody has; see `identity::sign_in`.
-pub(crate) const NOBODYS_SIGN_IN: &str = "sign-in.nobodys";
 /// Before what identifies an external issuer; the value is its public keys, as last read.
 pub(crate) const ISSUER_KEYS: &str = "issuer.keys/";
 /// By how much the catalogue's clock was moved on, in ms; see `clock`.

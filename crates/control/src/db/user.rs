@@ -20,7 +20,8 @@ const UPDATE: &str = "UPDATE users SET name = $2, name_key = $3, enabled = $4, p
      sessions_valid_ms = $7, document = $8 WHERE id = $1";
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 const FAILURES: &str = "SELECT failures, failed_ms FROM users WHERE id = $1";
-const ADD_FAILURE: &str = "UPDATE users SET failures = failures + 1, failed_ms = $2 WHERE id = $1";
+const ADD_FAILURE: &str =
+    "UPDATE users SET failures = CASE WHEN failed_ms < $3 THEN 1 ELSE failures + 1 END, failed_ms = $2 WHERE id = $1";
 const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
 
 const COUNT_OF_ISSUER: &str = "SELECT COUNT(*) FROM users WHERE issuer = $1";
@@ -162,9 +163,9 @@ pub(crate) async fn failures(tx: &mut Connection, id: Uuid) -> Result<Option<Fai
     row::one(tx, query(FAILURES).bind(id.to_string())).await
 }
 
-/// Counts a wrong password.
-pub(crate) async fn add_failure(tx: &mut Connection, id: Uuid, now_ms: i64) -> Result<()> {
-    row::run(tx, query(ADD_FAILURE).bind(id.to_string()).bind(now_ms)).await?;
+/// Counts a wrong password; those before `forgotten_ms` do not count any more.
+pub(crate) async fn add_failure(tx: &mut Connection, id: Uuid, now_ms: i64, forgotten_ms: i64) -> Result<()> {
+    row::run(tx, query(ADD_FAILURE).bind(id.to_string()).bind(now_ms).bind(forgotten_ms)).await?;
     Ok(())
 }
 

@@ -128,15 +128,14 @@ impl Identity {
     /// `Wrong`, `Slow`.
     pub async fn device_find(&self, user_code: &str, address: &str) -> Result<DeviceShown, SignInError> {
         let now_ms = self.now_ms();
-        if let Some(until_ms) = self.addresses.paused_until(address, now_ms) {
-            return Err(SignInError::Slow(u64::try_from(until_ms - now_ms).unwrap_or(0).div_ceil(1000)));
-        }
+        let attempt = self.addresses.begin(address, now_ms);
+        let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
         let mut tx = self.db.read().await?;
         let now_ms = tx.now_ms().await?;
         let found = device_code::find_by_user_code(&mut tx, &self.user_hash(user_code)).await?;
         let found = found.filter(|found| found.state == DeviceState::Pending && found.expires_ms > now_ms);
         let Some(found) = found else {
-            self.addresses.failed(address, now_ms);
+            attempt.failed(now_ms);
             return Err(SignInError::Wrong);
         };
         let application = client::find_client(&mut tx, &found.app_id.to_string()).await?;

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::{
     ClientApplication, ClientProof, CodeRequest, DeviceDecision, IdentityError, InvitationUse, Redemption, SignIn,
-    SignInError, SignedInUser, TokenError, TokenShape, TokenVersion, UserTokens,
+    SignInError, SignedInUser, TokenError, TokenShape, TokenVersion, UserTokens, guessing,
 };
 use crate::{
     Caller, ObjectKind, RequestContext,
+    db::{self, transact},
     directory::{
         Document,
         credential::{NewCertificate, NewSecret},
@@ -301,6 +302,42 @@ async fn a_name_is_one_however_and_wherever_it_is_typed() {
         }
         assert!(matches!(attempt(Some(here), &whole).await, SignInError::Slow(_)), "{name}");
         assert!(matches!(attempt(None, &whole).await, SignInError::Slow(_)), "{name}, where the domain decides");
+    }
+}
+
+/// Regression: what was tried of a name that nobody has was in one process's memory, so a restart, or another process, told
+/// such a name from a user's.
+#[tokio::test]
+async fn what_was_tried_is_known_to_every_process() {
+    let flow = Flow::new().await;
+    for name in ["ada@galerie.internal", "zoe@galerie.internal"] {
+        let attempt = async |world: &World, address: &str| {
+            let typed = SignIn { address: address.to_owned(), ..flow.typed(name, "wrong horse") };
+            world.control.identity().sign_in(&flow.client, typed).await.unwrap_err()
+        };
+        for number in 0..5 {
+            let error = attempt(&flow.world, &format!("10.0.0.{number}")).await;
+            assert!(matches!(error, SignInError::Wrong), "{name}: {error}");
+        }
+        let other = flow.world.reopen().await;
+        let error = attempt(&other, "10.0.1.1").await;
+        assert!(matches!(error, SignInError::Slow(1..=2)), "{name}: {error}");
+        // A day later none of it counts, and nothing of nobody is left.
+        flow.world.clock.advance(24 * 3_600_000 + 1);
+        for number in 0..5 {
+            let error = attempt(&other, &format!("10.0.2.{number}")).await;
+            assert!(matches!(error, SignInError::Wrong), "{name}: {error}");
+        }
+        assert!(matches!(attempt(&other, "10.0.3.1").await, SignInError::Slow(1..=2)), "{name}");
+        other.control.shutdown().await;
+    }
+    flow.world.clock.advance(24 * 3_600_000 + 1);
+    for names in [1, 0] {
+        let forgotten = transact!(flow.world.control.db(), |tx| -> db::Result<u64> {
+            let now_ms = tx.now_ms().await?;
+            guessing::forget_nobodys(tx, now_ms).await
+        });
+        assert_eq!(forgotten.unwrap(), names);
     }
 }
 

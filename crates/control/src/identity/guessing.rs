@@ -1,8 +1,9 @@
 //! How guessing is slowed: a pause after wrong passwords, per user and per network. It is never a lock. Devices that ask for codes are
 //! counted by their network, too: nobody who is not known keeps all others out.
 //!
-//! A user's wrong passwords are counted in the catalogue, before the password is compared, so that neither a restart nor
-//! asking many times at once buys a guess. What networks did is this process's alone and bounded.
+//! Wrong passwords are counted in the catalogue, before the password is compared, so that neither a restart nor another process
+//! nor asking many times at once buys a guess: a user's in its row, those of a name that nobody has under its hash. What networks did
+//! is this process's alone and bounded; an attempt under way counts there as a failed one.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::db::user::Failures;
+use crate::db::{Connection, Result, nobodys_failures, user::Failures};
 
 /// Wrong passwords in a row that cost nothing.
 const FREE_FAILURES: u32 = 5;
@@ -57,10 +58,26 @@ fn network(address: &str) -> String {
 
 /// Addresses that are remembered, and users with the addresses they came from.
 const MOST_REMEMBERED: usize = 10_000;
+/// Names that nobody has and that are remembered; then the oldest are forgotten.
+const MOST_NOBODYS: u32 = 100_000;
+/// For how long wrong passwords count, a user's and nobody's: were they to differ, time would tell them apart.
+const COUNTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+/// When to come again where as many attempts are under way as there may be wrong ones.
+const ATTEMPTS_END_MS: i64 = 1_000;
+
+/// Before when wrong passwords do not count any more.
+pub(super) fn forgotten_ms(now_ms: i64) -> i64 {
+    now_ms.saturating_sub(COUNTED_FOR_MS)
+}
+
+/// Forgets names that nobody has: those whose failures do not count any more, and those that are too many. How many.
+pub(crate) async fn forget_nobodys(tx: &mut Connection, now_ms: i64) -> Result<u64> {
+    nobodys_failures::forget(tx, forgotten_ms(now_ms), MOST_NOBODYS).await
+}
 
 /// Until when a user's next attempt must wait; `None` when it need not.
 pub(super) fn paused_until(failures: Failures, now_ms: i64) -> Option<i64> {
-    let beyond = failures.count.checked_sub(FREE_FAILURES)?;
+    let beyond = failures.count.checked_sub(FREE_FAILURES).filter(|_| failures.last_ms >= forgotten_ms(now_ms))?;
     let pause_ms = FIRST_PAUSE_MS.saturating_mul(1 << beyond.min(16)).min(LONGEST_PAUSE_MS);
     // A clock that was put back must not make a pause of years.
     let until_ms = failures.last_ms.min(now_ms).saturating_add(pause_ms);
@@ -77,14 +94,40 @@ struct State {
     windows: HashMap<Counted, HashMap<String, Window>>,
     /// Where users signed in from, which others' guesses do not hold up.
     known: HashMap<(Uuid, String), i64>,
-    /// Names that nobody has, folded. They are slowed like users, or the pause would tell which names there are.
-    nobodys: HashMap<String, Failures>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Window {
     began_ms: i64,
     count: u32,
+    /// Attempts that nobody knows yet whether they fail.
+    under_way: u32,
+}
+
+/// An attempt to sign in, or to name a device. Unless it is said to have failed, it does not count once it is over.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    addresses: &'a Addresses,
+    network: String,
+}
+
+impl Attempt<'_> {
+    /// Says that it did.
+    pub(super) fn failed(self, now_ms: i64) {
+        self.addresses.state().window(Counted::Failures, &self.network, now_ms).count += 1;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut state = self.addresses.state();
+        let Some(windows) = state.windows.get_mut(&Counted::Failures) else { return };
+        let Some(window) = windows.get_mut(&self.network) else { return };
+        window.under_way = window.under_way.saturating_sub(1);
+        if window.count == 0 && window.under_way == 0 {
+            windows.remove(&self.network);
+        }
+    }
 }
 
 impl State {
@@ -95,10 +138,11 @@ impl State {
         (window.count >= counted.most() && until_ms > now_ms && window.began_ms <= now_ms).then_some(until_ms)
     }
 
-    fn count(&mut self, counted: Counted, network: String, now_ms: i64) {
+    /// A network's window; a new one where the last one is over.
+    fn window(&mut self, counted: Counted, network: &str, now_ms: i64) -> &mut Window {
         let is_over = |window: &Window| window.began_ms.saturating_add(counted.window_ms()) <= now_ms;
         let windows = self.windows.entry(counted).or_default();
-        if windows.len() >= MOST_REMEMBERED && !windows.contains_key(&network) {
+        if windows.len() >= MOST_REMEMBERED && !windows.contains_key(network) {
             windows.retain(|_, window| !is_over(window));
             if windows.len() >= MOST_REMEMBERED {
                 let oldest = windows.iter().min_by_key(|(_, window)| window.began_ms);
@@ -107,23 +151,31 @@ impl State {
                 }
             }
         }
-        let window = windows.entry(network).or_insert(Window { began_ms: now_ms, count: 0 });
+        let window = windows.entry(network.to_owned()).or_insert(Window { began_ms: now_ms, ..Window::default() });
         if is_over(window) || window.began_ms > now_ms {
-            *window = Window { began_ms: now_ms, count: 0 };
+            *window = Window { began_ms: now_ms, count: 0, under_way: window.under_way };
         }
-        window.count += 1;
+        window
     }
 }
 
 impl Addresses {
-    /// Until when an address must wait.
-    pub(super) fn paused_until(&self, address: &str, now_ms: i64) -> Option<i64> {
-        self.state().full_until(Counted::Failures, &network(address), now_ms)
-    }
-
-    /// Counts something that an address got wrong.
-    pub(super) fn failed(&self, address: &str, now_ms: i64) {
-        self.state().count(Counted::Failures, network(address), now_ms);
+    /// Begins an attempt from an address.
+    ///
+    /// # Errors
+    /// Until when it must wait.
+    pub(super) fn begin(&self, address: &str, now_ms: i64) -> std::result::Result<Attempt<'_>, i64> {
+        let (mut state, network) = (self.state(), network(address));
+        if let Some(until_ms) = state.full_until(Counted::Failures, &network, now_ms) {
+            return Err(until_ms);
+        }
+        let window = state.window(Counted::Failures, &network, now_ms);
+        if window.count.saturating_add(window.under_way) >= Counted::Failures.most() {
+            return Err(now_ms.saturating_add(ATTEMPTS_END_MS));
+        }
+        window.under_way += 1;
+        drop(state);
+        Ok(Attempt { addresses: self, network })
     }
 
     /// Whether one more device may ask for a code from an address; then it is counted.
@@ -131,30 +183,13 @@ impl Addresses {
         let (mut state, network) = (self.state(), network(address));
         let is_full = state.full_until(Counted::Devices, &network, now_ms).is_some();
         if !is_full {
-            state.count(Counted::Devices, network, now_ms);
+            state.window(Counted::Devices, &network, now_ms).count += 1;
         }
         !is_full
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts an attempt with a name that nobody has; until when it must wait, if it must.
-    pub(super) fn begin_nobodys(&self, name: &str, now_ms: i64) -> Option<i64> {
-        let mut state = self.state();
-        if state.nobodys.len() >= MOST_REMEMBERED && !state.nobodys.contains_key(name) {
-            let oldest = state.nobodys.iter().min_by_key(|(_, failures)| failures.last_ms);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                state.nobodys.remove(&oldest);
-            }
-        }
-        let failures = state.nobodys.entry(name.to_owned()).or_insert(Failures { count: 0, last_ms: now_ms });
-        let until_ms = paused_until(*failures, now_ms);
-        if until_ms.is_none() {
-            *failures = Failures { count: failures.count.saturating_add(1), last_ms: now_ms };
-        }
-        until_ms
     }
 
     /// Whether a user signed in from an address before.
@@ -188,6 +223,7 @@ mod tests {
         assert_eq!(paused(FREE_FAILURES, FIRST_PAUSE_MS), None);
         assert_eq!(paused(FREE_FAILURES + 2, 0), Some(4 * FIRST_PAUSE_MS));
         assert_eq!(paused(u32::MAX, 0), Some(LONGEST_PAUSE_MS));
+        assert_eq!(paused(FREE_FAILURES, COUNTED_FOR_MS + 1), None, "it is forgotten");
         let ahead = Failures { count: FREE_FAILURES, last_ms: i64::MAX };
         assert_eq!(paused_until(ahead, 5), Some(5 + FIRST_PAUSE_MS), "a clock that was put back");
     }
@@ -209,28 +245,47 @@ mod tests {
         assert!(addresses.may_begin_device("2001:db8:1:2::1", 1 + Counted::Devices.window_ms()));
     }
 
+    /// Regression: attempts were counted when they had failed, so as many were judged as were sent at once.
+    #[test]
+    fn attempts_under_way_count_until_they_are_over() {
+        let addresses = Addresses::default();
+        let mut under_way: Vec<Attempt<'_>> = Vec::new();
+        let until_ms = loop {
+            match addresses.begin("a", 1) {
+                Ok(attempt) => under_way.push(attempt),
+                Err(until_ms) => break until_ms,
+            }
+        };
+        assert_eq!((under_way.len(), until_ms), (Counted::Failures.most() as usize, 1 + ATTEMPTS_END_MS));
+        under_way.pop().unwrap().failed(1);
+        assert!(addresses.begin("a", 1).is_err(), "it failed");
+        drop(under_way);
+        for _ in 0..Counted::Failures.most() - 1 {
+            addresses.begin("a", 2).unwrap().failed(2);
+        }
+        assert_eq!(addresses.begin("a", 3).unwrap_err(), 1 + Counted::Failures.window_ms());
+        drop(addresses.begin("b", 3).unwrap());
+        assert!(!addresses.state().windows[&Counted::Failures].contains_key("b"), "nothing is left of it");
+    }
+
     #[test]
     fn an_address_waits_for_its_window_and_memory_is_bounded() {
         let addresses = Addresses::default();
         let window_ms = Counted::Failures.window_ms();
         for _ in 0..Counted::Failures.most() {
-            assert_eq!(addresses.paused_until("a", 1), None);
-            addresses.failed("a", 1);
+            addresses.begin("a", 1).unwrap().failed(1);
         }
-        assert_eq!(addresses.paused_until("a", 2), Some(1 + window_ms));
-        assert_eq!(addresses.paused_until("b", 2), None);
-        assert_eq!(addresses.paused_until("a", 1 + window_ms), None);
+        assert_eq!(addresses.begin("a", 2).unwrap_err(), 1 + window_ms);
+        assert!(addresses.begin("b", 2).is_ok());
+        assert!(addresses.begin("a", 1 + window_ms).is_ok());
         assert!(addresses.may_begin_device("a", 2), "it is another thing");
         for number in 0..MOST_REMEMBERED + 10 {
-            addresses.failed(&number.to_string(), 10);
+            addresses.begin(&number.to_string(), 10).unwrap().failed(10);
             addresses.remember(Uuid::from_u128(number as u128), "x", 10);
         }
-        for number in 0..MOST_REMEMBERED + 10 {
-            addresses.begin_nobodys(&number.to_string(), 10);
-        }
         let state = addresses.state();
-        let sizes = [state.windows[&Counted::Failures].len(), state.known.len(), state.nobodys.len()];
+        let sizes = [state.windows[&Counted::Failures].len(), state.known.len()];
         assert_eq!(state.windows[&Counted::Devices].len(), 1, "nobody has that forgotten");
-        assert_eq!(sizes, [MOST_REMEMBERED; 3]);
+        assert_eq!(sizes, [MOST_REMEMBERED; 2]);
     }
 }

@@ -4,13 +4,13 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    ClientApplication, Identity, IdentityError, client, guessing,
+    ClientApplication, Identity, IdentityError, NOBODY, client, guessing,
     password::{self, WeakPassword},
     resource, token,
 };
 use crate::{
     db::{
-        self, Connection, session, setting, tenant, transact,
+        self, Connection, nobodys_failures, session, tenant, transact,
         user::{self, UserRow},
     },
     directory::user::UserName,
@@ -81,6 +81,13 @@ pub enum SignInError {
     Identity(#[from] IdentityError),
 }
 
+impl SignInError {
+    /// What is to wait until a time, in whole seconds.
+    pub(super) fn slow(until_ms: i64, now_ms: i64) -> Self {
+        Self::Slow(u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0).div_ceil(1000))
+    }
+}
+
 impl From<db::Error> for SignInError {
     fn from(error: db::Error) -> Self {
         Self::Identity(error.into())
@@ -95,9 +102,8 @@ impl Identity {
     pub async fn sign_in(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
         let SignIn { tenant, user_name, password, new_password, address } = asked;
         let now_ms = self.now_ms();
-        if let Some(until_ms) = self.addresses.paused_until(&address, now_ms) {
-            return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
-        }
+        let attempt = self.addresses.begin(&address, now_ms);
+        let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
         let Sought { found, name, tenant } = self.find_user(tenant, &user_name).await?;
         match &found {
             Some(found) => self.begin_attempt(found.object.id, &address).await?,
@@ -106,7 +112,7 @@ impl Identity {
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
         let is_right = self.passwords.matches(tenant, password, hash).await?;
         let Some(row) = found.filter(|_| is_right) else {
-            self.addresses.failed(&address, now_ms);
+            attempt.failed(now_ms);
             metrics::counter!("galerie_sign_in_failures_total").increment(1);
             tracing::info!(address, "a wrong user name or password");
             return Err(SignInError::Wrong);
@@ -177,9 +183,9 @@ impl Identity {
             if let Some(until_ms) = guessing::paused_until(failures, now_ms)
                 && !is_known
             {
-                return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
+                return Err(SignInError::slow(until_ms, now_ms));
             }
-            Ok(user::add_failure(tx, user, now_ms).await?)
+            Ok(user::add_failure(tx, user, now_ms, guessing::forgotten_ms(now_ms)).await?)
         })
     }
 
@@ -187,13 +193,14 @@ impl Identity {
     /// there are. A name is one wherever a user of that name would be one: in its tenant, however it is written.
     async fn begin_nobodys_attempt(&self, tenant: Option<Uuid>, name: &str) -> Result<(), SignInError> {
         let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
-        let name = format!("{} {name}", tenant.unwrap_or_default());
-        let now_ms = self.now_ms();
-        if let Some(until_ms) = self.addresses.begin_nobodys(&name, now_ms) {
-            return Err(SignInError::Slow(pause_s(until_ms, now_ms)));
-        }
+        let hash = self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default()));
         transact!(&self.db, |tx| -> Result<(), SignInError> {
-            Ok(setting::put(tx, setting::NOBODYS_SIGN_IN, &now_ms.to_string()).await?)
+            let now_ms = tx.now_ms().await?;
+            let failures = nobodys_failures::find(tx, &hash).await?;
+            if let Some(until_ms) = failures.and_then(|failures| guessing::paused_until(failures, now_ms)) {
+                return Err(SignInError::slow(until_ms, now_ms));
+            }
+            Ok(nobodys_failures::add(tx, &hash, now_ms, guessing::forgotten_ms(now_ms)).await?)
         })
     }
 
@@ -235,9 +242,4 @@ async fn domain_of_short_names(tx: &mut Connection, wanted: Option<Uuid>) -> Res
         [only] => Some(only.default_domain.clone()),
         _ => None,
     })
-}
-
-/// Whole seconds to wait.
-fn pause_s(until_ms: i64, now_ms: i64) -> u64 {
-    u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0).div_ceil(1000)
 }

@@ -1,11 +1,12 @@
-//! What is left of sign-ins goes: codes that nobody redeemed, devices that nobody let in, sessions whose time is over. And
-//! token keys come and go, ours and those of external issuers.
+//! What is left of sign-ins goes: codes that nobody redeemed, devices that nobody let in, sessions whose time is over, wrong
+//! passwords of names that nobody has. And token keys come and go, ours and those of external issuers.
 
 use galerie_arm::ArmError;
 
 use crate::{
     Control,
     db::{authorization_code, device_code, session, transact},
+    identity::guessing,
 };
 
 pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
@@ -14,6 +15,7 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         authorization_code::delete_expired(tx, now_ms).await?;
         device_code::delete_expired(tx, now_ms).await?;
         session::delete_expired(tx, now_ms).await?;
+        guessing::forget_nobodys(tx, now_ms).await?;
         Ok(())
     })
 }

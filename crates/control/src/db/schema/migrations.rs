@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 /// Version, description, statements. A new migration is a file and a line here; what has been released never changes.
-const FILES: [(i64, &str, &str); 12] = [
+const FILES: [(i64, &str, &str); 13] = [
     (1, "catalogue", include_str!("../../../migrations/0001_catalogue.sql")),
     (2, "processes", include_str!("../../../migrations/0002_processes.sql")),
     (3, "quotas", include_str!("../../../migrations/0003_quotas.sql")),
@@ -23,6 +23,7 @@ const FILES: [(i64, &str, &str); 12] = [
     (10, "app roles", include_str!("../../../migrations/0010_app_roles.sql")),
     (11, "packages", include_str!("../../../migrations/0011_packages.sql")),
     (12, "retention", include_str!("../../../migrations/0012_retention.sql")),
+    (13, "sign ins", include_str!("../../../migrations/0013_sign_ins.sql")),
 ];
 
 pub(in crate::db) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
