@@ -27,6 +27,7 @@ use galerie_store::{
     segment::{Segment, SegmentEntry},
 };
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use crate::{
     Error, Imported, Result,
@@ -78,17 +79,22 @@ struct Known {
 type Lengths = HashMap<ShortId, u32>;
 
 impl StoreChunkUpload {
-    /// An upload that writes to `sink` and reads base images from `bases`.
+    /// An upload of a tenant that writes to `sink` and reads base images from `bases`.
     ///
     /// # Errors
-    /// `Busy` when the region's uploads hold as much memory as they may.
-    pub(crate) fn new(sink: Arc<dyn BlobSink>, bases: Arc<dyn BlobSource>, memory: &Arc<UploadMemory>) -> Result<Self> {
+    /// `Busy` when the region's uploads hold as much memory as they may, or the tenant's as they may beside the others'.
+    pub(crate) fn new(
+        sink: Arc<dyn BlobSink>,
+        bases: Arc<dyn BlobSource>,
+        memory: &Arc<UploadMemory>,
+        tenant: Uuid,
+    ) -> Result<Self> {
         let known = Known {
             chunks: Lengths::new(),
             segments: Lengths::new(),
             torn: HashSet::new(),
             manifests: HashMap::new(),
-            memory: UploadMemory::hold_writer(memory)?,
+            memory: UploadMemory::hold_writer(memory, tenant)?,
         };
         Ok(Self { intake: Arc::new(Intake { sink, bases, known: Mutex::new(known) }) })
     }

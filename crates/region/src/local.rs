@@ -253,7 +253,7 @@ impl Region for LocalRegion {
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>> {
         let domain = self.domain(tenant).await?;
         let sink = domain.writer(condemned.clone()).await.map_err(store_error("begin an upload of chunks"))?;
-        Ok(Arc::new(StoreChunkUpload::new(sink, domain, &self.upload_memory)?))
+        Ok(Arc::new(StoreChunkUpload::new(sink, domain, &self.upload_memory, tenant)?))
     }
 
     async fn gather(&self) -> Result<Gathering> {

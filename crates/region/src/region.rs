@@ -84,7 +84,7 @@ pub trait Region: Send + Sync {
     /// Opens an upload of blobs cut by the client. Dropping it abandons the upload.
     ///
     /// # Errors
-    /// `Busy` when the open uploads hold as much memory as they may.
+    /// `Busy` when the open uploads hold as much memory as they may, or the tenant's as they may beside the others'.
     async fn begin_chunk_upload(&self, tenant: Uuid, condemned: &CondemnedPacks) -> Result<Arc<dyn ChunkUpload>>;
 
     /// Begins to gather bytes that are no disk, whose number is not known yet. It takes no pin: nothing of the store is used.

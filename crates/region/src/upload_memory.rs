@@ -1,14 +1,16 @@
 //! What the open uploads of a region hold in memory, against one bound.
 //!
 //! Each upload fills a pack and writes another, and knows every blob that it may refer to: little for a small image, half
-//! a gigabyte for one of terabytes. One upload alone may be large; many large ones at once are told to come again.
+//! a gigabyte for one of terabytes. One upload alone may be large; many large ones at once are told to come again. No tenant
+//! opens so many that another could open none.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use galerie_store::pack::PACK_MAX_BYTES;
+use uuid::Uuid;
 
 use crate::{Error, Result};
 
@@ -19,26 +21,42 @@ const WRITER_BYTES: u64 = 2 * PACK_MAX_BYTES as u64;
 
 /// What is held now.
 #[derive(Debug, Default)]
-pub(crate) struct UploadMemory {
-    held_bytes: AtomicU64,
+pub(crate) struct UploadMemory(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: u64,
+    /// Of each tenant that has uploads open, what it had to hold to open them.
+    writers_bytes: HashMap<Uuid, u64>,
 }
 
 /// What one upload holds; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldMemory {
     of: Arc<UploadMemory>,
+    tenant: Uuid,
     bytes: u64,
 }
 
 impl UploadMemory {
-    /// What an upload holds from its beginning.
+    /// What an upload of a tenant holds from its beginning. A tenant may hold as much as is still free to the others then:
+    /// the first one half of all, the next a half of the rest.
     ///
     /// # Errors
     /// `Busy`.
-    pub(crate) fn hold_writer(this: &Arc<Self>) -> Result<HeldMemory> {
-        let mut held = HeldMemory { of: Arc::clone(this), bytes: 0 };
-        held.grow(WRITER_BYTES)?;
-        Ok(held)
+    pub(crate) fn hold_writer(this: &Arc<Self>, tenant: Uuid) -> Result<HeldMemory> {
+        let mut held = this.held();
+        let own_bytes = held.writers_bytes.get(&tenant).copied().unwrap_or(0) + WRITER_BYTES;
+        if own_bytes > UPLOADS_MAX_BYTES.saturating_sub(held.bytes + WRITER_BYTES) {
+            return Err(Error::Busy("as many uploads are open as the tenant may have at once".to_owned()));
+        }
+        held.writers_bytes.insert(tenant, own_bytes);
+        held.bytes += WRITER_BYTES;
+        Ok(HeldMemory { of: Arc::clone(this), tenant, bytes: WRITER_BYTES })
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,11 +66,11 @@ impl HeldMemory {
     /// # Errors
     /// `Busy`; what was held before still is.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<()> {
-        let held_bytes = self.of.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if held_bytes > UPLOADS_MAX_BYTES {
-            self.of.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let mut held = self.of.held();
+        if bytes > UPLOADS_MAX_BYTES.saturating_sub(held.bytes) {
             return Err(Error::Busy("the uploads that are open hold as much memory as they may".to_owned()));
         }
+        held.bytes += bytes;
         self.bytes += bytes;
         Ok(())
     }
@@ -60,7 +78,14 @@ impl HeldMemory {
 
 impl Drop for HeldMemory {
     fn drop(&mut self) {
-        self.of.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let mut held = self.of.held();
+        held.bytes -= self.bytes;
+        if let Some(writers_bytes) = held.writers_bytes.get_mut(&self.tenant) {
+            *writers_bytes -= WRITER_BYTES;
+            if *writers_bytes == 0 {
+                held.writers_bytes.remove(&self.tenant);
+            }
+        }
     }
 }
 
@@ -68,21 +93,40 @@ impl Drop for HeldMemory {
 mod tests {
     use super::*;
 
+    fn hold_all(memory: &Arc<UploadMemory>, tenant: u128) -> Vec<HeldMemory> {
+        let mut held = Vec::new();
+        loop {
+            match UploadMemory::hold_writer(memory, Uuid::from_u128(tenant)) {
+                Ok(another) => held.push(another),
+                Err(refusal) => {
+                    assert!(matches!(refusal, Error::Busy(_)) && refusal.is_passing(), "{refusal}");
+                    return held;
+                }
+            }
+        }
+    }
+
     #[test]
     fn uploads_share_one_bound_and_give_back() {
         let memory = Arc::new(UploadMemory::default());
-        let mut held: Vec<HeldMemory> = Vec::new();
-        let refusal = loop {
-            match UploadMemory::hold_writer(&memory) {
-                Ok(another) => held.push(another),
-                Err(refusal) => break refusal,
-            }
-        };
-        assert!(matches!(refusal, Error::Busy(_)) && refusal.is_passing(), "{refusal}");
-        assert_eq!(held.len() as u64, UPLOADS_MAX_BYTES / WRITER_BYTES);
+        let mut held = hold_all(&memory, 1);
         let mut last = held.pop().expect("there was room for one");
         assert!(last.grow(UPLOADS_MAX_BYTES).is_err());
+        last.grow(UPLOADS_MAX_BYTES - (held.len() as u64 + 1) * WRITER_BYTES).unwrap();
+        assert!(last.grow(1).is_err());
+        assert!(hold_all(&memory, 2).is_empty());
         drop((held, last));
-        assert_eq!(memory.held_bytes.load(Ordering::Relaxed), 0);
+        let held = memory.held();
+        assert!(held.bytes == 0 && held.writers_bytes.is_empty(), "{held:?}");
+    }
+
+    /// Regression: sixteen uploads that sent nothing kept all others out of a region.
+    #[test]
+    fn one_tenant_does_not_keep_the_others_out() {
+        let memory = Arc::new(UploadMemory::default());
+        let held: Vec<Vec<HeldMemory>> = (1..=5).map(|tenant| hold_all(&memory, tenant)).collect();
+        let counts: Vec<u64> = held.iter().map(|held| held.len() as u64).collect();
+        let all = UPLOADS_MAX_BYTES / WRITER_BYTES;
+        assert_eq!(counts, [all / 2, all / 4, all / 8, all / 16, 0]);
     }
 }
