@@ -2,12 +2,13 @@
 
 use axum::{
     extract::{Extension, Request, State},
+    http::Method,
     response::Response,
 };
 use galerie_arm::ArmError;
 
 use crate::{
-    arm, blob, content, forward, front_door, graph, health, home, hosts::AcceptedHost, metadata,
+    arm, arm::response, blob, content, forward, front_door, graph, health, home, hosts::AcceptedHost, metadata,
     middleware::request_ids::RequestIds, oauth, query::segments, route_class::RouteClass, routes, state::ApiState,
 };
 
@@ -19,10 +20,16 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response {
     let class = RouteClass::of(request.uri().path());
-    if class == RouteClass::Health && is_known(class, &request) {
+    let host = host.map(|Extension(host)| host);
+    let is_open = matches!(class, RouteClass::Health | RouteClass::Home | RouteClass::Metadata);
+    if is_open && let Some(refusal) = refuse(class, &request, ids) {
+        return refusal;
+    }
+    if class == RouteClass::Health {
+        // Probes come by address: the host is nobody's business.
         return health::answer(&state.control, &state.options.faults.said, request.uri().path()).await;
     }
-    let Some(Extension(host)) = host else {
+    let Some(host) = host else {
         return front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids);
     };
     let request = match forward::route(&state, request, class, &host, ids).await {
@@ -30,11 +37,7 @@ pub(crate) async fn dispatch(
         forward::Routed::Answered(response) => return response,
     };
     match class {
-        RouteClass::Health | RouteClass::Home | RouteClass::Metadata if !is_known(class, &request) => {
-            front_door::error(&ArmError::path_not_found(request.uri().path()), class, request.method(), ids)
-        }
-        RouteClass::Health => health::answer(&state.control, &state.options.faults.said, request.uri().path()).await,
-        RouteClass::Home => home::page(&state.options.version),
+        RouteClass::Health | RouteClass::Home => home::page(&state.options.version),
         RouteClass::Metadata => metadata::answer(&request, &host),
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,
         RouteClass::OAuth => oauth::answer(&state, request, &host, ids).await,
@@ -44,7 +47,12 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Whether the table of routes has a request's path.
-fn is_known(class: RouteClass, request: &Request) -> bool {
-    segments(request.uri().path()).is_some_and(|found| routes::is_known(class, &found, None))
+/// What is open to everybody has few paths, and is read alone.
+fn refuse(class: RouteClass, request: &Request, ids: RequestIds) -> Option<Response> {
+    let (method, path) = (request.method(), request.uri().path());
+    if !segments(path).is_some_and(|found| routes::is_known(class, &found, None)) {
+        return Some(front_door::error(&ArmError::path_not_found(path), class, method, ids));
+    }
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    (!is_read).then(|| response::method_not_allowed(method, path, &[Method::GET]))
 }

@@ -4,7 +4,7 @@
 //! (`az cloud register`, go-azure-sdk). Clients copy fields into settings that must not be empty, so every field has a
 //! value; where nothing is served yet it is this server's own address.
 
-use axum::{extract::Request, http::Method, response::Response};
+use axum::{extract::Request, response::Response};
 use galerie_arm::ApiVersion;
 use serde_json::{Value, json};
 
@@ -13,12 +13,8 @@ use crate::{arm::response, hosts::AcceptedHost, query::Query};
 /// The cloud's name; what `az cloud register -n` suggests.
 const NAME: &str = "Galerie";
 
-/// Answers a request to `/metadata/endpoints`.
+/// Answers a reading request to `/metadata/endpoints`.
 pub(crate) fn answer(request: &Request, host: &AcceptedHost) -> Response {
-    let path = request.uri().path();
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return response::method_not_allowed(request.method(), path, &[Method::GET]);
-    }
     match ApiVersion::from_query(Query::parse(request.uri().query()).get("api-version")) {
         Ok(version) => response::json(200, &document(host, version)),
         Err(error) => response::error(&error),
