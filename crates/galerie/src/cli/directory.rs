@@ -105,19 +105,24 @@ impl Directory {
     }
 }
 
-/// An object as people are told about it: they may have said a part of its name, or its id.
-pub(super) fn called(kind: &str, object: &Value) -> String {
-    let name = match text(object, "userPrincipalName") {
+/// The name by which people know an object.
+pub(super) fn name(object: &Value) -> String {
+    match text(object, "userPrincipalName") {
         name if name.is_empty() => text(object, "displayName"),
         name => name,
-    };
-    format!("{kind} {} ({})", output::printable(&name), text(object, "id"))
+    }
+}
+
+/// An object as people are told about it: they may have said a part of its name, or its id.
+pub(super) fn called(kind: &str, object: &Value) -> String {
+    format!("{kind} {} ({})", output::printable(&name(object)), text(object, "id"))
 }
 
 /// Which object to delete.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeleteArgs {
     /// Its name or object id; of a user without a domain, the tenant's is meant
+    #[arg(add = super::names::directory_objects())]
     pub(super) name: String,
     /// Do not ask
     #[arg(short, long)]

@@ -56,6 +56,7 @@ struct CreateArgs {
 #[derive(Debug, clap::Args)]
 struct MembersArgs {
     /// The group's name or object id
+    #[arg(add = super::names::directory_objects())]
     name: String,
     #[command(flatten)]
     output: OutputArgs,
@@ -66,8 +67,10 @@ struct MembersArgs {
 #[derive(Debug, clap::Args)]
 struct MemberArgs {
     /// The group's name or object id
+    #[arg(add = super::names::directory_objects())]
     group: String,
     /// A user name, a client id, a display name or an object id
+    #[arg(add = super::names::members())]
     member: String,
     #[command(flatten)]
     connection: ConnectionArgs,

@@ -1,4 +1,5 @@
-//! Names that a shell completes from what is in the gallery: galleries, definitions, versions, resource groups, regions.
+//! Names that a shell completes from what is in the gallery: galleries, definitions, applications, versions, resource groups, regions;
+//! and from the tenant's directory: users, groups, service principals.
 //!
 //! The server is asked as the command itself would ask it, with the connection options that are on the line already. Whatever goes
 //! wrong, or takes longer than a second, completes nothing and says nothing: a shell waits for this at a key press.
@@ -13,7 +14,7 @@ use clap::{Arg, CommandFactory, Parser};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde_json::Value;
 
-use super::{connection::ConnectionArgs, document::text};
+use super::{connection::ConnectionArgs, directory, document::text};
 use crate::client::Client;
 
 /// How long a key press waits at most.
@@ -31,17 +32,57 @@ struct Line {
 
 /// Completes a gallery.
 pub(crate) fn galleries() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 1))
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, "images", 1))
 }
 
 /// Completes GALLERY/DEFINITION.
 pub(crate) fn definitions() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 2))
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, "images", 2))
 }
 
 /// Completes GALLERY/DEFINITION/VERSION.
 pub(crate) fn versions() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| complete(typed, 3))
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, "images", 3))
+}
+
+/// Completes GALLERY/APPLICATION.
+pub(crate) fn applications() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, "applications", 2))
+}
+
+/// Completes GALLERY/APPLICATION/VERSION.
+pub(crate) fn application_versions() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete(typed, "applications", 3))
+}
+
+/// Completes a user, a group or a service principal, as the command on the line is about the ones or the others.
+pub(crate) fn directory_objects() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let collections = std::env::args().skip_while(|word| word != "--").find_map(|word| match word.as_str() {
+            "user" => Some(&["users"]),
+            "group" => Some(&["groups"]),
+            "sp" => Some(&["servicePrincipals"]),
+            _ => None,
+        });
+        complete_objects(typed, collections.map_or(&[], |found| found))
+    })
+}
+
+/// Completes whoever can be a member of a group.
+pub(crate) fn members() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| complete_objects(typed, &["users", "groups", "servicePrincipals"]))
+}
+
+fn complete_objects(typed: &OsStr, collections: &[&str]) -> Vec<CompletionCandidate> {
+    let of_directory = |connection: ConnectionArgs| Client::of_directory(connection.profile().ok()?).ok();
+    ask_by(of_directory, typed, async |client| {
+        let mut names = Vec::new();
+        for collection in collections {
+            let listed = client.list(&directory::path(collection)).await?;
+            names.extend(listed.iter().map(directory::name));
+        }
+        Ok(names)
+    })
 }
 
 /// Completes a resource group.
@@ -55,7 +96,7 @@ pub(crate) fn regions() -> ArgValueCompleter {
 }
 
 /// Completes the part of `a/b/c` that is being typed, of at most `depth` parts; a part that is not the last ends in a slash.
-fn complete(typed: &OsStr, depth: usize) -> Vec<CompletionCandidate> {
+fn complete(typed: &OsStr, children: &str, depth: usize) -> Vec<CompletionCandidate> {
     let Some(text) = typed.to_str() else { return Vec::new() };
     let parts: Vec<String> = text.split('/').map(str::to_owned).collect();
     if parts.len() > depth {
@@ -64,22 +105,23 @@ fn complete(typed: &OsStr, depth: usize) -> Vec<CompletionCandidate> {
     let end = if parts.len() < depth { "/" } else { "" };
     ask(typed, async move |client| {
         let before = &parts[..parts.len() - 1];
-        let found = below(&client, before).await?;
+        let found = below(&client, before, children).await?;
         let head: String = before.iter().map(|part| format!("{part}/")).collect();
         Ok(found.into_iter().map(|name| format!("{head}{name}{end}")).collect())
     })
 }
 
-/// The names of what is in a gallery or a definition; of all galleries, without one.
-async fn below(client: &Client, parents: &[String]) -> crate::client::Result<Vec<String>> {
+/// The names of what is in a gallery, or of the versions of that; of all galleries, without one. `children` says in which of a gallery's
+/// collections.
+async fn below(client: &Client, parents: &[String], children: &str) -> crate::client::Result<Vec<String>> {
     let galleries =
         client.list(&format!("{}/providers/Microsoft.Compute/galleries", client.subscription_path())).await?;
     let [gallery, rest @ ..] = parents else { return Ok(galleries.iter().map(|found| text(found, "name")).collect()) };
     let wanted = |found: &&Value| text(found, "name").eq_ignore_ascii_case(gallery);
     let Some(id) = galleries.iter().find(wanted).map(|found| text(found, "id")) else { return Ok(Vec::new()) };
     let listed = match rest {
-        [] => client.list(&format!("{id}/images")).await?,
-        [definition, ..] => client.list(&format!("{id}/images/{definition}/versions")).await?,
+        [] => client.list(&format!("{id}/{children}")).await?,
+        [child, ..] => client.list(&format!("{id}/{children}/{child}/versions")).await?,
     };
     Ok(listed.iter().map(|found| text(found, "name")).collect())
 }
@@ -89,17 +131,25 @@ async fn names(client: &Client, collection: &str) -> crate::client::Result<Vec<S
     Ok(listed.iter().map(|found| text(found, "name")).collect())
 }
 
-/// What the server answers in time and begins as what is typed.
+/// What the subscription's server answers in time and begins as what is typed.
 fn ask<F>(typed: &OsStr, question: F) -> Vec<CompletionCandidate>
 where
     F: AsyncFnOnce(Arc<Client>) -> crate::client::Result<Vec<String>>,
+{
+    ask_by(|connection| connection.client().ok(), typed, question)
+}
+
+/// The same of another client.
+fn ask_by<C, F>(open: impl FnOnce(ConnectionArgs) -> Option<C>, typed: &OsStr, question: F) -> Vec<CompletionCandidate>
+where
+    F: AsyncFnOnce(C) -> crate::client::Result<Vec<String>>,
 {
     let Some(typed) = typed.to_str() else { return Vec::new() };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let found = runtime.block_on(async {
         let answer = async {
-            let client = line(std::env::args_os())?.connection.client().ok()?;
+            let client = open(line(std::env::args_os())?.connection)?;
             question(client).await.ok()
         };
         tokio::time::timeout(PATIENCE, answer).await.ok().flatten()

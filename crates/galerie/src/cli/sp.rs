@@ -50,6 +50,7 @@ struct CreateArgs {
 #[derive(Debug, clap::Args)]
 struct SecretArgs {
     /// Its name, client id or object id
+    #[arg(add = super::names::directory_objects())]
     name: String,
     /// Remove the secrets that there are
     #[arg(long)]

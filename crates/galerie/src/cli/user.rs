@@ -57,6 +57,7 @@ enum UserCommand {
 #[derive(Debug, clap::Args)]
 struct NameArgs {
     /// The user name; without a domain, the tenant's is meant
+    #[arg(add = super::names::directory_objects())]
     name: String,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -81,6 +82,7 @@ struct CreateArgs {
 #[derive(Debug, clap::Args)]
 struct PasswordArgs {
     /// The user name; without a domain, the tenant's is meant
+    #[arg(add = super::names::directory_objects())]
     name: String,
     /// Read the password from standard input
     #[arg(long)]
@@ -92,6 +94,7 @@ struct PasswordArgs {
 #[derive(Debug, clap::Args)]
 struct RoleArgs {
     /// The user name; without a domain, the tenant's is meant
+    #[arg(add = super::names::directory_objects())]
     name: String,
     /// The role to give
     #[arg(long, value_name = "ROLE", required_unless_present = "remove")]

@@ -102,6 +102,12 @@ fn a_shell_completes_commands_and_what_is_in_the_gallery() {
     let server = Server::start();
     std::fs::write(server.path("disk.raw"), vec![7; 1 << 20]).unwrap();
     server.ok(&["publish", "disk.raw", "myGallery/web/1.0.0", "--create", "-t", "eastus"]);
+    let application =
+        ["myGallery/agent/2.0.0", "--create", "--os-type", "Linux", "--install", "i", "--remove", "r", "-t", "eastus"];
+    server.ok(&[&["application", "version", "publish", "disk.raw"], &application[..]].concat());
+    server.ok(&["user", "create", "grace"]);
+    server.ok(&["group", "create", "navy"]);
+    server.ok(&["sp", "create", "pipeline"]);
     for (words, expected) in [
         (&["gallery", "show", "my"][..], &["myGallery"][..]),
         (&["version", "list", "mygallery/"], &["mygallery/web"]),
@@ -110,6 +116,14 @@ fn a_shell_completes_commands_and_what_is_in_the_gallery() {
         (&["pull", "myGallery/web/1.0.0", "--region", "east"], &["eastus"]),
         (&["gallery", "list", "-g", "g"], &["galerie"]),
         (&["gallery", "show", "other"], &[]),
+        (&["application", "show", "mygallery/"], &["mygallery/agent"]),
+        (&["application", "version", "show", "myGallery/agent/2"], &["myGallery/agent/2.0.0"]),
+        (&["user", "disable", "gr"], &["grace@galerie.internal"]),
+        (&["user", "delete", "na"], &[]),
+        (&["group", "members", "na"], &["navy"]),
+        (&["group", "add", "navy", "gr"], &["grace@galerie.internal"]),
+        (&["group", "add", "navy", "pipe"], &["pipeline"]),
+        (&["sp", "delete", "pipe"], &["pipeline"]),
     ] {
         assert_eq!(completed(Some(&server), words), expected, "{words:?}");
     }
@@ -151,6 +165,8 @@ fn publish_looks_at_regions_dates_and_names_first() {
         let message = complaint(publish(version, rest));
         assert!(message.contains(expected), "{version} {rest:?}: {message}");
     }
+    let message = server.fails(1, &["publish", "disk.raw", "typo/d/1.0.0"]);
+    assert!(message.contains("there is no gallery 'typo'"), "{message}");
     assert_eq!(server.json(&["gallery", "list", "-o", "json"]).as_array().map(Vec::len), Some(0));
     let shown = publish("g/d/1.0.0", &["--end-of-life", "2099-01-01"]);
     assert!(shown.status.success(), "{}", text(&shown.stderr));

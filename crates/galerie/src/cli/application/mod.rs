@@ -11,6 +11,7 @@ use super::{
     document::{moment, some_text, text},
     failure::Result,
     gallery::delete,
+    names,
     output::{self, Format, OutputArgs},
 };
 use crate::client::{ApplicationReference, Client, GalleryReference};
@@ -27,7 +28,7 @@ enum ApplicationCommand {
     /// List a gallery's applications
     List {
         /// The gallery's name or ARM id
-        #[arg(value_name = "GALLERY")]
+        #[arg(value_name = "GALLERY", add = names::galleries())]
         gallery: GalleryReference,
         #[command(flatten)]
         group: GroupArgs,
@@ -61,7 +62,7 @@ enum ApplicationCommand {
 #[derive(Debug, clap::Args)]
 struct OneApplication {
     /// GALLERY/APPLICATION, or an ARM id
-    #[arg(value_name = "GALLERY/APPLICATION")]
+    #[arg(value_name = "GALLERY/APPLICATION", add = names::applications())]
     application: ApplicationReference,
     #[command(flatten)]
     group: GroupArgs,

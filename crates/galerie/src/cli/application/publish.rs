@@ -22,6 +22,7 @@ use crate::{
         failure::{Failure, Result},
         image_file,
         interruption::interrupted,
+        names,
         output::{self, Format, OutputArgs},
         progress::{Seen, during},
         publish::{
@@ -49,7 +50,7 @@ pub(super) struct PublishArgs {
     /// The package
     file: PathBuf,
     /// GALLERY/APPLICATION/VERSION, or an ARM id
-    #[arg(value_name = "GALLERY/APPLICATION/VERSION")]
+    #[arg(value_name = "GALLERY/APPLICATION/VERSION", add = names::application_versions())]
     version: ApplicationVersionReference,
     /// How a guest installs it
     #[arg(long, value_name = "COMMAND")]
@@ -70,10 +71,10 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "NAME")]
     config_file_name: Option<String>,
     /// A region that gets the version, and how many replicas [default: the home region]
-    #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]")]
+    #[arg(short = 't', long = "target-region", value_name = "REGION[=COUNT]", add = names::regions())]
     target_regions: Vec<TargetRegion>,
     /// The version's home region: where it is sent to [default: the gallery's, or the first target region]
-    #[arg(short, long, value_name = "REGION", value_parser = location)]
+    #[arg(short, long, value_name = "REGION", value_parser = location, add = names::regions())]
     location: Option<Location>,
     #[command(flatten)]
     group: GroupArgs,

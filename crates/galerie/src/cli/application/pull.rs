@@ -6,7 +6,7 @@ use galerie_disk::export::ExportFormat;
 
 use super::version::OneVersion;
 use crate::{
-    cli::{connection::ConnectionArgs, failure::Result, pull},
+    cli::{connection::ConnectionArgs, failure::Result, names, pull},
     client::Content,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct PullArgs {
     #[arg(long)]
     configuration: bool,
     /// The region to read from [default: the version's own]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", add = names::regions())]
     region: Option<String>,
     /// Overwrite the file if it exists
     #[arg(long)]

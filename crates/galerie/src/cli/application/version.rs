@@ -10,6 +10,7 @@ use crate::{
         document::{items, moment, some_text, target_regions, text},
         failure::Result,
         gallery::delete,
+        names,
         output::{self, Format, OutputArgs},
     },
     client::{ApplicationVersionReference, Client},
@@ -59,7 +60,7 @@ enum VersionCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct OneVersion {
     /// GALLERY/APPLICATION/VERSION, or an ARM id
-    #[arg(value_name = "GALLERY/APPLICATION/VERSION")]
+    #[arg(value_name = "GALLERY/APPLICATION/VERSION", add = names::application_versions())]
     version: ApplicationVersionReference,
     #[command(flatten)]
     group: GroupArgs,

@@ -42,10 +42,13 @@ impl Place {
             None => gallery_in_default_group(client, &reference.gallery.gallery),
         };
         let (document, group) = (client.find(gallery.as_str(), &[]).await?, group_of(&gallery)?);
+        if document.is_none() {
+            // Before it is asked in which region: the name may be a slip.
+            refuse_unless_create(args, &format!("gallery '{}'", reference.gallery.gallery))?;
+        }
         let gallery_location = document.as_ref().and_then(|gallery| Location::normalise(&text(gallery, "location")));
         let (home, targets) = regions(args.location.as_ref(), &args.target_regions, gallery_location.as_ref())?;
         if document.is_none() {
-            refuse_unless_create(args, &format!("gallery '{}'", reference.gallery.gallery))?;
             make_gallery(client, &gallery, &group, &home).await?;
         }
         let definition = reference.of(&gallery);
