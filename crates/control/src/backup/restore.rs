@@ -92,6 +92,7 @@ async fn change(tx: &mut Connection, restore: &CatalogueRestore<'_>) -> Result<(
         }
     }
     restored::end_access(tx).await?;
+    restored::forget_failures(tx).await?;
     operation::release_all(tx).await?;
     replica::release_all(tx).await?;
     super::release_hold(tx).await?;

@@ -13,12 +13,21 @@ const FORGET_STORE: &str = "DELETE FROM region_stores WHERE region = $1";
 const END_GRANTS: &str = "DELETE FROM grants";
 const END_UPLOADS: &str = "UPDATE disks SET state = 'ReadyToUpload' WHERE state = 'ActiveUpload'";
 const END_DOWNLOADS: &str = "UPDATE disks SET state = 'Unattached' WHERE state = 'ActiveSAS'";
+const FORGET_FAILURES: &str = "UPDATE users SET failures = 0 WHERE failures > 0";
 const DISCARD_KEYS: &str = "DELETE FROM wrapped_keys";
 const DISCARD_SECRETS: &str = "DELETE FROM credentials WHERE kind = 'Secret'";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[REPLACE_STORE, FORGET_STORE, END_GRANTS, END_UPLOADS, END_DOWNLOADS, DISCARD_KEYS, DISCARD_SECRETS];
+pub(super) const STATEMENTS: &[&str] = &[
+    REPLACE_STORE,
+    FORGET_STORE,
+    END_GRANTS,
+    END_UPLOADS,
+    END_DOWNLOADS,
+    FORGET_FAILURES,
+    DISCARD_KEYS,
+    DISCARD_SECRETS,
+];
 
 /// Names the store that takes the place of a region's. Whether the region had one.
 pub(crate) async fn replace_store(tx: &mut Connection, region: &str, store_id: Uuid, epoch: u64) -> Result<bool> {
@@ -37,6 +46,12 @@ pub(crate) async fn end_access(tx: &mut Connection) -> Result<()> {
     for statement in [END_GRANTS, END_UPLOADS, END_DOWNLOADS] {
         row::run(tx, query(statement)).await?;
     }
+    Ok(())
+}
+
+/// Forgets wrong passwords of users: those of names that nobody has are in no backup.
+pub(crate) async fn forget_failures(tx: &mut Connection) -> Result<()> {
+    row::run(tx, query(FORGET_FAILURES)).await?;
     Ok(())
 }
 

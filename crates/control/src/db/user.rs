@@ -20,8 +20,10 @@ const UPDATE: &str = "UPDATE users SET name = $2, name_key = $3, enabled = $4, p
      sessions_valid_ms = $7, document = $8 WHERE id = $1";
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 const FAILURES: &str = "SELECT failures, failed_ms FROM users WHERE id = $1";
-const ADD_FAILURE: &str =
-    "UPDATE users SET failures = CASE WHEN failed_ms < $3 THEN 1 ELSE failures + 1 END, failed_ms = $2 WHERE id = $1";
+const SET_FAILURES: &str = "UPDATE users SET failures = $2, failed_ms = $3 WHERE id = $1";
+const TAKE_FAILURE_BACK: &str = "UPDATE users SET failures = failures - 1, \
+     failed_ms = CASE WHEN failures = $2 AND failed_ms = $3 THEN $4 ELSE failed_ms END WHERE id = $1 AND failures > 0";
+const FORGET_FAILURES: &str = "UPDATE users SET failures = 0 WHERE failures > 0 AND failed_ms < $1";
 const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
 
 const COUNT_OF_ISSUER: &str = "SELECT COUNT(*) FROM users WHERE issuer = $1";
@@ -36,7 +38,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     UPDATE,
     DELETE,
     FAILURES,
-    ADD_FAILURE,
+    SET_FAILURES,
+    TAKE_FAILURE_BACK,
+    FORGET_FAILURES,
     CLEAR_FAILURES,
     COUNT_OF_ISSUER,
     IS_ISSUER_ELSEWHERE,
@@ -76,7 +80,7 @@ impl Row for UserRow {
 }
 
 /// Wrong passwords since the last right one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Failures {
     pub(crate) count: u32,
     /// When the last one was.
@@ -163,9 +167,27 @@ pub(crate) async fn failures(tx: &mut Connection, id: Uuid) -> Result<Option<Fai
     row::one(tx, query(FAILURES).bind(id.to_string())).await
 }
 
-/// Counts a wrong password; those before `forgotten_ms` do not count any more.
-pub(crate) async fn add_failure(tx: &mut Connection, id: Uuid, now_ms: i64, forgotten_ms: i64) -> Result<()> {
-    row::run(tx, query(ADD_FAILURE).bind(id.to_string()).bind(now_ms).bind(forgotten_ms)).await?;
+/// Sets what is counted.
+pub(crate) async fn set_failures(tx: &mut Connection, id: Uuid, failures: Failures) -> Result<()> {
+    let statement = query(SET_FAILURES).bind(id.to_string()).bind(i64::from(failures.count)).bind(failures.last_ms);
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Counts one less; where nothing came after `counted`, the last one is again when it was before.
+pub(crate) async fn take_failure_back(tx: &mut Connection, id: Uuid, counted: Failures, former_ms: i64) -> Result<()> {
+    let statement = query(TAKE_FAILURE_BACK)
+        .bind(id.to_string())
+        .bind(i64::from(counted.count))
+        .bind(counted.last_ms)
+        .bind(former_ms);
+    row::run(tx, statement).await?;
+    Ok(())
+}
+
+/// Forgets those of all users before a time.
+pub(crate) async fn forget_failures(tx: &mut Connection, before_ms: i64) -> Result<()> {
+    row::run(tx, query(FORGET_FAILURES).bind(before_ms)).await?;
     Ok(())
 }
 

@@ -130,14 +130,19 @@ impl Identity {
         let now_ms = self.now_ms();
         let attempt = self.addresses.begin(address, now_ms);
         let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
+        let found = self.find_device(user_code).await;
+        if !matches!(found, Err(SignInError::Wrong)) {
+            attempt.forgive();
+        }
+        found
+    }
+
+    async fn find_device(&self, user_code: &str) -> Result<DeviceShown, SignInError> {
         let mut tx = self.db.read().await?;
         let now_ms = tx.now_ms().await?;
         let found = device_code::find_by_user_code(&mut tx, &self.user_hash(user_code)).await?;
         let found = found.filter(|found| found.state == DeviceState::Pending && found.expires_ms > now_ms);
-        let Some(found) = found else {
-            attempt.failed(now_ms);
-            return Err(SignInError::Wrong);
-        };
+        let Some(found) = found else { return Err(SignInError::Wrong) };
         let application = client::find_client(&mut tx, &found.app_id.to_string()).await?;
         let age_s = u64::try_from((now_ms - found.created_ms) / 1000).unwrap_or(0);
         Ok(DeviceShown { application, address: found.address, age_s, tenant: found.tenant })

@@ -13,7 +13,10 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::db::{Connection, Result, nobodys_failures, user::Failures};
+use crate::db::{
+    Connection, Result, nobodys_failures,
+    user::{self, Failures},
+};
 
 /// Wrong passwords in a row that cost nothing.
 const FREE_FAILURES: u32 = 5;
@@ -62,24 +65,37 @@ const MOST_REMEMBERED: usize = 10_000;
 const MOST_NOBODYS: u32 = 100_000;
 /// For how long wrong passwords count, a user's and nobody's: were they to differ, time would tell them apart.
 const COUNTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+/// How far ahead the begin of a window may be: clocks differ a little, and one that was put back must not stretch a window.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// When to come again where as many attempts are under way as there may be wrong ones.
 const ATTEMPTS_END_MS: i64 = 1_000;
 
 /// Before when wrong passwords do not count any more.
-pub(super) fn forgotten_ms(now_ms: i64) -> i64 {
+fn forgotten_ms(now_ms: i64) -> i64 {
     now_ms.saturating_sub(COUNTED_FOR_MS)
 }
 
-/// Forgets names that nobody has: those whose failures do not count any more, and those that are too many. How many.
-pub(crate) async fn forget_nobodys(tx: &mut Connection, now_ms: i64) -> Result<u64> {
-    nobodys_failures::forget(tx, forgotten_ms(now_ms), MOST_NOBODYS).await
+/// Forgets the failures that do not count any more, and the oldest where too many names that nobody has are remembered: of users
+/// and of nobody alike, or what is forgotten would tell which names there are. How many names that nobody has.
+pub(crate) async fn forget(tx: &mut Connection, now_ms: i64) -> Result<u64> {
+    let beyond_ms = nobodys_failures::newest_beyond(tx, MOST_NOBODYS).await?;
+    let before_ms = beyond_ms.map_or(i64::MIN, |last_ms| last_ms.saturating_add(1)).max(forgotten_ms(now_ms));
+    user::forget_failures(tx, before_ms).await?;
+    nobodys_failures::forget(tx, before_ms).await
+}
+
+/// The failures with one more.
+pub(super) fn one_more(failures: Failures, now_ms: i64) -> Failures {
+    let count = if failures.last_ms < forgotten_ms(now_ms) { 0 } else { failures.count };
+    Failures { count: count.saturating_add(1), last_ms: now_ms }
 }
 
 /// Until when a user's next attempt must wait; `None` when it need not.
 pub(super) fn paused_until(failures: Failures, now_ms: i64) -> Option<i64> {
-    let beyond = failures.count.checked_sub(FREE_FAILURES).filter(|_| failures.last_ms >= forgotten_ms(now_ms))?;
-    let pause_ms = FIRST_PAUSE_MS.saturating_mul(1 << beyond.min(16)).min(LONGEST_PAUSE_MS);
     // A clock that was put back must not make a pause of years.
+    let counted = forgotten_ms(now_ms)..=now_ms.saturating_add(LONGEST_PAUSE_MS);
+    let beyond = failures.count.checked_sub(FREE_FAILURES).filter(|_| counted.contains(&failures.last_ms))?;
+    let pause_ms = FIRST_PAUSE_MS.saturating_mul(1 << beyond.min(16)).min(LONGEST_PAUSE_MS);
     let until_ms = failures.last_ms.min(now_ms).saturating_add(pause_ms);
     (until_ms > now_ms).then_some(until_ms)
 }
@@ -104,17 +120,18 @@ struct Window {
     under_way: u32,
 }
 
-/// An attempt to sign in, or to name a device. Unless it is said to have failed, it does not count once it is over.
+/// An attempt to sign in, or to name a device. Unless it is forgiven it has failed: whoever hangs up in between has, too.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     addresses: &'a Addresses,
     network: String,
+    is_forgiven: bool,
 }
 
 impl Attempt<'_> {
-    /// Says that it did.
-    pub(super) fn failed(self, now_ms: i64) {
-        self.addresses.state().window(Counted::Failures, &self.network, now_ms).count += 1;
+    /// It does not count.
+    pub(super) fn forgive(mut self) {
+        self.is_forgiven = true;
     }
 }
 
@@ -124,10 +141,16 @@ impl Drop for Attempt<'_> {
         let Some(windows) = state.windows.get_mut(&Counted::Failures) else { return };
         let Some(window) = windows.get_mut(&self.network) else { return };
         window.under_way = window.under_way.saturating_sub(1);
+        window.count = window.count.saturating_add(u32::from(!self.is_forgiven));
         if window.count == 0 && window.under_way == 0 {
             windows.remove(&self.network);
         }
     }
+}
+
+/// Whether the clock was put back since a window began.
+fn is_ahead(window: &Window, now_ms: i64) -> bool {
+    window.began_ms > now_ms.saturating_add(CLOCKS_DIFFER_MS)
 }
 
 impl State {
@@ -135,7 +158,7 @@ impl State {
     fn full_until(&self, counted: Counted, network: &str, now_ms: i64) -> Option<i64> {
         let window = self.windows.get(&counted)?.get(network)?;
         let until_ms = window.began_ms.saturating_add(counted.window_ms());
-        (window.count >= counted.most() && until_ms > now_ms && window.began_ms <= now_ms).then_some(until_ms)
+        (window.count >= counted.most() && until_ms > now_ms && !is_ahead(window, now_ms)).then_some(until_ms)
     }
 
     /// A network's window; a new one where the last one is over.
@@ -152,7 +175,7 @@ impl State {
             }
         }
         let window = windows.entry(network.to_owned()).or_insert(Window { began_ms: now_ms, ..Window::default() });
-        if is_over(window) || window.began_ms > now_ms {
+        if is_over(window) || is_ahead(window, now_ms) {
             *window = Window { began_ms: now_ms, count: 0, under_way: window.under_way };
         }
         window
@@ -175,7 +198,7 @@ impl Addresses {
         }
         window.under_way += 1;
         drop(state);
-        Ok(Attempt { addresses: self, network })
+        Ok(Attempt { addresses: self, network, is_forgiven: false })
     }
 
     /// Whether one more device may ask for a code from an address; then it is counted.
@@ -224,8 +247,11 @@ mod tests {
         assert_eq!(paused(FREE_FAILURES + 2, 0), Some(4 * FIRST_PAUSE_MS));
         assert_eq!(paused(u32::MAX, 0), Some(LONGEST_PAUSE_MS));
         assert_eq!(paused(FREE_FAILURES, COUNTED_FOR_MS + 1), None, "it is forgotten");
-        let ahead = Failures { count: FREE_FAILURES, last_ms: i64::MAX };
-        assert_eq!(paused_until(ahead, 5), Some(5 + FIRST_PAUSE_MS), "a clock that was put back");
+        let ahead = |last_ms| paused_until(Failures { count: FREE_FAILURES, last_ms }, 5);
+        assert_eq!(ahead(6), Some(5 + FIRST_PAUSE_MS), "another process's clock");
+        assert_eq!(ahead(i64::MAX), None, "a clock that was put back");
+        assert_eq!(one_more(Failures { count: 4, last_ms: 0 }, 9), Failures { count: 5, last_ms: 9 });
+        assert_eq!(one_more(Failures { count: 4, last_ms: 0 }, COUNTED_FOR_MS + 1).count, 1);
     }
 
     /// Regression: who has a network of IPv6 has 2^80 addresses.
@@ -257,14 +283,14 @@ mod tests {
             }
         };
         assert_eq!((under_way.len(), until_ms), (Counted::Failures.most() as usize, 1 + ATTEMPTS_END_MS));
-        under_way.pop().unwrap().failed(1);
+        drop(under_way.pop());
         assert!(addresses.begin("a", 1).is_err(), "it failed");
-        drop(under_way);
+        under_way.into_iter().for_each(Attempt::forgive);
         for _ in 0..Counted::Failures.most() - 1 {
-            addresses.begin("a", 2).unwrap().failed(2);
+            drop(addresses.begin("a", 2).unwrap());
         }
         assert_eq!(addresses.begin("a", 3).unwrap_err(), 1 + Counted::Failures.window_ms());
-        drop(addresses.begin("b", 3).unwrap());
+        addresses.begin("b", 3).unwrap().forgive();
         assert!(!addresses.state().windows[&Counted::Failures].contains_key("b"), "nothing is left of it");
     }
 
@@ -273,14 +299,14 @@ mod tests {
         let addresses = Addresses::default();
         let window_ms = Counted::Failures.window_ms();
         for _ in 0..Counted::Failures.most() {
-            addresses.begin("a", 1).unwrap().failed(1);
+            drop(addresses.begin("a", 1).unwrap());
         }
         assert_eq!(addresses.begin("a", 2).unwrap_err(), 1 + window_ms);
         assert!(addresses.begin("b", 2).is_ok());
         assert!(addresses.begin("a", 1 + window_ms).is_ok());
         assert!(addresses.may_begin_device("a", 2), "it is another thing");
         for number in 0..MOST_REMEMBERED + 10 {
-            addresses.begin(&number.to_string(), 10).unwrap().failed(10);
+            drop(addresses.begin(&number.to_string(), 10).unwrap());
             addresses.remember(Uuid::from_u128(number as u128), "x", 10);
         }
         let state = addresses.state();

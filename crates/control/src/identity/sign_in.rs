@@ -11,7 +11,7 @@ use super::{
 use crate::{
     db::{
         self, Connection, nobodys_failures, session, tenant, transact,
-        user::{self, UserRow},
+        user::{self, Failures, UserRow},
     },
     directory::user::UserName,
 };
@@ -41,6 +41,25 @@ struct Sought {
     name: String,
     /// Whose user it is, or would be.
     tenant: Option<Uuid>,
+    /// Whose domain the name has.
+    by_domain: Option<Uuid>,
+}
+
+/// By what an attempt is counted.
+#[derive(Debug, Clone)]
+enum Meant {
+    User(Uuid),
+    /// The keyed hash of a name that nobody has.
+    Nobody(String),
+}
+
+/// An attempt that counts as a wrong one until it is taken back.
+#[derive(Debug)]
+struct CountedAttempt {
+    meant: Meant,
+    counted: Failures,
+    /// When the wrong one before it was.
+    former_ms: i64,
 }
 
 /// A user who typed the right password.
@@ -100,43 +119,54 @@ impl Identity {
     /// # Errors
     /// What to tell the user. Whether there is such a user is told to nobody who does not know the password.
     pub async fn sign_in(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
-        let SignIn { tenant, user_name, password, new_password, address } = asked;
         let now_ms = self.now_ms();
-        let attempt = self.addresses.begin(&address, now_ms);
+        let attempt = self.addresses.begin(&asked.address, now_ms);
         let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
-        let Sought { found, name, tenant } = self.find_user(tenant, &user_name).await?;
-        match &found {
-            Some(found) => self.begin_attempt(found.object.id, &address).await?,
-            None => self.begin_nobodys_attempt(tenant, &name).await?,
+        let judged = self.judge(client, asked).await;
+        if !matches!(judged, Err(SignInError::Wrong | SignInError::Slow(_))) {
+            attempt.forgive();
         }
+        judged
+    }
+
+    async fn judge(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
+        let SignIn { tenant, user_name, password, new_password, address } = asked;
+        let Sought { found, name, tenant, .. } = self.find_user(tenant, &user_name).await?;
+        let meant = match &found {
+            Some(found) => Meant::User(found.object.id),
+            None => self.nobody(tenant, &name),
+        };
+        let counted = self.begin_attempt(meant, &address).await?;
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
-        let is_right = self.passwords.matches(tenant, password, hash).await?;
+        let is_right = match self.passwords.matches(tenant, password, hash).await {
+            Ok(is_right) => is_right,
+            Err(error) => {
+                self.take_back(&counted).await?;
+                return Err(error.into());
+            }
+        };
         let Some(row) = found.filter(|_| is_right) else {
-            attempt.failed(now_ms);
             metrics::counter!("galerie_sign_in_failures_total").increment(1);
             tracing::info!(address, "a wrong user name or password");
             return Err(SignInError::Wrong);
         };
-        if !row.enabled || self.is_closed_to_users(row.object.tenant) {
+        let (id, tenant) = (row.object.id, row.object.tenant);
+        self.take_back(&counted).await?;
+        self.addresses.remember(id, &address, self.now_ms());
+        if !row.enabled || self.is_closed_to_users(tenant) {
             return Err(SignInError::Disabled);
         }
-        let (id, tenant) = (row.object.id, row.object.tenant);
         let mut tx = self.db.read().await?;
         if !client::is_known_in(&mut tx, client, tenant).await? {
             return Err(SignInError::UnknownApplication);
         }
         resource::roles_at_client(&mut tx, tenant, id, client.app_id).await?;
         drop(tx);
-        self.addresses.remember(id, &address, now_ms);
         match new_password {
             Some(new) => self.change_password(&row, new).await?,
-            None if row.must_change => {
-                self.end_attempt(id).await?;
-                return Err(SignInError::MustChange);
-            }
+            None if row.must_change => return Err(SignInError::MustChange),
             None => {}
         }
-        self.end_attempt(id).await?;
         Ok(SignedInUser { id, tenant, name: row.name })
     }
 
@@ -150,11 +180,12 @@ impl Identity {
         }
         let found = user::find_by_name(&mut tx, &name).await?;
         let found = found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant));
-        let tenant = match (wanted, name.split_once('@')) {
-            (None, Some((_, domain))) => tenant::find_by_domain(&mut tx, domain).await?.map(|tenant| tenant.id),
-            _ => wanted,
+        // Looked up whether it is needed or not: the time that it takes would tell.
+        let by_domain = match name.split_once('@') {
+            Some((_, domain)) => tenant::find_by_domain(&mut tx, domain).await?.map(|tenant| tenant.id),
+            None => None,
         };
-        Ok(Sought { found, name, tenant })
+        Ok(Sought { found, name, tenant: wanted.or(by_domain), by_domain })
     }
 
     /// Who a sign-in that failed was meant for, as the audit may name them: a user that there is, or a name of a tenant's domain. Any
@@ -164,49 +195,55 @@ impl Identity {
     /// The catalogue's.
     pub async fn tried_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Option<String>, IdentityError> {
         match self.find_user(wanted, user_name).await {
-            Ok(Sought { found: Some(found), .. }) => return Ok(Some(found.name)),
-            Ok(_) => {}
-            Err(SignInError::Identity(error)) => return Err(error),
-            Err(_) => return Ok(None),
+            Ok(Sought { found: Some(found), .. }) => Ok(Some(found.name)),
+            Ok(Sought { by_domain: Some(_), .. }) => {
+                Ok(user_name.trim().parse::<UserName>().ok().map(|name| name.to_string()))
+            }
+            Err(SignInError::Identity(error)) => Err(error),
+            Ok(_) | Err(_) => Ok(None),
         }
-        let Ok(name) = user_name.trim().parse::<UserName>() else { return Ok(None) };
-        let known = tenant::find_by_domain(&mut *self.db.read().await?, name.domain()).await?;
-        Ok(known.map(|_| name.to_string()))
     }
 
-    /// Counts an attempt as a wrong one before it is looked at; a right one takes it back.
-    async fn begin_attempt(&self, user: Uuid, address: &str) -> Result<(), SignInError> {
-        let is_known = self.addresses.knows(user, address);
-        transact!(&self.db, |tx| -> Result<(), SignInError> {
+    /// What a name is counted by that nobody has. It is one wherever a user of that name would be one: in its tenant, however it is
+    /// written.
+    fn nobody(&self, tenant: Option<Uuid>, name: &str) -> Meant {
+        let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
+        Meant::Nobody(self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default())))
+    }
+
+    /// Counts an attempt as a wrong one before it is looked at. A name that nobody has meets the same pauses at the same cost, so that
+    /// neither tells which names there are.
+    async fn begin_attempt(&self, meant: Meant, address: &str) -> Result<CountedAttempt, SignInError> {
+        let is_known = matches!(meant, Meant::User(user) if self.addresses.knows(user, address));
+        transact!(&self.db, |tx| -> Result<CountedAttempt, SignInError> {
             let now_ms = tx.now_ms().await?;
-            let Some(failures) = user::failures(tx, user).await? else { return Ok(()) };
-            if let Some(until_ms) = guessing::paused_until(failures, now_ms)
+            let former = match &meant {
+                Meant::User(user) => user::failures(tx, *user).await?,
+                Meant::Nobody(name) => nobodys_failures::find(tx, name).await?,
+            };
+            let former = former.unwrap_or_default();
+            if let Some(until_ms) = guessing::paused_until(former, now_ms)
                 && !is_known
             {
                 return Err(SignInError::slow(until_ms, now_ms));
             }
-            Ok(user::add_failure(tx, user, now_ms, guessing::forgotten_ms(now_ms)).await?)
-        })
-    }
-
-    /// The same for a name that nobody has, with the same pauses and at the same cost, so that neither tells which names
-    /// there are. A name is one wherever a user of that name would be one: in its tenant, however it is written.
-    async fn begin_nobodys_attempt(&self, tenant: Option<Uuid>, name: &str) -> Result<(), SignInError> {
-        let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
-        let hash = self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default()));
-        transact!(&self.db, |tx| -> Result<(), SignInError> {
-            let now_ms = tx.now_ms().await?;
-            let failures = nobodys_failures::find(tx, &hash).await?;
-            if let Some(until_ms) = failures.and_then(|failures| guessing::paused_until(failures, now_ms)) {
-                return Err(SignInError::slow(until_ms, now_ms));
+            let counted = guessing::one_more(former, now_ms);
+            match &meant {
+                Meant::User(user) => user::set_failures(tx, *user, counted).await?,
+                Meant::Nobody(name) => nobodys_failures::set(tx, name, counted).await?,
             }
-            Ok(nobodys_failures::add(tx, &hash, now_ms, guessing::forgotten_ms(now_ms)).await?)
+            Ok(CountedAttempt { meant: meant.clone(), counted, former_ms: former.last_ms })
         })
     }
 
-    async fn end_attempt(&self, user: Uuid) -> Result<(), SignInError> {
+    /// An attempt was none, or a right one. What others tried meanwhile stays: a user's signing in must not show in the pauses.
+    async fn take_back(&self, attempt: &CountedAttempt) -> Result<(), SignInError> {
+        let CountedAttempt { meant, counted, former_ms } = attempt;
         transact!(&self.db, |tx| -> Result<(), SignInError> {
-            user::clear_failures(tx, user).await?;
+            match meant {
+                Meant::User(user) => user::take_failure_back(tx, *user, *counted, *former_ms).await?,
+                Meant::Nobody(name) => nobodys_failures::take_back(tx, name, *counted, *former_ms).await?,
+            }
             Ok(())
         })
     }

@@ -15,7 +15,7 @@ pub(super) async fn run(control: &Control) -> Result<(), ArmError> {
         authorization_code::delete_expired(tx, now_ms).await?;
         device_code::delete_expired(tx, now_ms).await?;
         session::delete_expired(tx, now_ms).await?;
-        guessing::forget_nobodys(tx, now_ms).await?;
+        guessing::forget(tx, now_ms).await?;
         Ok(())
     })
 }
