@@ -304,11 +304,19 @@ impl Known {
             return Err(Error::Refused(format!("an upload may name at most {KNOWN_BLOBS_MAX} blobs")));
         }
         let is_known = match stands_for {
-            StandsFor::Chunk(length_bytes) => self.chunks.insert(short(id), length_bytes).is_some(),
-            StandsFor::Segment(length_bytes) => self.segments.insert(short(id), length_bytes).is_some(),
-            StandsFor::Manifest(size_bytes) => self.manifests.insert(ManifestId(id), size_bytes).is_some(),
+            StandsFor::Chunk(_) => self.chunks.contains_key(&short(id)),
+            StandsFor::Segment(_) => self.segments.contains_key(&short(id)),
+            StandsFor::Manifest(_) => self.manifests.contains_key(&ManifestId(id)),
         };
-        if is_known { Ok(()) } else { self.memory.grow(KNOWN_BLOB_BYTES) }
+        if !is_known {
+            self.memory.grow(KNOWN_BLOB_BYTES)?;
+        }
+        match stands_for {
+            StandsFor::Chunk(length_bytes) => drop(self.chunks.insert(short(id), length_bytes)),
+            StandsFor::Segment(length_bytes) => drop(self.segments.insert(short(id), length_bytes)),
+            StandsFor::Manifest(size_bytes) => drop(self.manifests.insert(ManifestId(id), size_bytes)),
+        }
+        Ok(())
     }
 }
 
