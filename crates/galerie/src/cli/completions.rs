@@ -13,8 +13,8 @@ const VARIABLE: &str = "GALERIE_COMPLETE";
 
 /// Print a shell's completions for galerie
 ///
-/// Galleries, image definitions, versions, resource groups and regions are completed, too, by asking the server that the line means,
-/// for a second at most.
+/// Galleries, image definitions, applications, versions, resource groups, regions, users, groups and service principals are completed,
+/// too, by asking the server that the line means, for a second at most.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -58,13 +58,14 @@ pub(crate) fn application_versions() -> ArgValueCompleter {
 /// Completes a user, a group or a service principal, as the command on the line is about the ones or the others.
 pub(crate) fn directory_objects() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
-        let collections = std::env::args().skip_while(|word| word != "--").find_map(|word| match word.as_str() {
-            "user" => Some(&["users"]),
-            "group" => Some(&["groups"]),
-            "sp" => Some(&["servicePrincipals"]),
-            _ => None,
-        });
-        complete_objects(typed, collections.map_or(&[], |found| found))
+        let command = Line::split(std::env::args_os()).and_then(|(_, rest)| rest.into_iter().next());
+        let collections: &[&str] = match command.as_ref().and_then(|word| word.to_str()) {
+            Some("user") => &["users"],
+            Some("group") => &["groups"],
+            Some("sp") => &["servicePrincipals"],
+            _ => &[],
+        };
+        complete_objects(typed, collections)
     })
 }
 
@@ -79,7 +80,11 @@ fn complete_objects(typed: &OsStr, collections: &[&str]) -> Vec<CompletionCandid
         let mut names = Vec::new();
         for collection in collections {
             let listed = client.list(&directory::path(collection)).await?;
-            names.extend(listed.iter().map(directory::name));
+            // What an object is called may be anything that somebody else chose.
+            names.extend(listed.iter().map(|object| {
+                let name = directory::name(object);
+                if is_plain(&name) { name } else { text(object, "id") }
+            }));
         }
         Ok(names)
     })
@@ -149,34 +154,51 @@ where
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let found = runtime.block_on(async {
         let answer = async {
-            let client = open(line(std::env::args_os())?.connection)?;
+            let client = open(Line::of(std::env::args_os())?.connection)?;
             question(client).await.ok()
         };
         tokio::time::timeout(PATIENCE, answer).await.ok().flatten()
     });
     runtime.shutdown_background();
     let folded = typed.to_lowercase();
-    let fits = |name: &String| name.to_lowercase().starts_with(&folded) && !name.chars().any(char::is_control);
+    let fits = |name: &String| name.to_lowercase().starts_with(&folded) && is_plain(name);
     found.unwrap_or_default().into_iter().filter(fits).take(MOST_NAMES).map(CompletionCandidate::new).collect()
 }
 
-/// The words of the line that is being completed stand behind a `--`. Of them only connection options and their values are parsed: an
-/// unknown word would end the parsing.
-fn line(arguments: impl Iterator<Item = OsString>) -> Option<Line> {
-    let mut words = arguments.skip_while(|word| word != "--").skip(1);
-    let command = Line::command();
-    let options: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
-    let mut kept = vec![words.next()?];
-    while let Some(word) = words.next() {
-        let text = word.to_string_lossy().into_owned();
-        let Some(option) = text.strip_prefix("--") else { continue };
-        let (name, has_value) = option.split_once('=').map_or((option, false), |(name, _)| (name, true));
-        if options.contains(&name) {
-            kept.push(word);
-            kept.extend((!has_value).then(|| words.next()).flatten());
-        }
+/// Whether a shell takes a word for what it is. bash inserts a completion as it stands, and then runs what it says.
+fn is_plain(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|first| first.is_alphanumeric() || first == '_')
+        && chars.all(|char| char.is_alphanumeric() || "@._-/#".contains(char))
+}
+
+impl Line {
+    /// The words of the line that is being completed stand behind a `--`. Of them only connection options and their values are parsed:
+    /// an unknown word would end the parsing.
+    fn of(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        Self::try_parse_from(Self::split(arguments)?.0).ok()
     }
-    Line::try_parse_from(kept).ok()
+
+    /// The program's name with the connection options and their values, and the words that are no options, the command first.
+    fn split(arguments: impl Iterator<Item = OsString>) -> Option<(Vec<OsString>, Vec<OsString>)> {
+        let mut words = arguments.skip_while(|word| word != "--").skip(1);
+        let command = Self::command();
+        let options: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+        let (mut kept, mut rest) = (vec![words.next()?], Vec::new());
+        while let Some(word) = words.next() {
+            let text = word.to_string_lossy().into_owned();
+            let Some(option) = text.strip_prefix("--") else {
+                rest.push(word);
+                continue;
+            };
+            let (name, has_value) = option.split_once('=').map_or((option, false), |(name, _)| (name, true));
+            if options.contains(&name) {
+                kept.push(word);
+                kept.extend((!has_value).then(|| words.next()).flatten());
+            }
+        }
+        Some((kept, rest))
+    }
 }
 
 #[cfg(test)]
@@ -185,11 +207,23 @@ mod tests {
 
     #[test]
     fn connection_options_are_found_on_any_line() {
-        let words = ["galerie", "--", "galerie", "gallery", "show", "--data-dir", "elsewhere", "-o", "json", "my"];
-        let found = line(words.into_iter().map(Into::into));
+        let words = ["galerie", "--", "galerie", "--data-dir", "elsewhere", "gallery", "show", "-o", "json", "my"];
+        let found = Line::of(words.into_iter().map(Into::into));
         assert_eq!(found.and_then(|line| line.connection.data_dir()), Some("elsewhere".into()));
+        let (_, rest) = Line::split(words.into_iter().map(Into::into)).unwrap();
+        assert_eq!(rest.first(), Some(&"gallery".into()));
         for words in [vec!["galerie"], vec!["galerie", "--", "galerie", "--data-dir"]] {
-            let _ = line(words.into_iter().map(Into::into));
+            let _ = Line::of(words.into_iter().map(Into::into));
+        }
+    }
+
+    #[test]
+    fn what_a_shell_would_run_or_take_apart_is_not_plain() {
+        for name in ["myGallery/", "1.0.0", "grace@galerie.internal", "a_b#EXT#@x", "Müller"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in ["", "-x", "~root", "#x", "My App", "o'brien", "a`id`", "a;id", "$(id)", "a\nb", "a*", "a\\b"] {
+            assert!(!is_plain(name), "{name}");
         }
     }
 }
