@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use galerie_region::{Error, LocalRegion, LocalRegionOptions, Region, Result, UploadId, Watermark};
+use galerie_region::{Error, LocalRegion, Region, Result, UploadId, Watermark};
 use galerie_store::{
     BlobSource, CondemnedPacks, ManifestId, StoreOptions,
     backend::{S3Credentials, S3Options, S3Retries, s3},
@@ -12,21 +12,9 @@ use galerie_testbucket::{BUCKET, Faults, KEY_ID, S3Server, SECRET_KEY};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TENANT: Uuid = Uuid::from_u128(7);
-const MIB: usize = 1 << 20;
-const PLACE: &str = "the bucket";
+use crate::support::{MIB, TENANT, options};
 
-fn options(root: &Path, name: &str) -> LocalRegionOptions {
-    LocalRegionOptions {
-        name: name.to_owned(),
-        root: root.join(name),
-        catalogue_id: Uuid::from_u128(1),
-        expected_store_id: None,
-        epoch: 1,
-        index_dir: root.join("index").join(name),
-        cache_bytes: 16 << 20,
-    }
-}
+const PLACE: &str = "the bucket";
 
 async fn bucket_region(server: &S3Server, root: &Path, name: &str) -> Result<LocalRegion> {
     let credentials =

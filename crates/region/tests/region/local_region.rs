@@ -21,20 +21,10 @@ use galerie_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TENANT: Uuid = Uuid::from_u128(7);
-const MIB: usize = 1 << 20;
+use crate::support::{MIB, TENANT, options};
 
 async fn region(root: &Path, name: &str) -> LocalRegion {
-    let options = LocalRegionOptions {
-        name: name.to_owned(),
-        root: root.join(name),
-        catalogue_id: Uuid::from_u128(1),
-        expected_store_id: None,
-        epoch: 1,
-        index_dir: root.join("index").join(name),
-        cache_bytes: 16 << 20,
-    };
-    LocalRegion::open(options).await.expect("open the region")
+    LocalRegion::open(options(root, name)).await.expect("open the region")
 }
 
 /// Bytes that neither compress nor repeat, with holes.

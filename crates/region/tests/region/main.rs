@@ -2,3 +2,4 @@
 
 mod bucket_region;
 mod local_region;
+mod support;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use galerie_store::{
-    BlobSink, CollectReport, Collector, CollectorOptions, Error, ManifestId, VerifyOptions,
+    CollectReport, Collector, CollectorOptions, Error, ManifestId, VerifyOptions,
     backend::{Backend, FaultPlan, FaultyBackend, MemoryBackend},
     verify,
 };
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{MIB, MemoryLedger, TestStore, import_guest, noise};
+use crate::support::{MIB, MemoryLedger, TestStore, history::Images, noise};
 
 fn collector(test: &TestStore, readers_grace_ms: i64) -> Collector {
     Collector::new(test.domain.clone(), CollectorOptions { readers_grace_ms, ..CollectorOptions::default() })
@@ -283,28 +283,12 @@ async fn history(steps: Vec<Step>) {
     let other = TestStore::on(backend).await;
     let ledger = MemoryLedger::default();
     let (mut here, mut there) = (collector(&test, 2), collector(&other, 0));
-    let mut begun: Vec<(u64, u8, ManifestId)> = Vec::new();
-    let mut alive = std::collections::BTreeMap::new();
+    let mut images = Images::default();
     for (now_ms, step) in (0..).zip(steps) {
         match step {
-            Step::BeginImport(number) => {
-                let pin = ledger.pin();
-                let writer: Arc<dyn BlobSink> = test.domain.writer(ledger.condemned_packs()).await.unwrap();
-                let manifest = import_guest(&shared_guest(number), writer).await.unwrap();
-                begun.push((pin, number, manifest));
-            }
-            Step::EndImport => {
-                if let Some((pin, number, manifest)) = begun.pop() {
-                    ledger.root(manifest);
-                    alive.insert(number, manifest);
-                    ledger.unpin(pin);
-                }
-            }
-            Step::DeleteImage(number) => {
-                if let Some(manifest) = alive.remove(&number) {
-                    ledger.unroot(manifest);
-                }
-            }
+            Step::BeginImport(number) => images.begin(number, &shared_guest(number), &test, &ledger).await,
+            Step::EndImport => images.end(&ledger),
+            Step::DeleteImage(number) => images.delete(number, &ledger),
             Step::Collect => drop(run(&mut here, &ledger, now_ms).await),
             Step::CollectElsewhere => drop(run(&mut there, &ledger, now_ms).await),
             Step::OtherProcess => {
@@ -312,7 +296,7 @@ async fn history(steps: Vec<Step>) {
                 here = collector(&test, 2);
             }
         }
-        for (number, manifest) in &alive {
+        for (number, manifest) in &images.alive {
             assert!(test.read(*manifest).await.unwrap() == shared_guest(*number), "image {number}");
         }
     }

@@ -1,9 +1,9 @@
 //! What becomes of packs whose table does not read: kept while anything is lacking, deleted when nothing has been for long.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use galerie_store::{
-    BlobKind, BlobSink, CollectReport, Collector, CollectorOptions, ManifestId, PackId,
+    BlobKind, CollectReport, Collector, CollectorOptions, PackId,
     backend::{Backend, Key, LIST_LIMIT_MAX},
     pack::read_table,
     scrub_next,
@@ -11,7 +11,7 @@ use galerie_store::{
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, import_guest, noise, tenant};
+use crate::support::{MIB, MemoryLedger, TestStore, bad_disk::BadDisk, history::Images, noise, tenant};
 
 /// For how long there is hope, in ms.
 const LOST_AFTER_MS: i64 = 1000;
@@ -207,31 +207,15 @@ async fn history(steps: Vec<Step>, at_the_end: u8) {
     let other = test.elsewhere().await;
     let ledger = MemoryLedger::default();
     let (mut here, mut there) = (collector(&test), collector(&other));
-    let mut begun: Vec<(u64, u8, ManifestId)> = Vec::new();
-    let mut alive = BTreeMap::new();
+    let mut images = Images::default();
     let mut now_ms = 0;
     for step in steps {
         // Two or three steps, and what does not read is lost.
         now_ms += LOST_AFTER_MS / 2;
         match step {
-            Step::BeginImport(number) => {
-                let pin = ledger.pin();
-                let writer: Arc<dyn BlobSink> = test.domain.writer(ledger.condemned_packs()).await.unwrap();
-                let manifest = import_guest(&shared_guest(number), writer).await.unwrap();
-                begun.push((pin, number, manifest));
-            }
-            Step::EndImport => {
-                if let Some((pin, number, manifest)) = begun.pop() {
-                    ledger.root(manifest);
-                    alive.insert(number, manifest);
-                    ledger.unpin(pin);
-                }
-            }
-            Step::DeleteImage(number) => {
-                if let Some(manifest) = alive.remove(&number) {
-                    ledger.unroot(manifest);
-                }
-            }
+            Step::BeginImport(number) => images.begin(number, &shared_guest(number), &test, &ledger).await,
+            Step::EndImport => images.end(&ledger),
+            Step::DeleteImage(number) => images.delete(number, &ledger),
             Step::Collect => drop(run(&mut here, &ledger, now_ms).await),
             Step::CollectElsewhere => drop(run(&mut there, &ledger, now_ms).await),
             Step::OtherProcess => {
@@ -250,12 +234,11 @@ async fn history(steps: Vec<Step>, at_the_end: u8) {
     }
     disk.mend();
     let fresh = test.elsewhere().await;
-    for (number, manifest) in &alive {
+    for (number, manifest) in &images.alive {
         assert!(fresh.read(*manifest).await.unwrap() == shared_guest(*number), "image {number}");
     }
     spoil_some(&disk, at_the_end).await;
-    begun.into_iter().for_each(|(pin, ..)| ledger.unpin(pin));
-    alive.into_values().for_each(|manifest| ledger.unroot(manifest));
+    images.delete_all(&ledger);
     let last = test.elsewhere().await;
     let mut collector = collector(&last);
     for _ in 0..4 {

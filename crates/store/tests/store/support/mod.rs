@@ -1,6 +1,7 @@
 //! What the store's tests share: guests of noise and zeros, stores in memory, a catalogue's ledger in memory.
 
 pub(crate) mod bad_disk;
+pub(crate) mod history;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
