@@ -1,5 +1,7 @@
 //! Users' flows: passwords, codes, devices, sessions, the one-time link, certificates, keys that change.
 
+mod guessing;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use galerie_arm::ArmError;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -9,11 +11,10 @@ use uuid::Uuid;
 
 use super::{
     ClientApplication, ClientProof, CodeRequest, DeviceDecision, IdentityError, InvitationUse, Redemption, SignIn,
-    SignInError, SignedInUser, TokenError, TokenShape, TokenVersion, UserTokens, guessing,
+    SignInError, SignedInUser, TokenError, TokenShape, TokenVersion, UserTokens,
 };
 use crate::{
     Caller, ObjectKind, RequestContext,
-    db::{self, transact},
     directory::{
         Document,
         credential::{NewCertificate, NewSecret},
@@ -238,108 +239,6 @@ async fn a_password_that_is_to_be_changed_is_changed_first() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_and_nobody_is_locked_out() {
-    let flow = Flow::new().await;
-    let identity = flow.world.control.identity();
-    let guess = async |address: &str, password: &str| {
-        let typed = SignIn { address: address.to_owned(), ..flow.typed("ada@galerie.internal", password) };
-        identity.sign_in(&flow.client, typed).await
-    };
-    guess("home", PASSWORD).await.unwrap();
-    for attempt in 0..5 {
-        // From many addresses, as guessers come.
-        assert!(matches!(guess(&format!("g{attempt}"), "wrong horse").await, Err(SignInError::Wrong)), "{attempt}");
-    }
-    assert!(matches!(guess("g6", "wrong horse").await, Err(SignInError::Slow(1..=2))));
-    assert!(matches!(guess("g6", PASSWORD).await, Err(SignInError::Slow(_))), "not even the right one");
-    // Where she signed in before she is not held up by others.
-    guess("home", PASSWORD).await.unwrap();
-    assert!(matches!(guess("g7", "wrong horse").await, Err(SignInError::Slow(_))), "nor does that show to them");
-    flow.world.clock.advance(61_000);
-    guess("elsewhere", PASSWORD).await.unwrap();
-    // A name that nobody has is slowed alike.
-    let nobody = async |address: &str| {
-        let typed = SignIn { address: address.to_owned(), ..flow.typed("nobody@galerie.internal", "x") };
-        identity.sign_in(&flow.client, typed).await
-    };
-    for attempt in 0..5 {
-        assert!(matches!(nobody(&format!("h{attempt}")).await, Err(SignInError::Wrong)), "{attempt}");
-    }
-    assert!(matches!(nobody("h6").await, Err(SignInError::Slow(1..=2))));
-    // An address is slowed whatever names it tries.
-    for number in 0..30 {
-        let typed =
-            SignIn { address: "bot".to_owned(), ..flow.typed(&format!("nobody{number}@galerie.internal"), "x") };
-        assert!(matches!(identity.sign_in(&flow.client, typed).await, Err(SignInError::Wrong)));
-    }
-    assert!(matches!(guess("bot", PASSWORD).await, Err(SignInError::Slow(_))));
-}
-
-/// Regression: nobody's attempts were counted by what was typed, a user's by who was meant, so six attempts told them apart.
-#[tokio::test]
-async fn a_name_is_one_however_and_wherever_it_is_typed() {
-    let flow = Flow::new().await;
-    let (identity, here) = (flow.world.control.identity(), flow.world.caller.tenant);
-    let other = flow.world.control.add_tenant("Other").await.unwrap().tenant;
-    let attempts = std::cell::Cell::new(0);
-    let attempt = async |tenant: Option<Uuid>, name: &str| {
-        attempts.set(attempts.get() + 1);
-        let address = format!("10.0.0.{}", attempts.get());
-        let typed = SignIn { tenant, address, ..flow.typed(name, "wrong horse") };
-        identity.sign_in(&flow.client, typed).await.unwrap_err()
-    };
-    for (name, is_user) in [("ada", true), ("zoe", false)] {
-        let whole = format!("{name}@galerie.internal");
-        for _ in 0..5 {
-            assert!(matches!(attempt(Some(other), &whole).await, SignInError::Wrong), "{name}");
-        }
-        assert!(matches!(attempt(Some(other), &whole).await, SignInError::Slow(_)), "{name}, at another tenant's page");
-        for typed in [name, "  ", name, &whole.to_uppercase(), name] {
-            let typed = if typed.trim().is_empty() { &whole } else { typed };
-            assert!(matches!(attempt(Some(here), typed).await, SignInError::Wrong), "{name}, a user: {is_user}");
-        }
-        assert!(matches!(attempt(Some(here), &whole).await, SignInError::Slow(_)), "{name}");
-        assert!(matches!(attempt(None, &whole).await, SignInError::Slow(_)), "{name}, where the domain decides");
-    }
-}
-
-/// Regression: what was tried of a name that nobody has was in one process's memory, so a restart, or another process, told
-/// such a name from a user's.
-#[tokio::test]
-async fn what_was_tried_is_known_to_every_process() {
-    let flow = Flow::new().await;
-    for name in ["ada@galerie.internal", "zoe@galerie.internal"] {
-        let attempt = async |world: &World, address: &str| {
-            let typed = SignIn { address: address.to_owned(), ..flow.typed(name, "wrong horse") };
-            world.control.identity().sign_in(&flow.client, typed).await.unwrap_err()
-        };
-        for number in 0..5 {
-            let error = attempt(&flow.world, &format!("10.0.0.{number}")).await;
-            assert!(matches!(error, SignInError::Wrong), "{name}: {error}");
-        }
-        let other = flow.world.reopen().await;
-        let error = attempt(&other, "10.0.1.1").await;
-        assert!(matches!(error, SignInError::Slow(1..=2)), "{name}: {error}");
-        // A day later none of it counts, and nothing of nobody is left.
-        flow.world.clock.advance(24 * 3_600_000 + 1);
-        for number in 0..5 {
-            let error = attempt(&other, &format!("10.0.2.{number}")).await;
-            assert!(matches!(error, SignInError::Wrong), "{name}: {error}");
-        }
-        assert!(matches!(attempt(&other, "10.0.3.1").await, SignInError::Slow(1..=2)), "{name}");
-        other.control.shutdown().await;
-    }
-    flow.world.clock.advance(24 * 3_600_000 + 1);
-    for names in [1, 0] {
-        let forgotten = transact!(flow.world.control.db(), |tx| -> db::Result<u64> {
-            let now_ms = tx.now_ms().await?;
-            guessing::forget(tx, now_ms).await
-        });
-        assert_eq!(forgotten.unwrap(), names);
-    }
-}
-
-#[tokio::test]
 async fn another_tenants_user_does_not_sign_in_here() {
     let flow = Flow::new().await;
     let other = flow.world.control.add_tenant("Other").await.unwrap();
@@ -350,24 +249,6 @@ async fn another_tenants_user_does_not_sign_in_here() {
     flow.world.control.identity().sign_in(&flow.client, typed).await.unwrap();
     let typed = flow.typed("ada", PASSWORD);
     assert!(matches!(flow.world.control.identity().sign_in(&flow.client, typed).await, Err(SignInError::Wrong)));
-}
-
-/// Regression: ten thousand requests from one address, of nobody in particular, kept all devices out for a quarter of an hour.
-#[tokio::test]
-async fn one_address_does_not_take_all_the_places_of_devices() {
-    let flow = Flow::new().await;
-    let identity = flow.world.control.identity();
-    let begin = async |address| identity.device_begin(&flow.client, None, "s", address).await;
-    let mut begun = 0;
-    while begin("198.51.100.7").await.is_ok() {
-        begun += 1;
-        assert!(begun < 10_000);
-    }
-    assert!(begun >= 100, "a site behind one address signs in, too: {begun}");
-    assert!(matches!(begin("198.51.100.7").await, Err(IdentityError::Busy)));
-    begin("192.0.2.1").await.unwrap();
-    flow.world.clock.advance(15 * 60 * 1000 + 1);
-    begin("198.51.100.7").await.unwrap();
 }
 
 #[tokio::test]
