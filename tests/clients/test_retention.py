@@ -44,7 +44,7 @@ def test_a_run_is_its_dry_run(az, server, versions):
     table = retention(server, "run", DEFINITION, "--dry-run").stdout
     for version, decision, why in [
         ("4.0.0", "kept", "it is excluded from latest"),
-        ("3.0.0", "kept", "it is the last one"),
+        ("3.0.0", "kept", "it is the highest"),
         ("2.0.0", "would be deleted", "it is old, and a higher version stays"),
         ("1.0.0", "kept", "it is pinned"),
     ]:

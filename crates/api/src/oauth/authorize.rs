@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     error::OAuthError,
     form,
-    page::{Form, Page, is_guarded},
+    page::{Form, NEW_PASSWORD, Page, is_guarded, is_new_password_repeated},
     resource,
 };
 use crate::{
@@ -171,13 +171,7 @@ fn page(
         .field("User name", "user_name", "text", "username", &asked.login_hint)
         .field("Password", "password", "password", "current-password", "");
     let form = match change {
-        true => form.field("New password", "new_password", "password", "new-password", "").field(
-            "New password, again",
-            "new_password_again",
-            "password",
-            "new-password",
-            "",
-        ),
+        true => form.new_password(),
         false => form,
     };
     Page::new(status, "Sign in")
@@ -208,8 +202,8 @@ async fn sign_in(
     }
     let typed = |name: &str| posted.get(name).unwrap_or_default();
     asked.login_hint = typed("user_name").to_owned();
-    let change = posted.get("new_password").is_some();
-    if change && typed("new_password") != typed("new_password_again") {
+    let change = posted.get(NEW_PASSWORD).is_some();
+    if change && !is_new_password_repeated(posted) {
         let message = "The new passwords are not the same.";
         return Ok(page(state, headers, path, &asked, (400, Some(message), true)));
     }
@@ -218,7 +212,7 @@ async fn sign_in(
         tenant: asked.tenant,
         user_name: typed("user_name").to_owned(),
         password: SecretString::from(typed("password")),
-        new_password: posted.get("new_password").map(SecretString::from),
+        new_password: posted.get(NEW_PASSWORD).map(SecretString::from),
         address,
     };
     let user = match identity.sign_in(&asked.client, typed).await {

@@ -13,7 +13,7 @@ use super::{
     Style, authorize,
     error::OAuthError,
     form,
-    page::{Form, Page, is_guarded},
+    page::{Form, NEW_PASSWORD, Page, is_guarded, is_new_password_repeated},
     resource,
 };
 use crate::{arm::response, hosts::AcceptedHost, query::Query, state::ApiState};
@@ -148,7 +148,7 @@ fn ask_to_sign_in(
         .field("User name", "user_name", "text", "username", user_name)
         .field("Password", "password", "password", "current-password", "");
     let form = match change {
-        true => form.field("New password", "new_password", "password", "new-password", ""),
+        true => form.new_password(),
         false => form,
     };
     Page::new(status, "Let this device in?")
@@ -169,17 +169,20 @@ async fn approve(
     let identity = state.control.identity();
     let typed = |name: &str| posted.get(name).unwrap_or_default();
     let (user_code, user_name) = (typed("user_code"), typed("user_name"));
-    let change = posted.get("new_password").is_some();
+    let change = posted.get(NEW_PASSWORD).is_some();
     let typed = SignIn {
         tenant: shown.tenant,
         user_name: user_name.to_owned(),
         password: SecretString::from(typed("password")),
-        new_password: posted.get("new_password").map(SecretString::from),
+        new_password: posted.get(NEW_PASSWORD).map(SecretString::from),
         address,
     };
     let again = |status, message: &str, change| {
         ask_to_sign_in(state, headers, user_code, shown, user_name, (status, Some(message), change))
     };
+    if change && !is_new_password_repeated(posted) {
+        return Ok(again(400, "The new passwords are not the same.", true));
+    }
     let user = match identity.sign_in(&shown.application, typed).await {
         Ok(user) => user,
         Err(SignInError::Identity(error)) if !authorize::is_told(&error) => return Err(error.into()),

@@ -156,6 +156,17 @@ impl Form {
         self
     }
 
+    /// Another password, twice.
+    pub(super) fn new_password(self) -> Self {
+        self.field("New password", NEW_PASSWORD, "password", "new-password", "").field(
+            "New password, again",
+            "new_password_again",
+            "password",
+            "new-password",
+            "",
+        )
+    }
+
     /// A button that says what is decided.
     pub(super) fn button(mut self, text: &str, value: &str, is_first: bool) -> Self {
         let (class, checks) = if is_first { ("", "") } else { (" class=\"second\"", " formnovalidate") };
@@ -166,6 +177,14 @@ impl Form {
         ));
         self
     }
+}
+
+/// The field of [`Form::new_password`].
+pub(super) const NEW_PASSWORD: &str = "new_password";
+
+/// Whether another password that was posted is the same both times.
+pub(super) fn is_new_password_repeated(form: &Query) -> bool {
+    form.get(NEW_PASSWORD) == form.get("new_password_again")
 }
 
 /// Whether a form was posted by who was shown it.

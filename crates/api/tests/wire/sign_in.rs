@@ -300,6 +300,9 @@ async fn a_device_is_let_in_on_its_page() {
     }
     let wrong = [("user_name", "ada@galerie.internal"), ("password", "x"), ("action", "approve")];
     assert_eq!(browser.post("/devicelogin", &page, &wrong).await.status, 400);
+    let slip = [&typed("approve")[..], &[("new_password", "a longer horse"), ("new_password_again", "a longer hrse")]];
+    let slip = browser.post("/devicelogin", &page, &slip.concat()).await.expect(400);
+    assert!(html(&slip).contains("not the same") && html(&slip).contains("new_password_again"), "{slip}");
     let done = browser.post("/devicelogin", &page, &typed("approve")).await.expect(200);
     assert!(html(&done).contains("signed in as ada@galerie.internal"), "{done}");
     let tokens = ask(&device).await.expect(200).json();

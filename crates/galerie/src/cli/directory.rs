@@ -34,6 +34,19 @@ impl Directory {
         })
     }
 
+    /// Says so where others are called like an object that was just made: by its name nobody can tell them apart.
+    pub(super) async fn warn_of_namesakes(&self, (kind, collection): (&str, &str), name: &str) -> Result<()> {
+        let filter = format!("displayName eq '{}'", name.replace('\'', "''"));
+        let count = self.list(collection, Some(&filter)).await?.len();
+        if count > 1 {
+            output::note(&format!(
+                "{count} {kind}s are called {} now; name them by their ids.",
+                output::printable(name)
+            ));
+        }
+        Ok(())
+    }
+
     /// Makes an object.
     pub(super) async fn make(&self, collection: &str, body: &Value) -> Result<Value> {
         Ok(self.0.post(&path(collection), body).await?.body)
@@ -78,10 +91,17 @@ impl Directory {
             _ => format!("displayName eq '{quoted}'"),
         };
         let mut found = self.list(collection, Some(&filter)).await?;
+        let (kind, command) = match collection {
+            "users" => ("user", "user"),
+            "groups" => ("group", "group"),
+            _ => ("service principal", "sp"),
+        };
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 => Err(Failure::new(format!("there is no '{name}' among the {collection}"))),
-            count => Err(Failure::new(format!("{count} {collection} are called '{name}'"))
+            0 => Err(Failure::new(format!("there is no {kind} '{name}'"))
+                .advise(format!("`galerie {command} list` shows them."))
+                .not_found()),
+            count => Err(Failure::new(format!("{count} {kind}s are called '{name}'"))
                 .advise("Name the one that you mean by its object id.")),
         }
     }
@@ -95,7 +115,11 @@ impl Directory {
                 return last;
             }
         }
-        last.map_err(|_| Failure::new(format!("there is no user, group or service principal '{name}'")))
+        last.map_err(|_| {
+            Failure::new(format!("there is no user, group or service principal '{name}'"))
+                .advise("`galerie user list`, `galerie group list` and `galerie sp list` show them.")
+                .not_found()
+        })
     }
 
     /// What refers to an object in a body.

@@ -42,6 +42,12 @@ impl Failure {
         Self::new(format!("{}: {}", path.display(), in_full(error)))
     }
 
+    /// What was asked for is not there.
+    pub(crate) fn not_found(mut self) -> Self {
+        self.exit_code = NOT_FOUND;
+        self
+    }
+
     /// Whether what was asked for is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         self.exit_code == NOT_FOUND

@@ -119,6 +119,7 @@ async fn create(args: CreateArgs) -> Result<()> {
         "securityEnabled": true
     });
     let made = directory.make("groups", &body).await?;
+    directory.warn_of_namesakes(("group", "groups"), &args.name).await?;
     output::line(&format!("The group {} has the id {}.", text(&made, "displayName"), text(&made, "id")))
 }
 

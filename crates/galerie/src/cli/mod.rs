@@ -24,6 +24,7 @@ mod progress;
 mod publish;
 mod pull;
 mod quota;
+mod regions;
 mod restore;
 mod retention;
 mod serve;
@@ -55,7 +56,7 @@ Examples:
   galerie nbd myGallery/ubuntu-web/1.0.0 --socket web.sock boot from it without a copy
   galerie connect az                                       use it with the Azure CLI
 
-`galerie COMMAND --help` explains each command with examples.";
+`galerie COMMAND --help` explains each command.";
 
 /// A shared image gallery that you run yourself
 ///

@@ -19,6 +19,8 @@ use crate::client::Client;
 
 /// How long a key press waits at most.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The version that has another number in time.
+const LATEST: &str = "latest";
 /// Names that a shell is shown at most.
 const MOST_NAMES: usize = 500;
 
@@ -43,6 +45,21 @@ pub(crate) fn definitions() -> ArgValueCompleter {
 /// Completes GALLERY/DEFINITION/VERSION.
 pub(crate) fn versions() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| complete(typed, "images", 3))
+}
+
+/// The same, where `latest` is one of them.
+pub(crate) fn versions_and_latest() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let mut found = complete(typed, "images", 3);
+        let typed = typed.to_string_lossy();
+        if let Some((definition, version)) = typed.rsplit_once('/')
+            && definition.contains('/')
+            && LATEST.starts_with(&version.to_lowercase())
+        {
+            found.push(CompletionCandidate::new(format!("{definition}/{LATEST}")));
+        }
+        found
+    })
 }
 
 /// Completes GALLERY/APPLICATION.

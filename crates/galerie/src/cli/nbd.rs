@@ -30,13 +30,13 @@ Examples:
   qemu-system-x86_64 -m 1G -drive file=overlay.qcow2,if=virtio      boot it without a copy")]
 pub(crate) struct NbdArgs {
     /// GALLERY/DEFINITION/VERSION (VERSION may be `latest`), or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions_and_latest())]
     version: VersionReference,
     /// The Unix socket to make
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
     /// The region to read from; `latest` is the region's
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", add = super::names::regions())]
     region: Option<String>,
     /// A data disk in place of the operating system's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=63))]

@@ -44,7 +44,7 @@ Examples:
   galerie pull myGallery/ubuntu-web/1.0.0 --file data.raw --lun 0      a data disk")]
 pub(crate) struct PullArgs {
     /// GALLERY/DEFINITION/VERSION (VERSION may be `latest`), or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions_and_latest())]
     version: VersionReference,
     /// The file to write: .vhd for a fixed VHD, .raw or .img for the raw disk
     #[arg(short = 'o', long = "file", value_name = "FILE")]

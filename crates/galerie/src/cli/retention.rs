@@ -56,7 +56,7 @@ enum RetentionCommand {
 #[derive(Debug, clap::Args)]
 struct OneDefinition {
     /// GALLERY/DEFINITION, or an ARM id
-    #[arg(value_name = "GALLERY/DEFINITION")]
+    #[arg(value_name = "GALLERY/DEFINITION", add = super::names::definitions())]
     definition: DefinitionReference,
     #[command(flatten)]
     group: GroupArgs,
@@ -95,10 +95,10 @@ struct RunArgs {
     /// Only say what would be deleted, and why
     #[arg(long)]
     dry_run: bool,
-    /// Try this in place of the policy
+    /// Try this in place of the policy, with --dry-run
     #[arg(long, value_name = "COUNT", requires = "dry_run")]
     keep: Option<u32>,
-    /// Try this in place of the policy
+    /// Try this in place of the policy, with --dry-run
     #[arg(long, value_name = "DAYS", requires = "keep")]
     older_than_days: Option<u32>,
     /// Do not ask

@@ -81,6 +81,7 @@ async fn create(args: CreateArgs) -> Result<()> {
     let app_id = text(&application, "appId");
     let principal = directory.make("servicePrincipals", &json!({ "appId": app_id })).await?;
     let made = add_secret(&directory, &text(&application, "id")).await?;
+    directory.warn_of_namesakes(("service principal", "servicePrincipals"), &args.name).await?;
     show(&directory, &app_id, &text(&principal, "id"), &made, args.output.output).await
 }
 

@@ -49,7 +49,7 @@ enum StoreCommand {
 #[derive(Debug, clap::Args)]
 struct CommonArgs {
     /// The region [default: all]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", add = super::names::regions())]
     region: Option<String>,
     #[command(flatten)]
     offline: OfflineArgs,

@@ -35,7 +35,8 @@ const RANGES_EXACT_MAX: usize = 65_536;
 /// Write an image to the SAS URL of an upload disk
 ///
 /// A VHD is written as it is; raw and qcow2 images become a fixed VHD on the way. Zeros are not sent. Without a SAS URL
-/// it prints the size that the disk must be made with.
+/// it prints the size that the disk must be made with. A disk that is uploaded has at least 20 MiB, as in Azure: make a smaller image
+/// larger first (`qemu-img resize`), or use `galerie publish`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -162,8 +162,15 @@ async fn create(args: CreateArgs) -> Result<()> {
         }
         return output::json(&made);
     }
-    output::line(&format!("{} is a user now, with the id {}.", text(&made, "userPrincipalName"), text(&made, "id")))?;
-    tell(is_made_up, &password)
+    let name = text(&made, "userPrincipalName");
+    output::line(&format!("{name} is a user now, with the id {}.", text(&made, "id")))?;
+    tell(is_made_up, &password)?;
+    output::note(&format!(
+        "Without a role a user sees nothing: az role assignment create --assignee {name} --role Reader --scope \
+         /subscriptions/{}",
+        directory.client().profile().subscription_id
+    ));
+    Ok(())
 }
 
 async fn password(args: PasswordArgs) -> Result<()> {

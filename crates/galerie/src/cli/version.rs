@@ -11,7 +11,7 @@ use super::{
     failure::{Failure, Result},
     gallery::delete,
     output::{self, Format, OutputArgs},
-    retention, version_content, version_deleted,
+    regions, retention, version_content, version_deleted,
 };
 use crate::client::{Client, DefinitionReference, VersionReference};
 
@@ -42,9 +42,9 @@ enum VersionCommand {
     /// Show a version and how far each region is
     Show {
         #[command(flatten)]
-        version: OneVersion,
+        version: OneVersionOrLatest,
         /// The region whose `latest` is meant [default: the image definition's own]
-        #[arg(long, value_name = "REGION")]
+        #[arg(long, value_name = "REGION", add = super::names::regions())]
         region: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
@@ -93,7 +93,7 @@ enum VersionCommand {
         #[command(flatten)]
         definition: OneDefinition,
         /// The region
-        #[arg(long, value_name = "REGION")]
+        #[arg(long, value_name = "REGION", add = super::names::regions())]
         region: String,
         #[command(flatten)]
         output: OutputArgs,
@@ -119,7 +119,7 @@ impl OneDefinition {
 
 #[derive(Debug, clap::Args)]
 struct OneVersion {
-    /// GALLERY/DEFINITION/VERSION (to show, VERSION may be `latest`), or an ARM id
+    /// GALLERY/DEFINITION/VERSION, or an ARM id
     #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions())]
     version: VersionReference,
     #[command(flatten)]
@@ -127,17 +127,28 @@ struct OneVersion {
 }
 
 impl OneVersion {
+    async fn path(&self, client: &Client) -> Result<String> {
+        Ok(self.version.resolve_named(client, self.group.resource_group.as_ref()).await?.to_string())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct OneVersionOrLatest {
+    /// GALLERY/DEFINITION/VERSION, where VERSION may be `latest`; or an ARM id
+    #[arg(value_name = "GALLERY/DEFINITION/VERSION", add = super::names::versions_and_latest())]
+    version: VersionReference,
+    #[command(flatten)]
+    group: GroupArgs,
+}
+
+impl OneVersionOrLatest {
     /// The version's id; `latest` is the one that it means in the region.
-    async fn path_or_latest(&self, client: &Arc<Client>, region: Option<&str>) -> Result<String> {
+    async fn path(&self, client: &Arc<Client>, region: Option<&str>) -> Result<String> {
         if self.version.version.is_some() {
-            return self.path(client).await;
+            return Ok(self.version.resolve_named(client, self.group.resource_group.as_ref()).await?.to_string());
         }
         let content = version_content::open(Arc::clone(client), &self.version, &self.group, region, None).await?;
         Ok(content.version_id().to_owned())
-    }
-
-    async fn path(&self, client: &Client) -> Result<String> {
-        Ok(self.version.resolve_named(client, self.group.resource_group.as_ref()).await?.to_string())
     }
 }
 
@@ -153,7 +164,7 @@ pub(crate) async fn run(args: VersionArgs) -> Result<()> {
         }
         VersionCommand::Show { version, region, output, connection } => {
             let client = connection.client()?;
-            let path = version.path_or_latest(&client, region.as_deref()).await?;
+            let path = version.path(&client, region.as_deref()).await?;
             show(&client.get(&path, &WITH_REPLICATION).await?, output)
         }
         VersionCommand::Delete { version, permanently, yes, connection } => {
@@ -265,9 +276,10 @@ struct Verdict {
 /// Azure's rule: the highest version that is not excluded, neither at all nor in the region, and is there. A deleted one that
 /// could come back is never meant.
 async fn explain_latest(client: &Client, definition: &OneDefinition, region: &str, output: OutputArgs) -> Result<()> {
-    if Location::normalise(region).is_none() {
+    let Some(location) = Location::normalise(region) else {
         return Err(Failure::new(format!("'{region}' is not a region's name")));
-    }
+    };
+    regions::check(client, [&location]).await?;
     let path = definition.path(client).await?;
     let mut versions = Vec::new();
     for version in client.list(&format!("{path}/versions")).await? {
@@ -285,7 +297,7 @@ async fn explain_latest(client: &Client, definition: &OneDefinition, region: &st
     print_verdicts(verdicts, output)?;
     match found {
         true => Ok(()),
-        false => Err(Failure::new(format!("no version is `latest` in {region}"))),
+        false => Err(Failure::new(format!("no version is `latest` in {region}")).not_found()),
     }
 }
 

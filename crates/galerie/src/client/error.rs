@@ -84,8 +84,8 @@ impl Error {
                     .to_owned(),
             ),
             Self::GalleryNotListed { .. } => Some(
-                "With a role on single images or versions alone (such as Compute Gallery Image Reader), galleries cannot be \
-                 looked up by name: say the gallery's resource group with -g GROUP, or the whole ARM id."
+                "`galerie gallery list` shows them. With a role on single images or versions alone (such as Compute Gallery Image Reader), \
+                 galleries cannot be looked up by name: say the gallery's resource group with -g GROUP, or the whole ARM id."
                     .to_owned(),
             ),
             Self::Refused { status: 500.., correlation_id: Some(id), .. } => {
@@ -112,6 +112,10 @@ fn advice_for(code: &str) -> Option<&'static str> {
         "CannotDeleteResource" => {
             "Delete what is inside first, or all of it at once with --cascade. `galerie version list --deleted` shows versions that \
              can still come back."
+        }
+        "ResourceNotFound" | "ParentResourceNotFound" => {
+            "Check the name: `galerie gallery list`, then `galerie definition list GALLERY` (or `galerie application list GALLERY`) and \
+             `galerie version list GALLERY/DEFINITION` show what there is."
         }
         "AuthenticationFailed" => "The SAS URL has expired, was revoked or was cut short; ask for a new one.",
         "AuthorizationPermissionMismatch" => {

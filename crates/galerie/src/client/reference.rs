@@ -82,6 +82,11 @@ pub(super) fn name<N: std::str::FromStr<Err = galerie_arm::ArmError>>(text: &str
     text.parse().map_err(|error: galerie_arm::ArmError| error.message)
 }
 
+/// A version's number.
+fn version_name(text: &str) -> Result<VersionName, String> {
+    name(text).map_err(|rule: String| format!("{rule} Or it is `latest`."))
+}
+
 impl std::str::FromStr for GalleryReference {
     type Err = String;
 
@@ -113,7 +118,7 @@ impl std::str::FromStr for VersionReference {
             parts(text, ResourceType::ImageVersion, &mut id, "GALLERY/DEFINITION/VERSION")?;
         let gallery = GalleryReference { subscription, group, gallery: name(names[0])? };
         let definition = DefinitionReference { gallery, definition: name(names[1])? };
-        let version = if names[2].eq_ignore_ascii_case("latest") { None } else { Some(name(names[2])?) };
+        let version = if names[2].eq_ignore_ascii_case("latest") { None } else { Some(version_name(names[2])?) };
         Ok(Self { definition, version })
     }
 }

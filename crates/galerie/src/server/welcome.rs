@@ -52,6 +52,14 @@ impl Welcome<'_> {
             true => String::new(),
             false => format!(" --data-dir {}", shown(self.data_dir)),
         };
+        if self.admin_file.is_none() {
+            let _ = write!(
+                text,
+                "\nThere is no admin.json here. Use the one beside another process; where there is none, stop the server, and\n\n  \
+                 galerie admin reset{data_dir}\n\nmakes a new administrator.\n\nCtrl-C stops the server.\n"
+            );
+            return text;
+        }
         let _ = write!(
             text,
             "\nNext, in another terminal:\n\n  \

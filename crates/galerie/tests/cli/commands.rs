@@ -112,7 +112,10 @@ fn a_shell_completes_commands_and_what_is_in_the_gallery() {
         (&["gallery", "show", "my"][..], &["myGallery"][..]),
         (&["version", "list", "mygallery/"], &["mygallery/web"]),
         (&["pull", "my"], &["myGallery/"]),
-        (&["pull", "myGallery/web/"], &["myGallery/web/1.0.0"]),
+        (&["pull", "myGallery/web/"], &["myGallery/web/1.0.0", "myGallery/web/latest"]),
+        (&["version", "delete", "myGallery/web/"], &["myGallery/web/1.0.0"]),
+        (&["definition", "retention", "set", "mygallery/"], &["mygallery/web"]),
+        (&["version", "explain-latest", "myGallery/web", "--region", "east"], &["eastus"]),
         (&["pull", "myGallery/web/1.0.0", "--region", "east"], &["eastus"]),
         (&["gallery", "list", "-g", "g"], &["galerie"]),
         (&["gallery", "show", "other"], &[]),
@@ -189,8 +192,8 @@ fn who_is_deleted_is_asked_about_and_named() {
         assert!(message.contains("Say --yes."), "{message}");
         let output = server.client(&[kind, "delete", name, "--yes"]).output().unwrap();
         assert!(output.status.success() && text(&output.stderr).contains(said), "{}", text(&output.stderr));
-        let message = server.fails(1, &[kind, "delete", name, "--yes"]);
-        assert!(message.contains(&format!("'{name}'")), "{message}");
+        let message = server.fails(3, &[kind, "delete", name, "--yes"]);
+        assert!(message.contains(&format!("'{name}'")) && message.contains(&format!("{kind} list")), "{message}");
     }
     // The audit's list says who it was in words, too.
     let listed = server.ok(&["audit", "list"]);

@@ -125,6 +125,10 @@ fn versions_are_listed_shown_and_deleted() {
     assert_eq!(explained[1]["isLatest"], true);
     let message = server.fails(3, &["pull", "g/d/latest", "-o", "none.raw", "--region", "westus"]);
     assert!(message.contains("explain-latest g/d --region westus"), "{message}");
+    let message = server.fails(3, &["version", "explain-latest", "g/d", "--region", "westus"]);
+    assert!(message.contains("no version is `latest`"), "{message}");
+    let message = server.fails(1, &["version", "explain-latest", "g/d", "--region", "weteurope"]);
+    assert!(message.contains("there is no region 'weteurope'") && message.contains("westeurope"), "{message}");
     let message = server.fails(1, &["pull", "g/d/latest", "-o", "no-folder/latest.raw"]);
     assert!(message.contains("no-folder/latest.raw: No such file"), "{message}");
     let shown = server.json(&["version", "show", "g/d/latest", "-o", "json"]);

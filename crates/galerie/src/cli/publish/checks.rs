@@ -1,12 +1,12 @@
 //! What the server would refuse at the end, looked at before anything is made or sent.
 
-use galerie_arm::{Location, timestamp};
+use galerie_arm::timestamp;
 
 use super::PublishArgs;
 use crate::{
     cli::{
-        document::text,
         failure::{Failure, Result},
+        regions,
     },
     client::Client,
 };
@@ -20,21 +20,7 @@ pub(super) async fn check(client: &Client, args: &PublishArgs) -> Result<()> {
         check_end_of_life(date, now_ms())?;
     }
     let targets = args.target_regions.iter().map(|target| &target.location);
-    let said: Vec<&Location> = args.location.iter().chain(targets).collect();
-    if said.is_empty() {
-        return Ok(());
-    }
-    // Whoever may publish somewhere below need not see this list; the server has the last word.
-    let Ok(known) = client.list(&format!("{}/locations", client.subscription_path())).await else { return Ok(()) };
-    let known: Vec<Location> = known.iter().filter_map(|found| Location::normalise(&text(found, "name"))).collect();
-    match said.into_iter().find(|location| !known.contains(location)) {
-        None => Ok(()),
-        Some(unknown) => {
-            let names: Vec<&str> = known.iter().map(Location::as_str).collect();
-            Err(Failure::new(format!("there is no region '{unknown}'"))
-                .advise(format!("The server's regions are {}.", names.join(", "))))
-        }
-    }
+    regions::check(client, args.location.iter().chain(targets)).await
 }
 
 fn check_end_of_life(date: &str, now_ms: i64) -> Result<()> {

@@ -90,7 +90,7 @@ fn group_of(gallery: &ResourceId) -> Result<ResourceGroupName> {
 fn refuse_unless_create(args: &PublishArgs, what: &str) -> Result<()> {
     match args.create {
         true => Ok(()),
-        false => Err(Failure::new(format!("there is no {what}")).advise("Say --create to have it made.")),
+        false => Err(Failure::new(format!("there is no {what}")).advise("Check the name (`galerie gallery list`, `galerie definition list GALLERY`), or say --create to have it made.")),
     }
 }
 
