@@ -227,7 +227,14 @@ def test_work_of_killed_processes_is_finished_by_the_third(gallery, images, tmp_
     third.kill()
     assert leased_copies(gallery) > 0, "the copies were over before the processes were killed"
     first.send_signal(signal.SIGCONT)
-    wait_until("the version to be finished", lambda: gallery.get(path)["properties"]["provisioningState"] == "Succeeded")
+
+    def is_finished() -> bool:
+        """It did not answer the proxy's checks while it slept, so that for a moment there is no process to send requests to."""
+        reply = gallery.request("GET", path)
+        assert reply.status_code in (200, 503), reply.text
+        return reply.status_code == 200 and reply.json()["properties"]["provisioningState"] == "Succeeded"
+
+    wait_until("the version to be finished", is_finished)
     pull(gallery, "manyGallery/large/1.0.0", raw, tmp_path)
     second.start()
     third.start()
