@@ -20,24 +20,24 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response {
     let class = RouteClass::of(request.uri().path());
-    let host = host.map(|Extension(host)| host);
     let is_open = matches!(class, RouteClass::Health | RouteClass::Home | RouteClass::Metadata);
     if is_open && let Some(refusal) = refuse(class, &request, ids) {
         return refusal;
     }
-    if class == RouteClass::Health {
-        // Probes come by address: the host is nobody's business.
-        return health::answer(&state.control, &state.options.faults.said, request.uri().path()).await;
-    }
-    let Some(host) = host else {
-        return front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids);
+    let Some(Extension(host)) = host else {
+        return match class {
+            // Probes come by address, so that no host was looked at.
+            RouteClass::Health => health(&state, request.uri().path()).await,
+            _ => front_door::error(&ArmError::misdirected_request(""), class, request.method(), ids),
+        };
     };
     let request = match forward::route(&state, request, class, &host, ids).await {
         forward::Routed::Here(request) => request,
         forward::Routed::Answered(response) => return response,
     };
     match class {
-        RouteClass::Health | RouteClass::Home => home::page(&state.options.version),
+        RouteClass::Health => health(&state, request.uri().path()).await,
+        RouteClass::Home => home::page(&state.options.version),
         RouteClass::Metadata => metadata::answer(&request, &host),
         RouteClass::Arm => arm::answer(&state, request, host, ids).await,
         RouteClass::OAuth => oauth::answer(&state, request, &host, ids).await,
@@ -45,6 +45,10 @@ pub(crate) async fn dispatch(
         RouteClass::Blob => blob::answer(&state, request, &host, ids).await,
         RouteClass::Content => content::answer(&state, request, &host, ids).await,
     }
+}
+
+async fn health(state: &ApiState, path: &str) -> Response {
+    health::answer(&state.control, &state.options.faults.said, path).await
 }
 
 /// What is open to everybody has few paths, and is read alone.

@@ -79,7 +79,7 @@ impl Row for UserRow {
     }
 }
 
-/// Wrong passwords since the last right one.
+/// Wrong passwords that count; see `identity::guessing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Failures {
     pub(crate) count: u32,
@@ -162,7 +162,7 @@ pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Wrong passwords of a user since the last right one.
+/// Wrong passwords of a user.
 pub(crate) async fn failures(tx: &mut Connection, id: Uuid) -> Result<Option<Failures>> {
     row::one(tx, query(FAILURES).bind(id.to_string())).await
 }

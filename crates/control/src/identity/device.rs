@@ -127,14 +127,7 @@ impl Identity {
     /// # Errors
     /// `Wrong`, `Slow`.
     pub async fn device_find(&self, user_code: &str, address: &str) -> Result<DeviceShown, SignInError> {
-        let now_ms = self.now_ms();
-        let attempt = self.addresses.begin(address, now_ms);
-        let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
-        let found = self.find_device(user_code).await;
-        if !matches!(found, Err(SignInError::Wrong)) {
-            attempt.forgive();
-        }
-        found
+        self.attempt(address, self.find_device(user_code)).await
     }
 
     async fn find_device(&self, user_code: &str) -> Result<DeviceShown, SignInError> {

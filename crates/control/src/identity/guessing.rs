@@ -18,7 +18,7 @@ use crate::db::{
     user::{self, Failures},
 };
 
-/// Wrong passwords in a row that cost nothing.
+/// Wrong passwords that count and cost nothing.
 const FREE_FAILURES: u32 = 5;
 /// The pause after the first one that does; it doubles.
 const FIRST_PAUSE_MS: i64 = 2_000;

@@ -102,7 +102,7 @@ pub enum SignInError {
 
 impl SignInError {
     /// What is to wait until a time, in whole seconds.
-    pub(super) fn slow(until_ms: i64, now_ms: i64) -> Self {
+    fn slow(until_ms: i64, now_ms: i64) -> Self {
         Self::Slow(u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0).div_ceil(1000))
     }
 }
@@ -119,10 +119,21 @@ impl Identity {
     /// # Errors
     /// What to tell the user. Whether there is such a user is told to nobody who does not know the password.
     pub async fn sign_in(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
+        let address = asked.address.clone();
+        self.attempt(&address, self.judge(client, asked)).await
+    }
+
+    /// Judges what somebody tries from an address. It counts for the address, unless it turns out not to be wrong; whoever hangs up
+    /// before that, and drops it, was wrong.
+    pub(super) async fn attempt<T>(
+        &self,
+        address: &str,
+        judge: impl Future<Output = Result<T, SignInError>>,
+    ) -> Result<T, SignInError> {
         let now_ms = self.now_ms();
-        let attempt = self.addresses.begin(&asked.address, now_ms);
+        let attempt = self.addresses.begin(address, now_ms);
         let attempt = attempt.map_err(|until_ms| SignInError::slow(until_ms, now_ms))?;
-        let judged = self.judge(client, asked).await;
+        let judged = judge.await;
         if !matches!(judged, Err(SignInError::Wrong | SignInError::Slow(_))) {
             attempt.forgive();
         }

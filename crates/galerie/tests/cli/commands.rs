@@ -195,6 +195,15 @@ fn who_is_deleted_is_asked_about_and_named() {
         let message = server.fails(3, &[kind, "delete", name, "--yes"]);
         assert!(message.contains(&format!("'{name}'")) && message.contains(&format!("{kind} list")), "{message}");
     }
+    // What people trip over is said when they begin.
+    for (words, said) in [
+        (["user", "create", "hopper"], "az role assignment create --assignee hopper@galerie.internal"),
+        (["group", "create", "ops"], ""),
+        (["group", "create", "ops"], "2 groups are called ops"),
+    ] {
+        let output = server.client(&words).output().unwrap();
+        assert!(output.status.success() && text(&output.stderr).contains(said), "{words:?}: {}", text(&output.stderr));
+    }
     // The audit's list says who it was in words, too.
     let listed = server.ok(&["audit", "list"]);
     let operator = server.admin()["clientId"].as_str().unwrap().to_owned();

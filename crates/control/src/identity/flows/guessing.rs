@@ -29,6 +29,11 @@ async fn guessing_is_slowed_and_nobody_is_locked_out() {
     assert!(matches!(guess("g7", "wrong horse").await, Err(SignInError::Slow(_))), "nor does that show to them");
     flow.world.clock.advance(61_000);
     guess("elsewhere", PASSWORD).await.unwrap();
+    let strangers = guess("g8", "wrong horse").await;
+    assert!(
+        matches!(strangers, Err(SignInError::Wrong)),
+        "her attempt was no wrong one, so no pause began: {strangers:?}"
+    );
     // A name that nobody has is slowed alike.
     let nobody = async |address: &str| {
         let typed = SignIn { address: address.to_owned(), ..flow.typed("nobody@galerie.internal", "x") };
@@ -45,6 +50,29 @@ async fn guessing_is_slowed_and_nobody_is_locked_out() {
         assert!(matches!(identity.sign_in(&flow.client, typed).await, Err(SignInError::Wrong)));
     }
     assert!(matches!(guess("bot", PASSWORD).await, Err(SignInError::Slow(_))));
+}
+
+/// Regression: whoever hung up while an attempt was judged had not tried.
+#[tokio::test]
+async fn hanging_up_and_asking_during_a_pause_count_for_the_address() {
+    let flow = Flow::new().await;
+    let identity = flow.world.control.identity();
+    let guess = async |address: &str, name: &str| {
+        let typed = SignIn { address: address.to_owned(), ..flow.typed(name, "wrong horse") };
+        identity.sign_in(&flow.client, typed).await.unwrap_err()
+    };
+    for _ in 0..30 {
+        let mut asked = std::pin::pin!(guess("hasty", "ada@galerie.internal"));
+        assert!(futures::poll!(&mut asked).is_pending());
+    }
+    assert!(matches!(guess("hasty", "zoe@galerie.internal").await, SignInError::Slow(60..)));
+    for _ in 0..5 {
+        assert!(matches!(guess("g", "bob@galerie.internal").await, SignInError::Wrong));
+    }
+    for _ in 0..25 {
+        assert!(matches!(guess("g", "bob@galerie.internal").await, SignInError::Slow(1..=2)));
+    }
+    assert!(matches!(guess("g", "zoe@galerie.internal").await, SignInError::Slow(60..)));
 }
 
 /// Regression: nobody's attempts were counted by what was typed, a user's by who was meant, so six attempts told them apart.
