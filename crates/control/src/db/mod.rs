@@ -30,7 +30,6 @@ pub(crate) mod group;
 pub(crate) mod image_version;
 mod in_place;
 pub(crate) mod invitation;
-pub(crate) mod nobodys_failures;
 pub(crate) mod operation;
 pub(crate) mod package_link;
 pub(crate) mod pin;
@@ -60,6 +59,7 @@ pub(crate) mod upload;
 pub(crate) mod user;
 pub(crate) mod version_use;
 pub(crate) mod wrapped_key;
+pub(crate) mod wrong_passwords;
 
 mod postgres;
 mod sole_use;
@@ -293,7 +293,6 @@ pub(crate) mod tests {
             group::STATEMENTS,
             image_version::STATEMENTS,
             invitation::STATEMENTS,
-            nobodys_failures::STATEMENTS,
             operation::STATEMENTS,
             package_link::STATEMENTS,
             pin::STATEMENTS,
@@ -321,6 +320,7 @@ pub(crate) mod tests {
             user::STATEMENTS,
             version_use::STATEMENTS,
             wrapped_key::STATEMENTS,
+            wrong_passwords::STATEMENTS,
         ];
         for statement in tables.iter().copied().flatten() {
             tx.prepare(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));

@@ -19,32 +19,13 @@ const INSERT: &str = "INSERT INTO users (id, name, name_key, enabled, password_h
 const UPDATE: &str = "UPDATE users SET name = $2, name_key = $3, enabled = $4, password_hash = $5, must_change = $6, \
      sessions_valid_ms = $7, document = $8 WHERE id = $1";
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
-const FAILURES: &str = "SELECT failures, failed_ms FROM users WHERE id = $1";
-const SET_FAILURES: &str = "UPDATE users SET failures = $2, failed_ms = $3 WHERE id = $1";
-const TAKE_FAILURE_BACK: &str = "UPDATE users SET failures = failures - 1, \
-     failed_ms = CASE WHEN failures = $2 AND failed_ms = $3 THEN $4 ELSE failed_ms END WHERE id = $1 AND failures > 0";
-const FORGET_FAILURES: &str = "UPDATE users SET failures = 0 WHERE failures > 0 AND failed_ms < $1";
-const CLEAR_FAILURES: &str = "UPDATE users SET failures = 0 WHERE id = $1 AND failures > 0";
-
 const COUNT_OF_ISSUER: &str = "SELECT COUNT(*) FROM users WHERE issuer = $1";
 const IS_ISSUER_ELSEWHERE: &str = "SELECT COUNT(*) FROM users u JOIN directory_objects o ON o.id = u.id \
      WHERE u.issuer = $1 AND o.tenant <> $2";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[
-    FIND,
-    FIND_BY_NAME,
-    INSERT,
-    UPDATE,
-    DELETE,
-    FAILURES,
-    SET_FAILURES,
-    TAKE_FAILURE_BACK,
-    FORGET_FAILURES,
-    CLEAR_FAILURES,
-    COUNT_OF_ISSUER,
-    IS_ISSUER_ELSEWHERE,
-];
+pub(super) const STATEMENTS: &[&str] =
+    &[FIND, FIND_BY_NAME, INSERT, UPDATE, DELETE, COUNT_OF_ISSUER, IS_ISSUER_ELSEWHERE];
 
 /// A row.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,20 +57,6 @@ impl Row for UserRow {
             external: columns.optional_text("issuer")?.zip(columns.optional_text("subject")?),
             document: columns.json("document")?,
         })
-    }
-}
-
-/// Wrong passwords that count; see `identity::guessing`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Failures {
-    pub(crate) count: u32,
-    /// When the last one was.
-    pub(crate) last_ms: i64,
-}
-
-impl Row for Failures {
-    fn read(columns: &Columns) -> Result<Self> {
-        Ok(Self { count: columns.unsigned("failures")?, last_ms: columns.integer("failed_ms")? })
     }
 }
 
@@ -160,38 +127,4 @@ pub(crate) async fn update(tx: &mut Connection, user: &UserRow) -> Result<()> {
 pub(crate) async fn delete(tx: &mut Connection, id: Uuid) -> Result<()> {
     row::run(tx, query(DELETE).bind(id.to_string())).await?;
     Ok(())
-}
-
-/// Wrong passwords of a user.
-pub(crate) async fn failures(tx: &mut Connection, id: Uuid) -> Result<Option<Failures>> {
-    row::one(tx, query(FAILURES).bind(id.to_string())).await
-}
-
-/// Sets what is counted.
-pub(crate) async fn set_failures(tx: &mut Connection, id: Uuid, failures: Failures) -> Result<()> {
-    let statement = query(SET_FAILURES).bind(id.to_string()).bind(i64::from(failures.count)).bind(failures.last_ms);
-    row::run(tx, statement).await?;
-    Ok(())
-}
-
-/// Counts one less; where nothing came after `counted`, the last one is again when it was before.
-pub(crate) async fn take_failure_back(tx: &mut Connection, id: Uuid, counted: Failures, former_ms: i64) -> Result<()> {
-    let statement = query(TAKE_FAILURE_BACK)
-        .bind(id.to_string())
-        .bind(i64::from(counted.count))
-        .bind(counted.last_ms)
-        .bind(former_ms);
-    row::run(tx, statement).await?;
-    Ok(())
-}
-
-/// Forgets those of all users before a time.
-pub(crate) async fn forget_failures(tx: &mut Connection, before_ms: i64) -> Result<()> {
-    row::run(tx, query(FORGET_FAILURES).bind(before_ms)).await?;
-    Ok(())
-}
-
-/// Forgets the wrong passwords. Whether there were any.
-pub(crate) async fn clear_failures(tx: &mut Connection, id: Uuid) -> Result<bool> {
-    Ok(row::run(tx, query(CLEAR_FAILURES).bind(id.to_string())).await? == 1)
 }

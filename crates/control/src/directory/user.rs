@@ -16,6 +16,7 @@ use crate::{
         directory_object::ObjectKind,
         session, tenant, transact,
         user::{self, UserRow},
+        wrong_passwords,
     },
     identity::{password, token},
     request::{Caller, RequestContext},
@@ -260,7 +261,7 @@ impl Control {
             }
             user::update(tx, &row).await?;
             if hash.is_some() {
-                user::clear_failures(tx, row.object.id).await?;
+                wrong_passwords::clear(tx, row.object.id).await?;
             }
             record(tx, ctx, "microsoft.directory/users/update", row.object.id).await?;
             Ok(row.into())

@@ -14,8 +14,8 @@ use std::{
 use uuid::Uuid;
 
 use crate::db::{
-    Connection, Result, nobodys_failures,
-    user::{self, Failures},
+    Connection, Result,
+    wrong_passwords::{self, Failures},
 };
 
 /// Wrong passwords that count and cost nothing.
@@ -78,10 +78,9 @@ fn forgotten_ms(now_ms: i64) -> i64 {
 /// Forgets the failures that do not count any more, and the oldest where too many names that nobody has are remembered: of users
 /// and of nobody alike, or what is forgotten would tell which names there are. How many names that nobody has.
 pub(crate) async fn forget(tx: &mut Connection, now_ms: i64) -> Result<u64> {
-    let beyond_ms = nobodys_failures::newest_beyond(tx, MOST_NOBODYS).await?;
+    let beyond_ms = wrong_passwords::newest_beyond(tx, MOST_NOBODYS).await?;
     let before_ms = beyond_ms.map_or(i64::MIN, |last_ms| last_ms.saturating_add(1)).max(forgotten_ms(now_ms));
-    user::forget_failures(tx, before_ms).await?;
-    nobodys_failures::forget(tx, before_ms).await
+    wrong_passwords::forget(tx, before_ms).await
 }
 
 /// The failures with one more.

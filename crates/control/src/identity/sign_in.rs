@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     db::{
-        self, Connection, nobodys_failures, session, tenant, transact,
-        user::{self, Failures, UserRow},
+        self, Connection, session, tenant, transact,
+        user::{self, UserRow},
+        wrong_passwords::{self, Failures, Tried},
     },
     directory::user::UserName,
 };
@@ -45,18 +46,10 @@ struct Sought {
     by_domain: Option<Uuid>,
 }
 
-/// By what an attempt is counted.
-#[derive(Debug, Clone)]
-enum Meant {
-    User(Uuid),
-    /// The keyed hash of a name that nobody has.
-    Nobody(String),
-}
-
 /// An attempt that counts as a wrong one until it is taken back.
 #[derive(Debug)]
 struct CountedAttempt {
-    meant: Meant,
+    tried: Tried,
     counted: Failures,
     /// When the wrong one before it was.
     former_ms: i64,
@@ -143,11 +136,11 @@ impl Identity {
     async fn judge(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
         let SignIn { tenant, user_name, password, new_password, address } = asked;
         let Sought { found, name, tenant, .. } = self.find_user(tenant, &user_name).await?;
-        let meant = match &found {
-            Some(found) => Meant::User(found.object.id),
+        let tried = match &found {
+            Some(found) => Tried::User(found.object.id),
             None => self.nobody(tenant, &name),
         };
-        let counted = self.begin_attempt(meant, &address).await?;
+        let counted = self.begin_attempt(tried, &address).await?;
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
         let is_right = match self.passwords.matches(tenant, password, hash).await {
             Ok(is_right) => is_right,
@@ -217,45 +210,34 @@ impl Identity {
 
     /// What a name is counted by that nobody has. It is one wherever a user of that name would be one: in its tenant, however it is
     /// written.
-    fn nobody(&self, tenant: Option<Uuid>, name: &str) -> Meant {
+    fn nobody(&self, tenant: Option<Uuid>, name: &str) -> Tried {
         let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
-        Meant::Nobody(self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default())))
+        Tried::Nobody(self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default())))
     }
 
     /// Counts an attempt as a wrong one before it is looked at. A name that nobody has meets the same pauses at the same cost, so that
     /// neither tells which names there are.
-    async fn begin_attempt(&self, meant: Meant, address: &str) -> Result<CountedAttempt, SignInError> {
-        let is_known = matches!(meant, Meant::User(user) if self.addresses.knows(user, address));
+    async fn begin_attempt(&self, tried: Tried, address: &str) -> Result<CountedAttempt, SignInError> {
+        let is_known = matches!(tried, Tried::User(user) if self.addresses.knows(user, address));
         transact!(&self.db, |tx| -> Result<CountedAttempt, SignInError> {
             let now_ms = tx.now_ms().await?;
-            let former = match &meant {
-                Meant::User(user) => user::failures(tx, *user).await?,
-                Meant::Nobody(name) => nobodys_failures::find(tx, name).await?,
-            };
-            let former = former.unwrap_or_default();
+            let former = wrong_passwords::find(tx, &tried).await?;
             if let Some(until_ms) = guessing::paused_until(former, now_ms)
                 && !is_known
             {
                 return Err(SignInError::slow(until_ms, now_ms));
             }
             let counted = guessing::one_more(former, now_ms);
-            match &meant {
-                Meant::User(user) => user::set_failures(tx, *user, counted).await?,
-                Meant::Nobody(name) => nobodys_failures::set(tx, name, counted).await?,
-            }
-            Ok(CountedAttempt { meant: meant.clone(), counted, former_ms: former.last_ms })
+            wrong_passwords::set(tx, &tried, counted).await?;
+            Ok(CountedAttempt { tried: tried.clone(), counted, former_ms: former.last_ms })
         })
     }
 
     /// An attempt was none, or a right one. What others tried meanwhile stays: a user's signing in must not show in the pauses.
     async fn take_back(&self, attempt: &CountedAttempt) -> Result<(), SignInError> {
-        let CountedAttempt { meant, counted, former_ms } = attempt;
+        let CountedAttempt { tried, counted, former_ms } = attempt;
         transact!(&self.db, |tx| -> Result<(), SignInError> {
-            match meant {
-                Meant::User(user) => user::take_failure_back(tx, *user, *counted, *former_ms).await?,
-                Meant::Nobody(name) => nobodys_failures::take_back(tx, name, *counted, *former_ms).await?,
-            }
-            Ok(())
+            Ok(wrong_passwords::take_back(tx, tried, *counted, *former_ms).await?)
         })
     }
 

@@ -79,3 +79,25 @@ fn shown(path: &Path) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_need_the_administrator_are_shown_where_it_is() {
+        let text = |admin_file: Option<&Path>| {
+            let data_dir = Path::new("restored");
+            let (regions, ca_file) = (["eastus".to_owned()], Some(Path::new("ca.pem")));
+            let endpoint = "https://localhost:8443";
+            let (regions, faults) = (&regions[..], &[][..]);
+            Welcome { endpoint, data_dir, regions, admin_file, ca_file, metrics: None, faults, link: None }.text()
+        };
+        let (with, without) = (text(Some(Path::new("admin.json"))), text(None));
+        assert!(with.contains("galerie publish") && !with.contains("admin reset"), "{with}");
+        assert!(
+            without.contains("galerie admin reset --data-dir restored") && !without.contains("publish"),
+            "{without}"
+        );
+    }
+}
