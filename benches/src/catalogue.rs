@@ -9,7 +9,7 @@ use bytes::Bytes;
 use galerie_arm::{ResourceId, paging::SkipToken};
 use galerie_store::{Manifest, Segment, frame};
 use reqwest::Method;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
     Bench, Result,
@@ -74,19 +74,16 @@ impl Catalogue {
     async fn fill(&self, data_dir: &Path, versions: u64) -> Result<()> {
         match self {
             Self::Sqlite => {
-                let options = SqliteConnectOptions::new().filename(data_dir.join("catalogue.db"));
-                let mut connection = options.connect().await?;
-                let mut transaction = connection.begin().await?;
-                let copies = copies("lower(hex(randomblob(16)))", versions);
-                sqlx::raw_sql(AssertSqlSafe(copies)).execute(&mut *transaction).await?;
-                transaction.commit().await?;
-                Ok(connection.close().await?)
+                let mut connection = rusqlite::Connection::open(data_dir.join("catalogue.db"))?;
+                let transaction = connection.transaction()?;
+                transaction.execute_batch(&copies("lower(hex(randomblob(16)))", versions))?;
+                Ok(transaction.commit()?)
             }
             Self::Postgres(url) => {
                 let mut connection = PgConnection::connect(url).await?;
                 let copies = copies("replace(gen_random_uuid()::text, '-', '')", versions);
                 sqlx::raw_sql(AssertSqlSafe(copies)).execute(&mut connection).await?;
-                sqlx::raw_sql("ANALYZE").execute(&mut connection).await?;
+                sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut connection).await?;
                 Ok(connection.close().await?)
             }
         }

@@ -5,7 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::task::JoinError;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::JoinError,
+};
 
 static IN_PLACE: AtomicBool = AtomicBool::new(false);
 
@@ -25,4 +28,10 @@ pub fn is_in_place() -> bool {
 /// When the work panics. Done in place, it panics here.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
     if is_in_place() { Ok(work()) } else { tokio::task::spawn_blocking(work).await }
+}
+
+/// Does `work` that may block or take long on this thread. The runtime's other tasks go on on another one, where there is one.
+pub fn here<T>(work: impl FnOnce() -> T) -> T {
+    let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_others && !is_in_place() { tokio::task::block_in_place(work) } else { work() }
 }

@@ -14,7 +14,7 @@ use galerie_control::{
 };
 use galerie_region::{LocalRegion, LocalRegionOptions};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -62,7 +62,7 @@ enum Place {
 
 /// A connection beside the gallery's own.
 pub(crate) enum Beside {
-    Sqlite(SqliteConnection),
+    Sqlite(rusqlite::Connection),
     Postgres(PgConnection),
 }
 
@@ -70,7 +70,7 @@ impl Beside {
     /// Runs statements that nobody prepares.
     pub(crate) async fn run(&mut self, statements: String) -> Result<()> {
         match self {
-            Self::Sqlite(connection) => sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)?,
+            Self::Sqlite(connection) => connection.execute_batch(&statements)?,
             Self::Postgres(connection) => {
                 sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)?
             }
@@ -125,7 +125,7 @@ impl FullCatalogue {
     /// A connection beside the gallery's own.
     pub(crate) async fn connect(&self) -> Result<Beside> {
         Ok(match &self.place {
-            Place::File(file) => Beside::Sqlite(SqliteConnectOptions::new().filename(file).connect().await?),
+            Place::File(file) => Beside::Sqlite(rusqlite::Connection::open(file)?),
             Place::Postgres(url) => Beside::Postgres(PgConnection::connect(url).await?),
         })
     }

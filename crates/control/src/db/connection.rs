@@ -1,9 +1,14 @@
 //! A transaction on either database, and the two kinds that others see.
+//!
+//! A statement of SQLite's is done by the task that asks, at once: who asks many lets other tasks have their turn in between.
 
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
 };
+
+use galerie_store::blocking;
+use tokio::task::coop::consume_budget;
 
 use super::{
     Error, Result, postgres::PostgresTransaction, row::Columns, sqlite::SqliteTransaction, statement::Statement,
@@ -43,18 +48,34 @@ impl Connection {
         &self.remembered
     }
 
-    pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<Columns>> {
+    /// Reads the first row that a statement answers.
+    pub(super) async fn fetch_optional<R: Send>(
+        &mut self,
+        statement: Statement<'_>,
+        read: impl FnOnce(&Columns<'_>) -> Result<R> + Send,
+    ) -> Result<Option<R>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.fetch_optional(statement).await,
-            Begun::Postgres(tx) => tx.fetch_optional(statement).await,
+            Begun::Sqlite(tx) => {
+                turn().await;
+                tx.fetch_optional(&statement, read)
+            }
+            Begun::Postgres(tx) => tx.fetch_optional(statement, read).await,
         };
         self.note(fetched)
     }
 
-    pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Columns>> {
+    /// Reads every row that a statement answers.
+    pub(super) async fn fetch_all<R: Send>(
+        &mut self,
+        statement: Statement<'_>,
+        read: impl FnMut(&Columns<'_>) -> Result<R> + Send,
+    ) -> Result<Vec<R>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.fetch_all(statement).await,
-            Begun::Postgres(tx) => tx.fetch_all(statement).await,
+            Begun::Sqlite(tx) => {
+                turn().await;
+                tx.fetch_all(&statement, read)
+            }
+            Begun::Postgres(tx) => tx.fetch_all(statement, read).await,
         };
         self.note(fetched)
     }
@@ -63,18 +84,22 @@ impl Connection {
     pub(super) async fn for_each(
         &mut self,
         statement: Statement<'_>,
-        each: impl FnMut(&Columns) -> Result<()> + Send,
+        each: impl FnMut(&Columns<'_>) -> Result<()> + Send,
     ) -> Result<()> {
-        match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.for_each(statement, each).await,
+        let done = match &mut self.transaction {
+            Begun::Sqlite(tx) => blocking::here(|| tx.for_each(&statement, each)),
             Begun::Postgres(tx) => tx.for_each(statement, each).await,
-        }
+        };
+        self.note(done)
     }
 
     /// How many rows it touched.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.execute(statement).await,
+            Begun::Sqlite(tx) => {
+                turn().await;
+                tx.execute(&statement)
+            }
             Begun::Postgres(tx) => tx.execute(statement).await,
         };
         self.note(done)
@@ -82,9 +107,9 @@ impl Connection {
 
     /// Has the database read a statement, without running it.
     #[cfg(test)]
-    pub(super) async fn prepare(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+    pub(super) async fn prepare(&mut self, text: &'static str) -> Result<()> {
         match &mut self.transaction {
-            Begun::Sqlite(tx) => tx.prepare(text).await,
+            Begun::Sqlite(tx) => tx.prepare(text),
             Begun::Postgres(tx) => tx.prepare(text).await,
         }
     }
@@ -101,19 +126,25 @@ impl Connection {
 
     async fn commit(self) -> Result<()> {
         match self.transaction {
-            Begun::Sqlite(tx) => Ok(tx.commit().await?),
-            Begun::Postgres(tx) => Ok(tx.commit().await?),
+            Begun::Sqlite(tx) => tx.commit().await,
+            Begun::Postgres(tx) => tx.commit().await,
         }
     }
 
-    fn note<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T> {
-        outcome.map_err(|error| {
-            let error = Error::from(error);
+    fn note<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| {
             // What is taken was taken by a transaction that ours did not see: ours looked first.
             self.lost_race |=
                 matches!(self.transaction, Begun::Postgres(_)) && matches!(error, Error::LostRace | Error::Taken(_));
-            error
         })
+    }
+}
+
+/// Lets other tasks have their turn, now and then. Not in a simulation: what it freezes between two statements would keep the
+/// catalogue from everybody.
+async fn turn() {
+    if !blocking::is_in_place() {
+        consume_budget().await;
     }
 }
 

@@ -133,14 +133,18 @@ pub(crate) async fn write(tx: &mut Connection, schema: i64) -> Result<Copy> {
     line(&mut encoder, &Head { catalogue: COPY_VERSION, schema })?;
     let mut rows = 0;
     for table in TABLES {
-        let mut is_begun = false;
-        let each = |columns: &Columns| -> Result<()> {
-            if !is_begun {
-                line(&mut encoder, &TableHead { table: (*table).to_owned(), columns: columns.kinds() })?;
-                is_begun = true;
-            }
+        let mut begun: Option<TableHead> = None;
+        let each = |columns: &Columns<'_>| -> Result<()> {
+            let head = match &begun {
+                Some(head) => head,
+                None => {
+                    let head = TableHead { table: (*table).to_owned(), columns: columns.kinds() };
+                    line(&mut encoder, &head)?;
+                    begun.insert(head)
+                }
+            };
             rows += 1;
-            line(&mut encoder, &columns.values()?)
+            line(&mut encoder, &columns.values(&head.columns)?)
         };
         tx.for_each(query_text(format!("SELECT * FROM {table}")), each).await?;
     }

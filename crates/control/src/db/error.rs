@@ -1,8 +1,11 @@
 //! What can go wrong between the domain and its tables.
 
 use galerie_arm::ArmError;
-use sqlx::sqlite::SqliteError;
+use rusqlite::ErrorCode;
 use uuid::Uuid;
+
+/// What a database's driver says.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A fault of the catalogue.
 #[derive(Debug, thiserror::Error)]
@@ -13,13 +16,16 @@ pub enum Error {
     Busy,
     /// The file system of the catalogue has no room. Nothing was written; room mends it.
     #[error("the catalogue's file system is full")]
-    Full(#[source] sqlx::Error),
+    Full(#[source] Cause),
     /// The file cannot be read or written now: read-only, or its disk fails. Whoever looks after the machine can mend it.
     #[error("the catalogue's file cannot be used")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Cause),
     /// PostgreSQL ended the transaction, because it cannot be put in order with another one. `transact!` does it again.
     #[error("another transaction was faster")]
     LostRace,
+    /// This process has closed the catalogue: it is ending.
+    #[error("the catalogue is closed")]
+    Closed,
     /// A unique key is taken. The plans look first, in the same transaction, so this is a programming error.
     #[error("a unique key is taken: {0}")]
     Taken(String),
@@ -46,7 +52,7 @@ pub enum Error {
         catalogue: String,
         /// Why.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: Cause,
     },
     /// The file could not be made or copied.
     #[error("{action}")]
@@ -59,65 +65,58 @@ pub enum Error {
     },
     /// The database refused a statement.
     #[error("use the catalogue")]
-    Sql(#[source] sqlx::Error),
+    Sql(#[source] Cause),
 }
 
 /// The result of a table function.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Database(database) if database.is_unique_violation() => {
-                Self::Taken(database.message().to_owned())
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+        let failure = error.sqlite_error();
+        if let Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY) = failure.map(|it| it.extended_code) {
+            return Self::Taken(error.to_string());
+        }
+        match failure.map(|it| it.code) {
+            Some(ErrorCode::DatabaseBusy) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full(error.into()),
+            // The second one is also what a full file system makes of the log's index, which is memory-mapped.
+            Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                Self::Unavailable(error.into())
             }
-            sqlx::Error::Database(database) => match database.try_downcast_ref::<SqliteError>() {
-                Some(_) => Self::of_sqlite(error),
-                None => Self::of_postgres(error),
-            },
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unavailable(error),
-            _ => Self::Sql(error),
+            _ => Self::Sql(error.into()),
         }
     }
 }
 
-// https://www.sqlite.org/rescode.html; the low byte, an extended code has more above it.
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_READONLY: u32 = 8;
-/// Also what a full file system makes of the log's index, which is memory-mapped.
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_FULL: u32 = 13;
-const SQLITE_CANTOPEN: u32 = 14;
-
-impl Error {
-    fn of_sqlite(error: sqlx::Error) -> Self {
-        match code_of(&error).and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-            Some(SQLITE_BUSY) => Self::Busy,
-            Some(SQLITE_FULL) => Self::Full(error),
-            Some(SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN) => Self::Unavailable(error),
-            _ => Self::Sql(error),
-        }
-    }
-
+impl From<sqlx::Error> for Error {
     /// The codes are those of PostgreSQL's appendix A; the first two characters are their class.
-    fn of_postgres(error: sqlx::Error) -> Self {
-        match code_of(&error).unwrap_or_default().as_str() {
+    fn from(error: sqlx::Error) -> Self {
+        let database = match &error {
+            sqlx::Error::PoolTimedOut => return Self::Busy,
+            sqlx::Error::PoolClosed => return Self::Closed,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => return Self::Unavailable(error.into()),
+            sqlx::Error::Database(database) => database,
+            _ => return Self::Sql(error.into()),
+        };
+        if database.is_unique_violation() {
+            return Self::Taken(database.message().to_owned());
+        }
+        match database.code().unwrap_or_default().as_ref() {
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => Self::LostRace,
             // disk_full
-            "53100" => Self::Full(error),
+            "53100" => Self::Full(error.into()),
             // read_only_sql_transaction: a standby, or a reading transaction of ours.
-            "25006" => Self::Unavailable(error),
+            "25006" => Self::Unavailable(error.into()),
             // Connections, resources, an operator's intervention, the system's own faults.
-            code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Self::Unavailable(error),
-            _ => Self::Sql(error),
+            code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
+                Self::Unavailable(error.into())
+            }
+            _ => Self::Sql(error.into()),
         }
     }
-}
-
-fn code_of(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
 }
 
 /// What clients are told of a full catalogue.

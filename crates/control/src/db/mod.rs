@@ -28,7 +28,6 @@ pub(crate) mod foreign_source;
 pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod image_version;
-mod in_place;
 pub(crate) mod invitation;
 pub(crate) mod operation;
 pub(crate) mod package_link;
@@ -68,13 +67,9 @@ mod statement;
 mod time;
 pub(crate) mod transact;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use sqlx::{
-    PgPool,
-    postgres::PgConnectOptions,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 pub use self::database::Database;
 pub(crate) use self::{
@@ -84,15 +79,9 @@ pub(crate) use self::{
     time::Time,
     transact::transact,
 };
-use self::{in_place::done, postgres::PostgresConnections, sqlite::SqliteConnections};
+use self::{postgres::PostgresConnections, sqlite::SqliteConnections};
 use crate::{Clock, SystemClock, authz::Remembered};
 
-/// How long a statement waits for another process's write to the file before it is an error.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Rows that a connection reads ahead of who asked: a page of a list, so that the two do not wait for each other row by row.
-const ROW_BUFFER: usize = 128;
-/// Prepared statements that a connection keeps. There are about 300; some are known as a transaction's first one, too.
-const PREPARED: usize = 512;
 /// How long a request waits for a connection of this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -123,7 +112,7 @@ impl Db {
     /// As [`Db::open`], with a clock: of a SQLite file it is the catalogue's; see `time`.
     pub(crate) async fn open_by(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         match database {
-            Database::Sqlite(path) => done(schema::sqlite::prepare(path)).await?,
+            Database::Sqlite(path) => schema::sqlite::prepare(path).await?,
             Database::Postgres(options) => schema::postgres::prepare(options).await?,
         }
         Self::open_prepared(database, clock).await
@@ -145,19 +134,19 @@ impl Db {
     async fn open_prepared(database: &Database, clock: Arc<dyn Clock>) -> Result<Self> {
         let is_the_databases = database.is_shared() && clock.is_the_machines();
         let time = if is_the_databases { Time::of_database(&*clock) } else { Time::Process(clock) };
-        let db = Self { pools: Self::connect(database).await?, time, remembered: Arc::default() };
+        let db = Self { pools: Self::connect(database), time, remembered: Arc::default() };
         if is_the_databases {
             db.read().await?.now_ms().await?;
         }
         Ok(db)
     }
 
-    async fn connect(database: &Database) -> Result<Pools> {
+    fn connect(database: &Database) -> Pools {
         match database {
-            Database::Sqlite(path) => Ok(Pools::Sqlite(SqliteConnections::open(path).await?)),
+            Database::Sqlite(path) => Pools::Sqlite(SqliteConnections::new(path)),
             Database::Postgres(options) => {
                 let connections = PostgresConnections::new((**options).clone());
-                Ok(Pools::Postgres { connections, options: options.clone() })
+                Pools::Postgres { connections, options: options.clone() }
             }
         }
     }
@@ -234,19 +223,6 @@ impl Db {
 /// The schema that this program knows, and that every open catalogue has.
 pub(crate) fn schema_version() -> i64 {
     schema::newest(&schema::MIGRATIONS)
-}
-
-/// How the catalogue's file is opened.
-fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .statement_cache_capacity(PREPARED)
-        .row_buffer_size(ROW_BUFFER)
 }
 
 #[cfg(test)]

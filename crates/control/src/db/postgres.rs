@@ -98,45 +98,54 @@ impl PostgresTransaction {
         }
     }
 
-    pub(super) async fn fetch_optional(&mut self, statement: Statement<'_>) -> sqlx::Result<Option<Columns>> {
+    pub(super) async fn fetch_optional<R>(
+        &mut self,
+        statement: Statement<'_>,
+        read: impl FnOnce(&Columns<'_>) -> Result<R>,
+    ) -> Result<Option<R>> {
         let row = statement.for_postgres().fetch_optional(self.connection()).await?;
-        Ok(row.map(Columns::Postgres))
+        row.map(|row| read(&Columns::Postgres(&row))).transpose()
     }
 
-    pub(super) async fn fetch_all(&mut self, statement: Statement<'_>) -> sqlx::Result<Vec<Columns>> {
+    pub(super) async fn fetch_all<R>(
+        &mut self,
+        statement: Statement<'_>,
+        mut read: impl FnMut(&Columns<'_>) -> Result<R>,
+    ) -> Result<Vec<R>> {
         let rows = statement.for_postgres().fetch_all(self.connection()).await?;
-        Ok(rows.into_iter().map(Columns::Postgres).collect())
+        rows.iter().map(|row| read(&Columns::Postgres(row))).collect()
     }
 
     /// Hands each row to `each` as it comes.
     pub(super) async fn for_each(
         &mut self,
         statement: Statement<'_>,
-        mut each: impl FnMut(&Columns) -> Result<()> + Send,
+        mut each: impl FnMut(&Columns<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut rows = statement.for_postgres().fetch(self.connection());
         while let Some(row) = rows.try_next().await? {
-            each(&Columns::Postgres(row))?;
+            each(&Columns::Postgres(&row))?;
         }
         Ok(())
     }
 
     /// How many rows it touched.
-    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> sqlx::Result<u64> {
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         Ok(statement.for_postgres().execute(self.connection()).await?.rows_affected())
     }
 
-    pub(super) async fn commit(self) -> sqlx::Result<()> {
+    pub(super) async fn commit(self) -> Result<()> {
         match self {
-            Self::Begun(transaction) => transaction.commit().await,
+            Self::Begun(transaction) => Ok(transaction.commit().await?),
             Self::EachStatement(_) => Ok(()),
         }
     }
 
     /// Has the database read a statement, without running it.
     #[cfg(test)]
-    pub(super) async fn prepare(&mut self, text: &'static str) -> sqlx::Result<()> {
+    pub(super) async fn prepare(&mut self, text: &'static str) -> Result<()> {
         use sqlx::{Executor, SqlSafeStr};
-        self.connection().prepare(text.into_sql_str()).await.map(drop)
+        self.connection().prepare(text.into_sql_str()).await?;
+        Ok(())
     }
 }

@@ -5,9 +5,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Connection, Error, Result, operation, role_assignment,
-    row::{self, Columns, Row, bigint, json, parse},
-    statement::{Statement, query, query_of},
+    Connection, Result, operation, role_assignment,
+    row::{self, Columns, Row, bigint, json},
+    statement::{query, query_of},
 };
 use crate::authz::KeyRange;
 
@@ -41,31 +41,26 @@ const CHILDREN: &str = "SELECT * FROM resources WHERE parent = $1 ORDER BY type,
 const FIRST_IN_GROUP: &str = "SELECT * FROM resources WHERE resource_group = $1 AND type = $2 ORDER BY key LIMIT $3";
 // A key begins with its group's key and a slash, and '0' is what follows '/': a range of the primary key.
 const ROWS_BELOW: &str = "SELECT * FROM resources WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
-/// What a list shows of its rows, as one text: a driver hands over every row by itself, and SQLite's from another thread, which
-/// for a page of a hundred rows took longer than finding them. Fields end in U+001F and rows are parted by U+001E, which ids
-/// and names cannot hold and JSON escapes. NULL when there is none.
+/// What a list shows of its rows.
 macro_rules! list {
     ($disk_state:literal, $range:literal) => {
         concat!(
-            "SELECT string_agg(listed, '\u{1e}') AS page FROM (SELECT key || '\u{1f}' || id || '\u{1f}' || type || '\u{1f}' || name || '\u{1f}' || location || '\u{1f}' || \
-             provisioning_state || '\u{1f}' || etag || '\u{1f}' || ",
+            "SELECT key, id, type, name, location, provisioning_state, etag, ",
             $disk_state,
-            " || '\u{1f}' || document AS listed FROM resources WHERE ",
-            $range,
-            ") AS listed_rows"
+            " AS disk_state, document FROM resources WHERE ",
+            $range
         )
     };
 }
 macro_rules! list_with_disk_state {
     ($range:literal) => {
-        list!("COALESCE((SELECT state FROM disks WHERE disks.key = resources.key), '')", $range)
+        list!("(SELECT state FROM disks WHERE disks.key = resources.key)", $range)
     };
 }
-const FIELD_END: char = '\u{1f}';
-const ROW_BREAK: char = '\u{1e}';
 // SQLite plans a statement again each time that a parameter is bound which is its whole limit; a sum is not looked into.
 // No disk has a parent.
-const LIST_CHILDREN: &str = list!("''", "parent = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4 + 0");
+const LIST_CHILDREN: &str =
+    list!("CAST(NULL AS TEXT)", "parent = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4 + 0");
 const LIST_IN_GROUP: &str =
     list_with_disk_state!("resource_group = $1 AND type = $2 AND key > $3 ORDER BY key LIMIT $4 + 0");
 const LIST_IN_SUBSCRIPTION: &str =
@@ -82,7 +77,7 @@ const LIST_KEYS: [&str; 2] = [
          ORDER BY key LIMIT $4 + 0"
     ),
 ];
-const LIST_BELOW: &str = list!("''", "key > $1 AND key < $2 AND type <> $4 ORDER BY key LIMIT $3 + 0");
+const LIST_BELOW: &str = list!("CAST(NULL AS TEXT)", "key > $1 AND key < $2 AND type <> $4 ORDER BY key LIMIT $3 + 0");
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
@@ -205,39 +200,18 @@ pub(crate) struct ListedRow {
     pub(crate) document: String,
 }
 
-/// A page of a list, in the order of keys.
-struct ListedPage(Vec<ListedRow>);
-
-impl Row for ListedPage {
+impl Row for ListedRow {
     fn read(columns: &Columns) -> Result<Self> {
-        let Some(page) = columns.optional_text("page")? else { return Ok(Self(Vec::new())) };
-        let mut rows = page.split(ROW_BREAK).map(ListedRow::parse).collect::<Result<Vec<_>>>()?;
-        // They come so today; neither database promises it of what it puts together.
-        rows.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-        Ok(Self(rows))
-    }
-}
-
-impl ListedRow {
-    fn parse(listed: &str) -> Result<Self> {
-        let fields: Vec<&str> = listed.splitn(9, FIELD_END).collect();
-        let [key, id, resource_type, name, location, provisioning_state, etag, disk_state, document] = fields[..]
-        else {
-            return Err(Error::Corrupt(format!("a listed resource has {} fields", fields.len())));
-        };
         Ok(Self {
-            key: key.to_owned(),
-            id: id.to_owned(),
-            resource_type: parse("type", resource_type)?,
-            name: name.to_owned(),
-            location: location.to_owned(),
-            provisioning_state: parse("provisioning_state", provisioning_state)?,
-            etag: etag.to_owned(),
-            disk_state: Some(disk_state)
-                .filter(|state| !state.is_empty())
-                .map(|state| parse("state", state))
-                .transpose()?,
-            document: document.to_owned(),
+            key: columns.text("key")?,
+            id: columns.text("id")?,
+            resource_type: columns.parsed("type")?,
+            name: columns.text("name")?,
+            location: columns.text("location")?,
+            provisioning_state: columns.parsed("provisioning_state")?,
+            etag: columns.text("etag")?,
+            disk_state: columns.optional_parsed("disk_state")?,
+            document: columns.text("document")?,
         })
     }
 }
@@ -427,7 +401,7 @@ pub(crate) async fn list_in_range(
 ) -> Result<Vec<ListedRow>> {
     let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(resource_type.as_str());
     let statement = statement.bind(after.unwrap_or("")).bind(&range.first).bind(&range.last);
-    listed(tx, statement.bind(i64::from(limit))).await
+    row::all(tx, statement.bind(i64::from(limit))).await
 }
 
 /// A subscription's resources of one type with these keys, by key.
@@ -439,7 +413,7 @@ pub(crate) async fn list_keys(
     limit: u32,
 ) -> Result<Vec<ListedRow>> {
     let statement = query_of(LIST_KEYS).bind(subscription.to_string()).bind(resource_type.as_str());
-    listed(tx, statement.bind(json(&keys)).bind(i64::from(limit))).await
+    row::all(tx, statement.bind(json(&keys)).bind(i64::from(limit))).await
 }
 
 async fn typed(
@@ -451,17 +425,13 @@ async fn typed(
     limit: u32,
 ) -> Result<Vec<ListedRow>> {
     let statement = query(statement).bind(scope).bind(resource_type.as_str()).bind(after.unwrap_or(""));
-    listed(tx, statement.bind(i64::from(limit))).await
+    row::all(tx, statement.bind(i64::from(limit))).await
 }
 
 async fn below(tx: &mut Connection, scope: &str, after: Option<&str>, limit: u32) -> Result<Vec<ListedRow>> {
     let (after, end) = range_below(scope, after);
     let statement = query(LIST_BELOW).bind(&after).bind(&end).bind(i64::from(limit));
-    listed(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
-}
-
-async fn listed(tx: &mut Connection, statement: Statement<'_>) -> Result<Vec<ListedRow>> {
-    Ok(row::one(tx, statement).await?.map_or_else(Vec::new, |ListedPage(rows)| rows))
+    row::all(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
 }
 
 /// The keys below a scope, or those of them after `after`: what they come after, and what they come before.

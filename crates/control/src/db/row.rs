@@ -3,75 +3,89 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use sqlx::{Column, ColumnIndex, Decode, Row as _, Type, TypeInfo, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{Column, ColumnIndex, Row as _, TypeInfo, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{Connection, Error, Result, copy::ColumnKind, statement::Statement};
+use super::{Connection, Error, Result, copy::ColumnKind, sqlite::SqliteColumns, statement::Statement};
 
 /// A row that can be read into a type of its own.
-pub(super) trait Row: Sized {
+pub(super) trait Row: Sized + Send {
     /// Reads the columns.
-    fn read(columns: &Columns) -> Result<Self>;
+    fn read(columns: &Columns<'_>) -> Result<Self>;
 }
 
-/// The columns of one row, by name.
-pub(super) enum Columns {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
+/// The columns of one row, by name; read fastest in the statement's order.
+pub(super) enum Columns<'r> {
+    Sqlite(SqliteColumns<'r>),
+    Postgres(&'r PgRow),
 }
 
-impl Columns {
-    fn get<T, I>(&self, column: I) -> Result<T>
-    where
-        T: for<'r> Decode<'r, sqlx::Sqlite>
-            + Type<sqlx::Sqlite>
-            + for<'r> Decode<'r, sqlx::Postgres>
-            + Type<sqlx::Postgres>,
-        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
-    {
+impl Columns<'_> {
+    fn index(&self, name: &str) -> Result<usize> {
         match self {
-            Self::Sqlite(row) => Ok(row.try_get(column)?),
-            Self::Postgres(row) => Ok(row.try_get(column)?),
+            Self::Sqlite(row) => row.index(name),
+            Self::Postgres(row) => Ok(ColumnIndex::<PgRow>::index(&name, row)?),
+        }
+    }
+
+    fn text_at(&self, index: usize) -> Result<Option<&str>> {
+        match self {
+            Self::Sqlite(row) => row.text(index),
+            Self::Postgres(row) => Ok(row.try_get(index)?),
+        }
+    }
+
+    fn integer_at(&self, index: usize) -> Result<Option<i64>> {
+        match self {
+            Self::Sqlite(row) => row.integer(index),
+            Self::Postgres(row) => Ok(row.try_get(index)?),
         }
     }
 
     /// The names and kinds of all columns, in the table's order.
     pub(super) fn kinds(&self) -> Vec<(String, ColumnKind)> {
-        fn kind(column: &impl Column) -> (String, ColumnKind) {
-            let is_text = column.type_info().name().eq_ignore_ascii_case("TEXT");
-            (column.name().to_owned(), if is_text { ColumnKind::Text } else { ColumnKind::Integer })
-        }
+        let kind = |is_text: bool| if is_text { ColumnKind::Text } else { ColumnKind::Integer };
         match self {
-            Self::Sqlite(row) => row.columns().iter().map(kind).collect(),
-            Self::Postgres(row) => row.columns().iter().map(kind).collect(),
+            Self::Sqlite(row) => row.kinds(),
+            Self::Postgres(row) => {
+                let columns = row.columns().iter();
+                columns.map(|column| (column.name().to_owned(), kind(column.type_info().name() == "TEXT"))).collect()
+            }
         }
     }
 
-    /// The values of all columns, in the table's order.
-    pub(super) fn values(&self) -> Result<Vec<serde_json::Value>> {
-        let kinds = self.kinds();
+    /// The values of all columns, which are of these kinds, in the table's order.
+    pub(super) fn values(&self, kinds: &[(String, ColumnKind)]) -> Result<Vec<serde_json::Value>> {
         let value = |(index, (_, kind)): (usize, &(String, ColumnKind))| match kind {
-            ColumnKind::Text => Ok(self.get::<Option<String>, usize>(index)?.into()),
-            ColumnKind::Integer => Ok(self.get::<Option<i64>, usize>(index)?.into()),
+            ColumnKind::Text => Ok(self.text_at(index)?.into()),
+            ColumnKind::Integer => Ok(self.integer_at(index)?.into()),
         };
         kinds.iter().enumerate().map(value).collect()
     }
 
+    fn str(&self, name: &'static str) -> Result<&str> {
+        there(name, self.optional_str(name)?)
+    }
+
+    fn optional_str(&self, name: &'static str) -> Result<Option<&str>> {
+        self.text_at(self.index(name)?)
+    }
+
     pub(super) fn text(&self, name: &'static str) -> Result<String> {
-        self.get(name)
+        self.str(name).map(str::to_owned)
     }
 
     pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<String>> {
-        self.get(name)
+        Ok(self.optional_str(name)?.map(str::to_owned))
     }
 
     /// A number that may be negative; also a time.
     pub(super) fn integer(&self, name: &'static str) -> Result<i64> {
-        self.get(name)
+        there(name, self.optional_integer(name)?)
     }
 
     pub(super) fn optional_integer(&self, name: &'static str) -> Result<Option<i64>> {
-        self.get(name)
+        self.integer_at(self.index(name)?)
     }
 
     /// A number that is never negative and fits `T`.
@@ -96,20 +110,25 @@ impl Columns {
 
     /// Text in a type's own spelling.
     pub(super) fn parsed<T: FromStr>(&self, name: &'static str) -> Result<T> {
-        parse(name, &self.text(name)?)
+        parse(name, self.str(name)?)
     }
 
     pub(super) fn optional_parsed<T: FromStr>(&self, name: &'static str) -> Result<Option<T>> {
-        self.optional_text(name)?.map(|text| parse(name, &text)).transpose()
+        self.optional_str(name)?.map(|text| parse(name, text)).transpose()
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T> {
-        parse_json(name, &self.text(name)?)
+        parse_json(name, self.str(name)?)
     }
 
     pub(super) fn optional_json<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
-        self.optional_text(name)?.map(|text| parse_json(name, &text)).transpose()
+        self.optional_str(name)?.map(|text| parse_json(name, text)).transpose()
     }
+}
+
+/// What a column that is never null holds.
+fn there<T>(name: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::Corrupt(format!("{name} is null")))
 }
 
 /// Text in a type's own spelling; `name` is the column's.
@@ -123,12 +142,12 @@ fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
 
 /// Runs a statement that answers at most one row.
 pub(super) async fn one<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Option<R>> {
-    tx.fetch_optional(statement).await?.map(|columns| R::read(&columns)).transpose()
+    tx.fetch_optional(statement, R::read).await
 }
 
 /// Runs a statement that answers rows; the statement itself bounds how many.
 pub(super) async fn all<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Vec<R>> {
-    tx.fetch_all(statement).await?.iter().map(R::read).collect()
+    tx.fetch_all(statement, R::read).await
 }
 
 /// Runs a statement that answers nothing; how many rows it touched.
@@ -148,14 +167,14 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 
 impl Row for String {
     /// The first column.
-    fn read(columns: &Columns) -> Result<Self> {
-        columns.get(0)
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        there("the first column", columns.text_at(0)?).map(str::to_owned)
     }
 }
 
 impl Row for i64 {
     /// The first column.
-    fn read(columns: &Columns) -> Result<Self> {
-        columns.get(0)
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        there("the first column", columns.integer_at(0)?)
     }
 }

@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::{
-    AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite, postgres::PgArguments, query as prepared, query::Query,
-    sqlite::SqliteArguments,
-};
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, postgres::PgArguments, query as prepared, query::Query};
 
 /// A value that a statement names `$1`, `$2`, ...; the schema has no other types.
 #[derive(Debug, Clone)]
@@ -49,17 +46,13 @@ impl<'q> Statement<'q> {
         self
     }
 
-    /// The same, with a statement without parameters before it: SQLite does one after the other, and stops where one fails.
-    pub(super) fn after_on_sqlite(self, first: &'static str) -> Self {
-        let both = format!("{first}; {}", self.sqlite.as_str());
-        Self { sqlite: AssertSqlSafe(both).into_sql_str(), ..self }
+    /// The text in SQLite's words.
+    pub(super) fn for_sqlite(&self) -> &str {
+        self.sqlite.as_str()
     }
 
-    pub(super) fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
-        self.values.into_iter().fold(prepared(self.sqlite), |query, value| match value {
-            Value::Text(text) => query.bind(text),
-            Value::Integer(number) => query.bind(number),
-        })
+    pub(super) fn values(&self) -> &[Value<'q>] {
+        &self.values
     }
 
     pub(super) fn for_postgres(self) -> Query<'q, Postgres, PgArguments> {

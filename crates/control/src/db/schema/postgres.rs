@@ -31,7 +31,7 @@ async fn migrate(options: &PgConnectOptions, migrations: &Migrator) -> Result<()
     let mut connection = options.connect().await?;
     check(&catalogue, version(&mut connection).await?, newest(migrations))?;
     let migrated = migrations.run_direct(None, &mut connection, false).await;
-    migrated.map_err(|source| Error::Migrate { catalogue, source })?;
+    migrated.map_err(|error| Error::Migrate { catalogue, source: error.into() })?;
     Ok(sqlx::Connection::close(connection).await?)
 }
 

@@ -1,39 +1,92 @@
 //! The catalogue as a SQLite file. One from an earlier program is copied beside itself (`catalogue.db.schema-3.bak`) before
 //! anything is changed.
 
-use std::{os::unix::fs::OpenOptionsExt, path::Path};
+use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Instant};
 
-use sqlx::{ConnectOptions, SqliteConnection, migrate::Migrator};
+use galerie_store::blocking;
+use rusqlite::{Connection, TransactionBehavior, params};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use super::{MIGRATIONS, SCHEMA_VERSION, check, newest, up_to};
-use crate::db::{Error, Result, sqlite_options};
+use crate::db::{Error, Result, sqlite::open};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-const COPY: &str = "VACUUM INTO $1";
+const COPY: &str = "VACUUM INTO ?1";
+/// As the driver of the other database makes it.
+const CREATE_DONE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations ( \
+     version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+     success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
+const DONE: &str = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+const PUT_DONE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+     VALUES (?1, ?2, TRUE, ?3, ?4)";
+
+/// What a driver's migrations end with.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the file (readable by its owner only) when there is none, and migrates it.
 pub(in crate::db) async fn prepare(path: &Path) -> Result<()> {
-    migrate(path, &MIGRATIONS).await
+    migrate_where_it_may_block(path, None).await
 }
 
 /// Makes a file of an earlier schema.
 pub(in crate::db) async fn prepare_at(path: &Path, schema: i64) -> Result<()> {
-    migrate(path, &up_to(&MIGRATIONS, schema)).await
+    migrate_where_it_may_block(path, Some(schema)).await
 }
 
-async fn migrate(path: &Path, migrations: &Migrator) -> Result<()> {
+async fn migrate_where_it_may_block(path: &Path, schema: Option<i64>) -> Result<()> {
+    let file = path.to_owned();
+    let migrated = blocking::run(move || match schema {
+        Some(schema) => migrate(&file, &up_to(&MIGRATIONS, schema)),
+        None => migrate(&file, &MIGRATIONS),
+    });
+    migrated
+        .await
+        .unwrap_or_else(|error| Err(Error::Migrate { catalogue: path.display().to_string(), source: error.into() }))
+}
+
+fn migrate(path: &Path, migrations: &Migrator) -> Result<()> {
     create(path)?;
     let (catalogue, known) = (path.display().to_string(), newest(migrations));
-    let mut connection = sqlite_options(path).connect().await?;
-    let found = version(&mut connection).await?;
+    let mut connection = open(path)?;
+    let found = version(&connection)?;
     check(&catalogue, found, known)?;
     if (1..known).contains(&found) {
-        copy(&mut connection, path, found).await?;
+        copy(&connection, path, found)?;
     }
     // Also when nothing is to be done: the checksums of what was done are compared.
-    let migrated = migrations.run_direct(None, &mut connection, false).await;
-    migrated.map_err(|source| Error::Migrate { catalogue, source })?;
-    Ok(sqlx::Connection::close(connection).await?)
+    run(&mut connection, migrations).map_err(|source| Error::Migrate { catalogue, source })?;
+    Ok(connection.close().map_err(|(_, error)| error)?)
+}
+
+/// Does what is not done yet, each in a transaction of its own.
+fn run(connection: &mut Connection, migrations: &Migrator) -> Result<(), Cause> {
+    connection.execute(CREATE_DONE, [])?;
+    let done: Vec<(i64, bool, Vec<u8>)> = connection
+        .prepare(DONE)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (version, is_whole, checksum) in &done {
+        if !is_whole {
+            return Err(MigrateError::Dirty(*version).into());
+        }
+        let known = migrations.iter().find(|migration| migration.version == *version);
+        let known = known.ok_or(MigrateError::VersionMissing(*version))?;
+        if known.checksum.as_ref() != checksum.as_slice() {
+            return Err(MigrateError::VersionMismatch(*version).into());
+        }
+    }
+    let is_due = |migration: &&Migration| done.iter().all(|(version, ..)| *version != migration.version);
+    migrations.iter().filter(is_due).try_for_each(|migration| Ok(apply(connection, migration)?))
+}
+
+fn apply(connection: &mut Connection, migration: &Migration) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(migration.sql.as_str())?;
+    let took_ns = i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    transaction
+        .execute(PUT_DONE, params![migration.version, migration.description, migration.checksum.as_ref(), took_ns])?;
+    transaction.commit()
 }
 
 fn create(path: &Path) -> Result<()> {
@@ -46,16 +99,16 @@ fn create(path: &Path) -> Result<()> {
 }
 
 /// The schema of the file; 0 for an empty one.
-async fn version(connection: &mut SqliteConnection) -> Result<i64> {
-    let tables: i64 = sqlx::query_scalar(HAS_SCHEMA).fetch_one(&mut *connection).await?;
+fn version(connection: &Connection) -> Result<i64> {
+    let tables: i64 = connection.query_one(HAS_SCHEMA, [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(0);
     }
-    Ok(sqlx::query_scalar(SCHEMA_VERSION).fetch_one(&mut *connection).await?)
+    Ok(connection.query_one(SCHEMA_VERSION, [], |row| row.get(0))?)
 }
 
 /// Copies the file as one consistent snapshot, whatever its log holds.
-async fn copy(connection: &mut SqliteConnection, path: &Path, found: i64) -> Result<()> {
+fn copy(connection: &Connection, path: &Path, found: i64) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".schema-{found}.bak"));
     let target = Path::new(&name);
@@ -66,7 +119,7 @@ async fn copy(connection: &mut SqliteConnection, path: &Path, found: i64) -> Res
     }
     // VACUUM INTO fills an existing empty file, so the copy has its mode before it has its content.
     create(target)?;
-    sqlx::query(COPY).bind(target.to_string_lossy().into_owned()).execute(connection).await?;
+    connection.execute(COPY, [target.to_string_lossy()])?;
     tracing::info!(copy = %target.display(), "copied the catalogue before migrating it");
     Ok(())
 }
@@ -75,10 +128,7 @@ async fn copy(connection: &mut SqliteConnection, path: &Path, found: i64) -> Res
 mod tests {
     use super::*;
 
-    use sqlx::{
-        SqlSafeStr,
-        migrate::{Migration, MigrationType},
-    };
+    use sqlx::{SqlSafeStr, migrate::MigrationType};
 
     const COUNT: &str = "SELECT COUNT(*) FROM sequences";
     const FORGE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -90,11 +140,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalogue.db");
         prepare(&path).await.unwrap();
-        let mut connection = sqlite_options(&path).connect().await.unwrap();
-        sqlx::query(FORGE).execute(&mut connection).await.unwrap();
+        let connection = open(&path).unwrap();
+        connection.execute(FORGE, []).unwrap();
         let error = prepare(&path).await.unwrap_err().to_string();
         assert!(error.contains("version 9999") && error.contains(&format!("up to {}", newest(&MIGRATIONS))), "{error}");
-        sqlx::query(FORGET).execute(&mut connection).await.unwrap();
+        connection.execute(FORGET, []).unwrap();
         prepare(&path).await.unwrap();
     }
 
@@ -116,19 +166,19 @@ mod tests {
         prepare(&path).await.unwrap();
         assert!(!copied.exists(), "a file that was not migrated was copied");
         let failing = with_a_later_one("DELETE FROM nowhere");
-        assert!(matches!(migrate(&path, &failing).await, Err(Error::Migrate { .. })));
+        assert!(matches!(migrate(&path, &failing), Err(Error::Migrate { .. })));
         assert!(copied.exists(), "nothing to go back to after a migration that failed");
         std::fs::remove_file(&copied).unwrap();
 
-        migrate(&path, &with_a_later_one("DELETE FROM sequences")).await.unwrap();
-        let rows = async |path: &Path| {
-            let mut connection = sqlite_options(path).connect().await.unwrap();
-            let rows: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.unwrap();
-            (version(&mut connection).await.unwrap(), rows)
+        migrate(&path, &with_a_later_one("DELETE FROM sequences")).unwrap();
+        let rows = |path: &Path| {
+            let connection = open(path).unwrap();
+            let rows: i64 = connection.query_one(COUNT, [], |row| row.get(0)).unwrap();
+            (version(&connection).unwrap(), rows)
         };
-        assert_eq!(rows(&path).await, (before + 1, 0));
+        assert_eq!(rows(&path), (before + 1, 0));
         // The copy is the file as it was.
-        assert_eq!(rows(&copied).await, (before, 1));
+        assert_eq!(rows(&copied), (before, 1));
         // The program before refuses what the later one made.
         assert!(matches!(prepare(&path).await, Err(Error::Newer { .. })));
     }
@@ -139,12 +189,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("catalogue.db");
         prepare(&path).await.unwrap();
-        let mut connection = sqlite_options(&path).connect().await.unwrap();
-        copy(&mut connection, &path, 1).await.unwrap();
-        copy(&mut connection, &path, 1).await.unwrap();
+        let connection = open(&path).unwrap();
+        copy(&connection, &path, 1).unwrap();
+        copy(&connection, &path, 1).unwrap();
         let copied = directory.path().join("catalogue.db.schema-1.bak");
-        let mut connection = sqlite_options(&copied).connect().await.unwrap();
-        assert_eq!(version(&mut connection).await.unwrap(), newest(&MIGRATIONS));
+        let connection = open(&copied).unwrap();
+        assert_eq!(version(&connection).unwrap(), newest(&MIGRATIONS));
         for file in [&path, &copied] {
             assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
         }

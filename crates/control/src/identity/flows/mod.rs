@@ -548,7 +548,7 @@ async fn secrets_are_in_no_row_no_log_and_no_error() {
     let writer = lines.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
-    // For all threads: SQLite's driver logs statements on its own.
+    // For all threads: commits are made on others.
     tracing::subscriber::set_global_default(subscriber.finish()).expect("no other test sets one");
 
     let flow = Flow::new().await;
