@@ -207,7 +207,9 @@ impl Control {
             tracing::warn!(error = &error as &dyn std::error::Error, "write the last refusals");
         }
         self.leave().await;
-        drop(self.0.catalogue_use.lock().await.take());
+        if let Some(catalogue_use) = self.0.catalogue_use.lock().await.take() {
+            catalogue_use.give_up().await;
+        }
         self.0.db.close().await;
     }
 

@@ -40,13 +40,13 @@ impl Control {
         tenant: Uuid,
         damaged: &BTreeSet<ManifestId>,
     ) -> db::Result<Vec<HurtResource>> {
-        let hurt = transact!(self.db(), |tx| -> db::Result<Vec<HurtResource>> {
-            let mut hurt = Vec::new();
-            for manifest in damaged {
-                hurt.extend(heal_image(tx, region, tenant, *manifest, self.now_ms()).await?);
-            }
-            Ok(hurt)
-        })?;
+        let mut hurt = Vec::new();
+        // One by one: finding what has an image looks at all of the tenant's, and others want to write in between.
+        for manifest in damaged {
+            hurt.extend(transact!(self.db(), |tx| -> db::Result<Vec<HurtResource>> {
+                heal_image(tx, region, tenant, *manifest, self.now_ms()).await
+            })?);
+        }
         self.wake();
         Ok(hurt)
     }

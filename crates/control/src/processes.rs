@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use galerie_arm::ArmError;
+use galerie_store::blocking;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -162,12 +163,14 @@ impl Control {
         if self.member().is_some_and(|member| member.replaced.is_cancelled()) {
             return Err("replaced by another process");
         }
-        let asked = tokio::time::timeout(ASK_WITHIN, async {
-            db::setting::find(&mut *self.db().read().await?, db::setting::CATALOGUE).await
+        // On a thread that may hang with the file's disk: whoever waits here is answered in time.
+        let (db, runtime) = (self.db().clone(), tokio::runtime::Handle::current());
+        let asked = blocking::run(move || {
+            runtime.block_on(async { db::setting::find(&mut *db.read().await?, db::setting::CATALOGUE).await })
         });
-        match asked.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err("the catalogue does not answer"),
+        match tokio::time::timeout(ASK_WITHIN, asked).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            _ => Err("the catalogue does not answer"),
         }
     }
 

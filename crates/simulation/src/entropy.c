@@ -9,8 +9,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* One core of those there are: what counts cores counts the same everywhere. Its threads wait for each other all the time; as
- * batch work they are not put aside for whoever they wake, but go on until they wait themselves. */
+/* One core of those there are: what counts cores counts the same everywhere. */
 __attribute__((constructor)) static void keep_to_one_core(void) {
     const char *wanted = getenv("GALERIE_SIMULATION_CORE");
     cpu_set_t all, one;
@@ -22,7 +21,6 @@ __attribute__((constructor)) static void keep_to_one_core(void) {
             CPU_ZERO(&one);
             CPU_SET(core, &one);
             sched_setaffinity(0, sizeof one, &one);
-            sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
             return;
         }
 }

@@ -2,8 +2,7 @@
 //!
 //! Hash maps, ids, and the branches of `select!` draw from the system by `getrandom`. A run is a child process into which a
 //! few lines of C are loaded that answer from the seed (`entropy.c`); they are compiled when a simulation is started. They
-//! also keep the child on one core: what counts cores then counts the same everywhere, and its threads, which wait for each
-//! other all the time, do it without waking another core.
+//! also keep the child on one core: what counts cores then counts the same everywhere.
 
 use std::{
     io,

@@ -213,7 +213,8 @@ pub(crate) async fn list(
     before: &Before,
     most: u32,
 ) -> Result<Vec<AuditRow>> {
-    let statement = query(LIST).bind(wanted.since_ms).bind(before.at_ms).bind(&before.id).bind(wanted.principal);
+    let statement =
+        query(LIST).looks_at_many().bind(wanted.since_ms).bind(before.at_ms).bind(&before.id).bind(wanted.principal);
     let statement =
         statement.bind(wanted.resource).bind(wanted.outcome.map_or("", Outcome::as_str)).bind(i64::from(most));
     row::all(tx, statement.bind(wanted.tenant.map(|tenant| tenant.to_string()).unwrap_or_default())).await
@@ -226,7 +227,7 @@ pub(crate) async fn list_in_subscription(
     before: &Before,
     most: u32,
 ) -> Result<Vec<AuditRow>> {
-    let statement = query(LIST_IN_SUBSCRIPTION).bind(wanted.subscription).bind(wanted.since_ms);
+    let statement = query(LIST_IN_SUBSCRIPTION).looks_at_many().bind(wanted.subscription).bind(wanted.since_ms);
     let statement = statement.bind(before.at_ms).bind(&before.id).bind(wanted.resource).bind(wanted.correlation_id);
     let statement = statement.bind(wanted.caller).bind(wanted.action).bind(i64::from(most));
     row::all(tx, statement.bind(wanted.tenant.to_string())).await

@@ -76,7 +76,7 @@ pub(crate) async fn count(
     subscription: Uuid,
     resource_type: ResourceType,
 ) -> Result<Vec<AzureUsageRow>> {
-    row::all(tx, query(COUNT).bind(subscription.to_string()).bind(resource_type.as_str())).await
+    row::all(tx, query(COUNT).looks_at_many().bind(subscription.to_string()).bind(resource_type.as_str())).await
 }
 
 /// Forgets a subscription's counts.

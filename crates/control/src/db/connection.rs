@@ -57,7 +57,7 @@ impl Connection {
         let fetched = match &mut self.transaction {
             Begun::Sqlite(tx) => {
                 turn().await;
-                tx.fetch_optional(&statement, read)
+                at_once(statement.takes_long(), || tx.fetch_optional(&statement, read))
             }
             Begun::Postgres(tx) => tx.fetch_optional(statement, read).await,
         };
@@ -73,7 +73,7 @@ impl Connection {
         let fetched = match &mut self.transaction {
             Begun::Sqlite(tx) => {
                 turn().await;
-                tx.fetch_all(&statement, read)
+                at_once(statement.takes_long(), || tx.fetch_all(&statement, read))
             }
             Begun::Postgres(tx) => tx.fetch_all(statement, read).await,
         };
@@ -98,7 +98,7 @@ impl Connection {
         let done = match &mut self.transaction {
             Begun::Sqlite(tx) => {
                 turn().await;
-                tx.execute(&statement)
+                at_once(statement.takes_long(), || tx.execute(&statement))
             }
             Begun::Postgres(tx) => tx.execute(statement).await,
         };
@@ -138,6 +138,11 @@ impl Connection {
                 matches!(self.transaction, Begun::Postgres(_)) && matches!(error, Error::LostRace | Error::Taken(_));
         })
     }
+}
+
+/// Does a statement; one that takes long where the thread's other tasks go on elsewhere.
+fn at_once<T>(takes_long: bool, work: impl FnOnce() -> T) -> T {
+    if takes_long { blocking::here(work) } else { work() }
 }
 
 /// Lets other tasks have their turn, now and then. Not in a simulation: what it freezes between two statements would keep the

@@ -146,6 +146,8 @@ pub(crate) async fn write(tx: &mut Connection, schema: i64) -> Result<Copy> {
             rows += 1;
             line(&mut encoder, &columns.values(&head.columns)?)
         };
+        // Another table; whoever waits for this task goes on in between.
+        tokio::task::yield_now().await;
         tx.for_each(query_text(format!("SELECT * FROM {table}")), each).await?;
     }
     line(&mut encoder, &Tail { rows })?;

@@ -73,7 +73,7 @@ pub(crate) async fn list_for(tx: &mut Connection, resource: &str) -> Result<Vec<
 
 /// Where a tenant's resources hold an image.
 pub(crate) async fn list_with(tx: &mut Connection, tenant: Uuid, manifest: ManifestId) -> Result<Vec<DiskImageRow>> {
-    row::all(tx, query(LIST_WITH).bind(tenant.to_string()).bind(manifest.to_string())).await
+    row::all(tx, query(LIST_WITH).looks_at_many().bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
 /// Makes a resource hold an image; the one it held at that lun is let go.
@@ -99,7 +99,7 @@ pub(crate) async fn roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Re
 
 /// The regions that have, or were to have, a tenant's image.
 pub(crate) async fn regions_with(tx: &mut Connection, tenant: Uuid, manifest: ManifestId) -> Result<Vec<String>> {
-    row::all(tx, query(REGIONS_WITH).bind(tenant.to_string()).bind(manifest.to_string())).await
+    row::all(tx, query(REGIONS_WITH).looks_at_many().bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
 /// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas. What
@@ -114,7 +114,8 @@ async fn manifests(
     region: &str,
     tenant: Uuid,
 ) -> Result<Vec<ManifestId>> {
-    let texts: Vec<String> = row::all(tx, query(statement).bind(region).bind(tenant.to_string())).await?;
+    let texts: Vec<String> =
+        row::all(tx, query(statement).looks_at_many().bind(region).bind(tenant.to_string())).await?;
     let parse = |text: String| text.parse().map_err(|_| super::Error::Corrupt(format!("a manifest is '{text}'")));
     texts.into_iter().map(parse).collect()
 }

@@ -64,7 +64,7 @@ impl Row for ListedVersionRow {
 
 /// Some of a definition's versions, the highest number first; soft-deleted ones are none.
 pub(crate) async fn list(tx: &mut Connection, definition: &str, most: u32) -> Result<Vec<ListedVersionRow>> {
-    row::all(tx, query(LIST).bind(definition).bind(i64::from(most))).await
+    row::all(tx, query(LIST).looks_at_many().bind(definition).bind(i64::from(most))).await
 }
 
 /// Adds a version's row, or changes whether `latest` may mean it.

@@ -178,12 +178,12 @@ pub(crate) async fn used(tx: &mut Connection, scope: QuotaScope) -> Result<Usage
 
 /// What a subscription's charges add up to: what its use should be.
 pub(crate) async fn charged(tx: &mut Connection, subscription: Uuid) -> Result<Usage> {
-    Ok(row::one(tx, query(CHARGED).bind(subscription.to_string())).await?.unwrap_or_default())
+    Ok(row::one(tx, query(CHARGED).looks_at_many().bind(subscription.to_string())).await?.unwrap_or_default())
 }
 
 /// Charges of a subscription for resources that are not there.
 pub(crate) async fn orphans(tx: &mut Connection, subscription: Uuid) -> Result<Vec<String>> {
-    row::all(tx, query(ORPHANS).bind(subscription.to_string())).await
+    row::all(tx, query(ORPHANS).looks_at_many().bind(subscription.to_string())).await
 }
 
 /// Sets a subscription's use.

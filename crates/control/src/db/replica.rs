@@ -246,7 +246,7 @@ pub(crate) async fn list_for_version(tx: &mut Connection, version: &str) -> Resu
 
 /// The replicas of a definition's versions, soft-deleted ones included.
 pub(crate) async fn list_below(tx: &mut Connection, definition: &str) -> Result<Vec<ReplicaRow>> {
-    row::all(tx, query(LIST_BELOW).bind(definition)).await
+    row::all(tx, query(LIST_BELOW).looks_at_many().bind(definition)).await
 }
 
 /// Adds or replaces a replica.

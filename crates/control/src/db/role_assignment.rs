@@ -15,7 +15,7 @@ const FIND_SAME: &str =
     "SELECT * FROM role_assignments WHERE scope_key = $1 AND tenant = $2 AND principal = $3 AND role = $4";
 const LIST_FOR_PRINCIPAL: &str =
     "SELECT * FROM role_assignments WHERE tenant = $1 AND principal = $2 ORDER BY scope_key, id";
-/// Everything that principals have, as one text: a driver would hand over up to the tenant's limit of rows one by one. Fields
+/// Everything that principals have, as one text: there may be as many rows as the tenant's limit, two values each. Fields
 /// end in U+001F and rows in U+001E, which keys cannot hold.
 const GRANTED: [&str; 2] = [
     "SELECT COALESCE(string_agg(scope_key || '\u{1f}' || role, '\u{1e}'), '') FROM role_assignments \
@@ -146,12 +146,12 @@ pub(crate) async fn list_for_principal(
     tenant: Uuid,
     principal: Uuid,
 ) -> Result<Vec<RoleAssignmentRow>> {
-    row::all(tx, query(LIST_FOR_PRINCIPAL).bind(tenant.to_string()).bind(principal.to_string())).await
+    row::all(tx, query(LIST_FOR_PRINCIPAL).looks_at_many().bind(tenant.to_string()).bind(principal.to_string())).await
 }
 
 /// What principals have: the scopes' keys and the roles.
 pub(crate) async fn granted(tx: &mut Connection, tenant: Uuid, principals: &[Uuid]) -> Result<Vec<(String, Uuid)>> {
-    let statement = query_of(GRANTED).bind(tenant.to_string()).bind(json(&principals));
+    let statement = query_of(GRANTED).looks_at_many().bind(tenant.to_string()).bind(json(&principals));
     let text = row::one::<String>(tx, statement).await?.unwrap_or_default();
     let rows = text.split('\u{1e}').filter(|row| !row.is_empty());
     rows.map(|row| {
@@ -187,7 +187,7 @@ pub(crate) async fn list_below(
 
 /// Who has a role, anywhere.
 pub(crate) async fn list_of_role(tx: &mut Connection, tenant: Uuid, role: Uuid) -> Result<Vec<RoleAssignmentRow>> {
-    row::all(tx, query(LIST_OF_ROLE).bind(tenant.to_string()).bind(role.to_string())).await
+    row::all(tx, query(LIST_OF_ROLE).looks_at_many().bind(tenant.to_string()).bind(role.to_string())).await
 }
 
 /// How many assignments a tenant has.

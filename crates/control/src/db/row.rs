@@ -145,12 +145,12 @@ pub(super) async fn one<R: Row>(tx: &mut Connection, statement: Statement<'_>) -
     tx.fetch_optional(statement, R::read).await
 }
 
-/// Runs a statement that answers rows; the statement itself bounds how many.
+/// Runs a statement that answers rows; the statement itself bounds how many, or says that it looks at many.
 pub(super) async fn all<R: Row>(tx: &mut Connection, statement: Statement<'_>) -> Result<Vec<R>> {
     tx.fetch_all(statement, R::read).await
 }
 
-/// Runs a statement that answers nothing; how many rows it touched.
+/// Runs a statement that answers nothing, not even by `RETURNING`; how many rows it touched.
 pub(super) async fn run(tx: &mut Connection, statement: Statement<'_>) -> Result<u64> {
     tx.execute(statement).await
 }

@@ -29,13 +29,15 @@ const REJECT: &str =
     "INSERT INTO share_rejections (gallery, kind, id, rejected_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const ACCEPT: &str = "DELETE FROM share_rejections WHERE gallery = $1 AND kind = $2 AND id = $3";
 const CLEAR_REJECTIONS: &str = "DELETE FROM share_rejections WHERE gallery = $1";
-// Complete replicas below a gallery or definition are a range of their primary key: '0' is what follows '/'.
+// Complete replicas below a gallery or definition are a range of their primary key: '0' is what follows '/'. The index of regions
+// would have all complete replicas of the region looked at, in every gallery; a text that is put together has no index.
 macro_rules! seen_in_region {
     ($region:literal) => {
         concat!(
             "(r.location = ",
             $region,
-            " OR EXISTS (SELECT 1 FROM replicas c WHERE c.version > r.key || '/' AND c.version < r.key || '0' AND c.region = ",
+            " OR EXISTS (SELECT 1 FROM replicas c WHERE c.version > r.key || '/' AND c.version < r.key || '0' \
+     AND c.region || '' = ",
             $region,
             " AND c.state = 'Completed'))"
         )

@@ -11,6 +11,7 @@ use super::{Db, Pools, Result};
 /// two schemas share refuses a start, and never lets two in.
 const TRY_ALONE: &str = "SELECT pg_try_advisory_lock(hashtext('galerie'), hashtext(current_schema()))";
 const TRY_SHARED: &str = "SELECT pg_try_advisory_lock_shared(hashtext('galerie'), hashtext(current_schema()))";
+const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
 
 /// The right to use the catalogue, while the value lives.
 #[derive(Debug)]
@@ -20,6 +21,14 @@ pub(crate) struct CatalogueUse {
 }
 
 impl CatalogueUse {
+    /// Gives it up. When this is over, whoever needs the catalogue alone may have it; a session that only ended is a moment's longer.
+    pub(crate) async fn give_up(self) {
+        let Some(mut session) = self.session else { return };
+        if let Err(error) = sqlx::query(UNLOCK).execute(&mut session).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "give the catalogue up");
+        }
+    }
+
     /// Whether the lock is still held.
     pub(crate) async fn holds(&mut self) -> bool {
         match &mut self.session {

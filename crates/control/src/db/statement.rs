@@ -19,27 +19,45 @@ pub(super) struct Statement<'q> {
     sqlite: SqlStr,
     postgres: SqlStr,
     values: Vec<Value<'q>>,
+    looks_at_many: bool,
 }
 
 /// A statement that both databases understand.
 pub(super) fn query<'q>(text: &'static str) -> Statement<'q> {
-    Statement { sqlite: text.into_sql_str(), postgres: text.into_sql_str(), values: Vec::new() }
+    Statement { sqlite: text.into_sql_str(), postgres: text.into_sql_str(), values: Vec::new(), looks_at_many: false }
 }
 
 /// A statement that was put together: only for copying whole tables, whose names are ours or were checked.
 pub(super) fn query_text<'q>(text: String) -> Statement<'q> {
     let text = AssertSqlSafe(text).into_sql_str();
-    Statement { sqlite: text.clone(), postgres: text, values: Vec::new() }
+    Statement { sqlite: text.clone(), postgres: text, values: Vec::new(), looks_at_many: false }
 }
 
 /// A statement in each database's own words: for `SKIP LOCKED`, which SQLite, having one writer, does not know, and for lists of
 /// values, which the two read from JSON each in its own way.
 pub(super) fn query_of<'q>(texts: [&'static str; 2]) -> Statement<'q> {
     let [sqlite, postgres] = texts;
-    Statement { sqlite: sqlite.into_sql_str(), postgres: postgres.into_sql_str(), values: Vec::new() }
+    Statement {
+        sqlite: sqlite.into_sql_str(),
+        postgres: postgres.into_sql_str(),
+        values: Vec::new(),
+        looks_at_many: false,
+    }
 }
 
 impl<'q> Statement<'q> {
+    /// It looks at more rows than a request ought to: all of a tenant's, all of a table's. SQLite does it where the thread's other tasks
+    /// can go on elsewhere.
+    pub(super) fn looks_at_many(mut self) -> Self {
+        self.looks_at_many = true;
+        self
+    }
+
+    /// Whether it looks at many rows.
+    pub(super) fn takes_long(&self) -> bool {
+        self.looks_at_many
+    }
+
     /// The next parameter.
     pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());

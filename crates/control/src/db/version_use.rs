@@ -67,11 +67,13 @@ pub(crate) async fn forget_all(tx: &mut Connection) -> Result<()> {
 
 /// How a definition's versions, which are `tenant`'s, are used. Those that are not have no row.
 pub(crate) async fn count_below(tx: &mut Connection, definition: &str, tenant: Uuid) -> Result<Vec<UsedRow>> {
-    let statement = query(COUNT_BELOW).bind(definition).bind(ResourceType::Disk.as_str()).bind(tenant.to_string());
+    let statement =
+        query(COUNT_BELOW).looks_at_many().bind(definition).bind(ResourceType::Disk.as_str()).bind(tenant.to_string());
     row::all(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
 }
 
 /// Some disks without a record, by key, after `after`.
 pub(crate) async fn unrecorded(tx: &mut Connection, after: &str, most: u32) -> Result<Vec<ResourceRow>> {
-    row::all(tx, query(UNRECORDED).bind(after).bind(ResourceType::Disk.as_str()).bind(i64::from(most))).await
+    row::all(tx, query(UNRECORDED).looks_at_many().bind(after).bind(ResourceType::Disk.as_str()).bind(i64::from(most)))
+        .await
 }

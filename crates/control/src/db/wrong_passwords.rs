@@ -100,7 +100,7 @@ pub(crate) async fn newest_beyond(tx: &mut Connection, most: u32) -> Result<Opti
 
 /// Forgets all before a time. How many names that nobody has.
 pub(crate) async fn forget(tx: &mut Connection, before_ms: i64) -> Result<u64> {
-    row::run(tx, query(FORGET_USERS).bind(before_ms)).await?;
+    row::run(tx, query(FORGET_USERS).looks_at_many().bind(before_ms)).await?;
     row::run(tx, query(FORGET_NOBODYS).bind(before_ms)).await
 }
 

@@ -59,8 +59,10 @@ fn network(address: &str) -> String {
     }
 }
 
-/// Addresses that are remembered, and users with the addresses they came from.
+/// Networks that are remembered, and users with the networks they came from.
 const MOST_REMEMBERED: usize = 10_000;
+/// Networks of one user that are remembered: whoever signs in from everywhere has nobody else's forgotten.
+const MOST_KNOWN: usize = 20;
 /// Names that nobody has and that are remembered; then the oldest are forgotten.
 const MOST_NOBODYS: u32 = 100_000;
 /// For how long wrong passwords count, a user's and nobody's: were they to differ, time would tell them apart.
@@ -107,8 +109,15 @@ pub(super) struct Addresses(Mutex<State>);
 struct State {
     /// Of each kind, by network: whoever fills the one does not have the other forgotten.
     windows: HashMap<Counted, HashMap<String, Window>>,
-    /// Where users signed in from, which others' guesses do not hold up.
-    known: HashMap<(Uuid, String), i64>,
+    /// The networks that users signed in from, which others' guesses do not hold up.
+    known: HashMap<Uuid, KnownNetworks>,
+}
+
+/// Where one user signed in from, the latest last.
+#[derive(Debug, Default)]
+struct KnownNetworks {
+    networks: Vec<String>,
+    seen_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -214,22 +223,28 @@ impl Addresses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a user signed in from an address before.
+    /// Whether a user signed in from an address before, or from one beside it.
     pub(super) fn knows(&self, user: Uuid, address: &str) -> bool {
         let state = self.state();
-        state.known.contains_key(&(user, address.to_owned()))
+        state.known.get(&user).is_some_and(|known| known.networks.contains(&network(address)))
     }
 
     /// Remembers that a user signed in from an address.
     pub(super) fn remember(&self, user: Uuid, address: &str, now_ms: i64) {
-        let mut state = self.state();
-        if state.known.len() >= MOST_REMEMBERED {
-            let oldest = state.known.iter().min_by_key(|(_, seen_ms)| **seen_ms).map(|(key, _)| key.clone());
+        let (mut state, network) = (self.state(), network(address));
+        if state.known.len() >= MOST_REMEMBERED && !state.known.contains_key(&user) {
+            let oldest = state.known.iter().min_by_key(|(_, known)| known.seen_ms).map(|(user, _)| *user);
             if let Some(oldest) = oldest {
                 state.known.remove(&oldest);
             }
         }
-        state.known.insert((user, address.to_owned()), now_ms);
+        let known = state.known.entry(user).or_default();
+        known.seen_ms = now_ms;
+        known.networks.retain(|other| *other != network);
+        known.networks.push(network);
+        if known.networks.len() > MOST_KNOWN {
+            known.networks.remove(0);
+        }
     }
 }
 
@@ -268,6 +283,20 @@ mod tests {
         }
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert!(addresses.may_begin_device("2001:db8:1:2::1", 1 + Counted::Devices.window_ms()));
+    }
+
+    /// Regression: one user who signed in from everywhere had all others' addresses forgotten.
+    #[test]
+    fn a_users_networks_are_its_own() {
+        let addresses = Addresses::default();
+        let [user, wanderer] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        addresses.remember(user, "2001:db8:1:2::3", 1);
+        for number in 0..2 * MOST_REMEMBERED {
+            addresses.remember(wanderer, &format!("10.{}.{}.1", number >> 8, number & 255), 2);
+        }
+        assert!(addresses.knows(user, "2001:db8:1:2::4"), "a neighbour of the address");
+        assert!(!addresses.knows(user, "2001:db8:2::3") && !addresses.knows(wanderer, "10.0.0.1"));
+        assert_eq!(addresses.state().known[&wanderer].networks.len(), MOST_KNOWN);
     }
 
     /// Regression: attempts were counted when they had failed, so as many were judged as were sent at once.

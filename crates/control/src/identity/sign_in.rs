@@ -176,7 +176,9 @@ impl Identity {
 
     async fn find_user(&self, wanted: Option<Uuid>, user_name: &str) -> Result<Sought, SignInError> {
         let mut tx = self.db.read().await?;
-        let mut name = user_name.trim().to_owned();
+        // As users' names are compared, in all that follows: were the domain to be compared in another way than the name, a
+        // spelling of it would tell.
+        let mut name = user::name_key(user_name.trim());
         if !name.contains('@')
             && let Some(domain) = domain_of_short_names(&mut tx, wanted).await?
         {

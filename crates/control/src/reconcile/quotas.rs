@@ -36,7 +36,8 @@ pub(super) async fn show(control: &Control) -> Result<(), ArmError> {
 pub(crate) async fn mend(control: &Control) -> Result<(), ArmError> {
     let tenants = tenant::list(&mut *control.db().read().await?).await?;
     for tenant in tenants {
-        for owned in subscription::list_in_tenant(&mut *control.db().read().await?, tenant.id).await? {
+        let subscriptions = subscription::list_in_tenant(&mut *control.db().read().await?, tenant.id).await?;
+        for owned in subscriptions {
             mend_charges(control, owned.id).await?;
             mend_sums(control, owned.id, tenant.id).await?;
             mend_azure_counts(control, owned.id).await?;

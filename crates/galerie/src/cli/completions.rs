@@ -1,11 +1,18 @@
 //! `galerie completions`.
 
-use clap::CommandFactory;
-use clap_complete::{CompleteEnv, Shell, env::Shells};
+use std::{ffi::OsStr, path::Path};
+
+use clap::{Command, CommandFactory, ValueHint};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter},
+    env::Shells,
+};
 
 use super::{
     Cli,
     failure::{Failure, Result},
+    names::is_plain,
 };
 
 /// The variable by which a shell asks the program itself for completions. The usual name, `COMPLETE`, may mean anything to others.
@@ -28,18 +35,97 @@ pub(crate) struct CompletionsArgs {
 
 /// Answers a shell that asks for completions, and ends the process; otherwise does nothing.
 pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    CompleteEnv::with_factory(|| with_plain_paths(Cli::command())).var(VARIABLE).complete();
+}
+
+/// The command, completing such files only as a shell takes for what they are.
+fn with_plain_paths(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        let is_path = matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath);
+        let is_ours = arg.get::<ArgValueCompleter>().is_some();
+        if is_path && !is_ours { arg.add(ArgValueCompleter::new(plain_paths)) } else { arg }
+    });
+    command.mut_subcommands(with_plain_paths)
+}
+
+fn plain_paths(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let is_plain_path = |candidate: &CompletionCandidate| {
+        let parts = candidate.get_value().to_str().map(|path| path.split('/'));
+        let is_plain_part = |part: &str| {
+            let name = part.trim_start_matches('.');
+            name.is_empty() || is_plain(name)
+        };
+        parts.is_some_and(|mut parts| parts.all(is_plain_part))
+    };
+    PathCompleter::any().complete(typed).into_iter().filter(is_plain_path).collect()
 }
 
 pub(crate) fn run(args: &CompletionsArgs) -> Result<()> {
     let name = args.shell.to_string();
     let shells = Shells::builtins();
     let shell = shells.completer(&name).ok_or_else(|| Failure::new(format!("there is nothing for {name}")))?;
-    // As it was called now: by its name where that is enough for the shell.
     let program = std::env::args().next().unwrap_or_else(|| "galerie".to_owned());
+    let program = program_from_anywhere(&program)?;
     let mut script = Vec::new();
     let written = shell.write_registration(VARIABLE, "galerie", "galerie", &program, &mut script);
     written.map_err(|error| Failure::new(format!("write the completions: {error}")))?;
     let script = String::from_utf8(script).map_err(|error| Failure::new(error.to_string()))?;
-    super::output::line(script.trim_end())
+    // What is left to bash, such as files with a space in their names, bash completes and quotes.
+    super::output::line(script.trim_end().replace("-o bashdefault ", "-o bashdefault -o default ").as_str())
+}
+
+/// As it was called now: by its name where that is enough for the shell, else by a path that is good in every directory: another one
+/// may have a program of that name.
+fn program_from_anywhere(program: &str) -> Result<String> {
+    if !program.contains('/') {
+        return Ok(program.to_owned());
+    }
+    let absolute = std::path::absolute(Path::new(program)).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(absolute.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_a_shell_would_run_are_not_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["image.qcow2", ".hidden", "a b", "x$(touch y)", "x;id", "-rf", "x`id`"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let typed = format!("{}/", folder.path().to_str().unwrap());
+        let mut found: Vec<String> = plain_paths(typed.as_ref())
+            .iter()
+            .filter_map(|candidate| candidate.get_value().to_str()?.strip_prefix(&typed).map(str::to_owned))
+            .collect();
+        found.sort();
+        assert_eq!(found, [".hidden", "image.qcow2"]);
+    }
+
+    #[test]
+    fn every_path_is_completed_so() {
+        fn check(command: &Command) {
+            for arg in command.get_arguments() {
+                let is_path =
+                    matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath);
+                assert!(
+                    !is_path || arg.get::<ArgValueCompleter>().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&with_plain_paths(Cli::command()));
+    }
+
+    #[test]
+    fn the_script_calls_the_same_program_in_every_directory() {
+        assert_eq!(program_from_anywhere("galerie").unwrap(), "galerie");
+        for called in ["./galerie", "target/release/galerie"] {
+            assert!(Path::new(&program_from_anywhere(called).unwrap()).is_absolute(), "{called}");
+        }
+    }
 }

@@ -70,7 +70,7 @@ fn az(profile: &Profile) -> Result<String> {
          printf %s {secret} | az login --service-principal -u {client} -p @- --tenant {tenant}   \
          # through a pipe: arguments show in the list of processes\n\
          # Then, for instance: az group create -n myGalleryRG -l eastus && az sig create -g myGalleryRG -r myGallery\n",
-        endpoint = profile.endpoint_text(),
+        endpoint = quoted(profile.endpoint_text()),
         client = account.client_id,
         secret = quoted(account.client_secret.expose_secret()),
         tenant = account.tenant_id,
@@ -144,7 +144,7 @@ fn env(profile: &Profile) -> Result<String> {
     Ok(format!(
         "export GALERIE_ENDPOINT={}\n{trust}export GALERIE_TENANT_ID={}\nexport GALERIE_SUBSCRIPTION_ID={}\n\
          export GALERIE_CLIENT_ID={}\nexport GALERIE_CLIENT_SECRET={}\n",
-        profile.endpoint_text(),
+        quoted(profile.endpoint_text()),
         account.tenant_id,
         profile.subscription_id,
         account.client_id,
@@ -163,7 +163,7 @@ fn ca_file(profile: &Profile) -> Result<Option<&str>> {
 
 /// As a POSIX shell reads it back.
 fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {

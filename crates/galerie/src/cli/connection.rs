@@ -14,6 +14,10 @@ use crate::client::{Client, Overrides, Profile};
 /// Where `galerie serve` keeps its data when nobody says otherwise.
 pub(crate) const DEFAULT_DATA_DIR: &str = "galerie-data";
 
+/// What a secret and a token come in: arguments show in the list of processes.
+const CLIENT_SECRET: &str = "GALERIE_CLIENT_SECRET";
+const TOKEN: &str = "GALERIE_TOKEN";
+
 /// Which server, and as whom. Without any of these: the server whose data directory is `./galerie-data`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
@@ -77,8 +81,8 @@ impl ConnectionArgs {
             tenant_id: self.tenant_id,
             subscription_id: self.subscription_id,
             client_id: self.client_id,
-            client_secret: std::env::var("GALERIE_CLIENT_SECRET").ok().map(Into::into),
-            token: std::env::var("GALERIE_TOKEN").ok().filter(|token| !token.is_empty()).map(Into::into),
+            client_secret: std::env::var(CLIENT_SECRET).ok().map(Into::into),
+            token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Into::into),
             token_file: self.token_file,
         };
         Ok(Profile::resolve(overrides, Path::new(DEFAULT_DATA_DIR))?)
@@ -90,6 +94,13 @@ impl ConnectionArgs {
     /// As [`ConnectionArgs::profile`].
     pub(crate) fn client(self) -> Result<Arc<Client>> {
         Ok(Arc::new(Client::new(self.profile()?)?))
+    }
+
+    /// Whether there is a secret from elsewhere, and only the working directory says for which server.
+    pub(crate) fn sends_a_secret_to_whoever_is_here(&self) -> bool {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let has_secret = self.token_file.is_some() || is_set(CLIENT_SECRET) || is_set(TOKEN);
+        has_secret && self.data_dir.is_none() && self.endpoint.is_none()
     }
 
     /// The data directory that was said.

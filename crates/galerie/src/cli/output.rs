@@ -44,7 +44,7 @@ pub(crate) fn line(text: &str) -> Result<()> {
 
 /// Prints a line on standard error: what happened, not what was asked for.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
 /// Prints a document.
@@ -140,7 +140,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
         return Err(Failure::new("nobody is there to confirm this").advise("Say --yes."));
     }
     let mut answer = String::new();
-    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let _ = write!(std::io::stderr().lock(), "{} [y/N] ", printable(question));
     std::io::stdin().read_line(&mut answer).map_err(|error| Failure::new(format!("read the answer: {error}")))?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::note;
+use super::output::{note, printable};
 
 /// How often a bar is drawn.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
@@ -87,6 +87,7 @@ impl Replication {
     /// Shows a region's state.
     pub(crate) fn show(&mut self, region: &str, state: &str, percent: u64, details: &str) {
         let text = if details.is_empty() { state.to_owned() } else { format!("{state}: {details}") };
+        let (region, text) = (&*printable(region), printable(&text).into_owned());
         match &mut self.bars {
             Some((bars, by_region)) => {
                 let bar = by_region.entry(region.to_owned()).or_insert_with(|| {

@@ -143,10 +143,16 @@ fn parse_endpoint(text: &str) -> Result<Url> {
     let invalid = |problem: &str| Error::Profile(format!("the endpoint '{text}' {problem}"));
     let url = Url::parse(text).map_err(|_| invalid("is no URL, such as https://localhost:8443"))?;
     match url.scheme() {
-        "https" if url.path() == "/" && url.query().is_none() => Ok(url),
-        "https" => Err(invalid("has a path: give only https://HOST:PORT")),
+        "https" if is_origin(&url) => Ok(url),
+        "https" => Err(invalid("has more than a host and a port: give only https://HOST:PORT")),
         _ => Err(invalid("must begin with https://")),
     }
+}
+
+/// Whether it has a host and a port and nothing else, not even a user's name.
+fn is_origin(url: &Url) -> bool {
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    is_bare && url.username().is_empty() && url.password().is_none()
 }
 
 #[cfg(test)]

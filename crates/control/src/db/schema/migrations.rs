@@ -1,6 +1,6 @@
 //! The migrations that this program carries, oldest first.
 //!
-//! Listed by hand: what reads a folder when compiling needs both databases' drivers compiled a second time, for the compiler.
+//! Listed by hand: what reads a folder when compiling needs the database's driver compiled a second time, for the compiler.
 
 use std::sync::LazyLock;
 

@@ -12,7 +12,7 @@ use crate::db::{Error, Result, sqlite::open};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
 const COPY: &str = "VACUUM INTO ?1";
-/// As the driver of the other database makes it.
+/// As in files that sqlx has made.
 const CREATE_DONE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations ( \
      version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
      success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 
-/// How long a statement waits for another program's lock on the file before it is an error.
+/// How long another program's lock on the file is waited for before it is an error.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prepared statements that a connection keeps. There are about 300.
 const PREPARED: usize = 512;

@@ -1,12 +1,13 @@
 //! The catalogue in a SQLite file.
 //!
 //! One connection writes, the others read. A statement runs on the thread that asks for it: what it reads is mostly in memory, and
-//! handing it to another thread and back takes longer than most statements do. What waits for the disk (a commit) or goes through
-//! whole tables is done where it may block.
+//! handing it to another thread and back takes longer than most statements do. What waits for the disk (a commit) has a thread of its own,
+//! and what looks at many rows is done where the thread's other tasks can go on elsewhere (`Statement::looks_at_many`).
 //!
 //! Nobody can go away in the middle of a statement, so whether a transaction is open is always known.
 
 mod columns;
+mod committer;
 mod file;
 mod transaction;
 
@@ -20,6 +21,7 @@ use galerie_store::blocking;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::committer::Committer;
 pub(super) use self::{columns::SqliteColumns, file::open, transaction::SqliteTransaction};
 use super::{ACQUIRE_TIMEOUT, Error, Result};
 
@@ -41,6 +43,7 @@ struct Places {
     /// A permit for each of them, given in the order of asking. Closed with the catalogue.
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    committer: Committer,
 }
 
 impl SqliteConnections {
@@ -83,7 +86,7 @@ impl SqliteConnections {
 impl Places {
     fn new(file: &Path, settings: &'static str, most: u32) -> Self {
         let free = Arc::new(Semaphore::new(most as usize));
-        Self { file: file.to_owned(), settings, most, free, idle: Mutex::default() }
+        Self { file: file.to_owned(), settings, most, free, idle: Mutex::default(), committer: Committer::default() }
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {

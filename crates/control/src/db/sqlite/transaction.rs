@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use galerie_store::blocking;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -16,6 +15,8 @@ use crate::db::{
     statement::{Statement, Value},
 };
 
+/// A statement that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long whoever wants to write waits before looking again whether another program has done.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -118,12 +119,8 @@ impl SqliteTransaction {
         if self.connection().total_changes() == self.changes_before {
             return Ok(run(self.connection(), "COMMIT")?);
         }
-        let committed = blocking::run(move || run(self.connection(), "COMMIT")).await;
-        let crashed = |error| Error::Io {
-            action: "commit to the catalogue".to_owned(),
-            source: std::io::Error::other::<tokio::task::JoinError>(error),
-        };
-        Ok(committed.map_err(crashed)??)
+        let places = Arc::clone(&self.places);
+        Ok(places.committer.run(move || run(self.connection(), "COMMIT")).await??)
     }
 
     /// Has the database read a statement, without running it.
@@ -142,7 +139,12 @@ impl SqliteTransaction {
             return Err(ended());
         }
         tracing::trace!(statement = statement.for_sqlite(), "ask the catalogue");
+        let begun = std::time::Instant::now();
         let done = prepared(self.connection(), statement).and_then(|mut prepared| work(&mut prepared));
+        let took = begun.elapsed();
+        if took > SLOW {
+            tracing::warn!(statement = statement.for_sqlite(), took_ms = took.as_millis() as u64, "a slow statement");
+        }
         self.has_failed = done.is_err();
         Ok(done?)
     }

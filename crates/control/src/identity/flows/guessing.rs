@@ -101,6 +101,15 @@ async fn a_name_is_one_however_and_wherever_it_is_typed() {
         assert!(matches!(attempt(Some(here), &whole).await, SignInError::Slow(_)), "{name}");
         assert!(matches!(attempt(None, &whole).await, SignInError::Slow(_)), "{name}, where the domain decides");
     }
+    // Regression: names were compared as Unicode does and domains as ASCII does, to which U+212A is no `k`.
+    flow.world.control.tenant_update(&flow.operator(), here, None, Some("bank.example")).await.unwrap();
+    for name in ["eve@bank.example", "zoe@bank.example"] {
+        let kelvin = name.replace('k', "\u{212a}");
+        for _ in 0..5 {
+            attempt(None, name).await;
+        }
+        assert!(matches!(attempt(None, &kelvin).await, SignInError::Slow(_)), "{name}");
+    }
 }
 
 /// Regression: what was tried of a name that nobody has was in one process's memory, so a restart, or another process, told
