@@ -3,9 +3,12 @@
 //! One writes at a time, so one thread is enough; and a commit must not wait behind other work that blocks, as on the runtime's
 //! pool, which a volume that hangs can fill.
 
-use std::sync::{
-    Mutex, PoisonError,
-    mpsc::{Sender, channel},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Sender, channel},
+    },
 };
 
 use galerie_store::blocking;
@@ -37,20 +40,15 @@ impl Committer {
 
     fn hand_over(&self, work: Work) -> Result<()> {
         let mut thread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = match &*thread {
-            Some(sender) => match sender.send(work) {
-                Ok(()) => return Ok(()),
-                // It panicked with an earlier one.
-                Err(unsent) => unsent.0,
-            },
-            None => work,
-        };
-        let (sender, works) = channel::<Work>();
-        let each = move || works.into_iter().for_each(|work| work());
-        std::thread::Builder::new().name(NAME.to_owned()).spawn(each).map_err(broken)?;
-        let sent = sender.send(work);
-        *thread = Some(sender);
-        sent.map_err(|_| broken(std::io::Error::other("its thread has ended")))
+        if thread.is_none() {
+            let (sender, works) = channel::<Work>();
+            // Whoever waits for one that panics hears of it; the next one is another's.
+            let each = move || works.into_iter().for_each(|work| drop(catch_unwind(AssertUnwindSafe(work))));
+            std::thread::Builder::new().name(NAME.to_owned()).spawn(each).map_err(broken)?;
+            *thread = Some(sender);
+        }
+        let sent = thread.as_ref().is_some_and(|thread| thread.send(work).is_ok());
+        if sent { Ok(()) } else { Err(broken(std::io::Error::other("its thread has ended"))) }
     }
 }
 
