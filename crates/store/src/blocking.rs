@@ -35,3 +35,26 @@ pub fn here<T>(work: impl FnOnce() -> T) -> T {
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_others && !is_in_place() { tokio::task::block_in_place(work) } else { work() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc::channel, time::Duration};
+
+    use super::*;
+
+    /// The runtime's only worker is taken; what waits behind it is done all the same.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn others_go_on_while_somebody_blocks_here() {
+        let (done, is_done) = channel();
+        let blocked = tokio::spawn(async move {
+            tokio::spawn(async move { done.send(()) });
+            here(|| is_done.recv_timeout(Duration::from_secs(10)))
+        });
+        assert_eq!(blocked.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn without_others_it_is_done_in_place() {
+        assert_eq!(here(|| 7), 7);
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 };
 
 use galerie_store::blocking;
-use tokio::task::coop::consume_budget;
+use tokio::task::{coop::consume_budget, yield_now};
 
 use super::{
     Error, Result, postgres::PostgresTransaction, row::Columns, sqlite::SqliteTransaction, statement::Statement,
@@ -55,10 +55,7 @@ impl Connection {
         read: impl FnOnce(&Columns<'_>) -> Result<R> + Send,
     ) -> Result<Option<R>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                turn().await;
-                at_once(statement.takes_long(), || tx.fetch_optional(&statement, read))
-            }
+            Begun::Sqlite(tx) => in_turn(&statement, || tx.fetch_optional(&statement, read)).await,
             Begun::Postgres(tx) => tx.fetch_optional(statement, read).await,
         };
         self.note(fetched)
@@ -71,10 +68,7 @@ impl Connection {
         read: impl FnMut(&Columns<'_>) -> Result<R> + Send,
     ) -> Result<Vec<R>> {
         let fetched = match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                turn().await;
-                at_once(statement.takes_long(), || tx.fetch_all(&statement, read))
-            }
+            Begun::Sqlite(tx) => in_turn(&statement, || tx.fetch_all(&statement, read)).await,
             Begun::Postgres(tx) => tx.fetch_all(statement, read).await,
         };
         self.note(fetched)
@@ -87,7 +81,7 @@ impl Connection {
         each: impl FnMut(&Columns<'_>) -> Result<()> + Send,
     ) -> Result<()> {
         let done = match &mut self.transaction {
-            Begun::Sqlite(tx) => blocking::here(|| tx.for_each(&statement, each)),
+            Begun::Sqlite(tx) => in_turn(&statement, || tx.for_each(&statement, each)).await,
             Begun::Postgres(tx) => tx.for_each(statement, each).await,
         };
         self.note(done)
@@ -96,10 +90,7 @@ impl Connection {
     /// How many rows it touched.
     pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = match &mut self.transaction {
-            Begun::Sqlite(tx) => {
-                turn().await;
-                at_once(statement.takes_long(), || tx.execute(&statement))
-            }
+            Begun::Sqlite(tx) => in_turn(&statement, || tx.execute(&statement)).await,
             Begun::Postgres(tx) => tx.execute(statement).await,
         };
         self.note(done)
@@ -140,17 +131,19 @@ impl Connection {
     }
 }
 
-/// Does a statement; one that takes long where the thread's other tasks go on elsewhere.
-fn at_once<T>(takes_long: bool, work: impl FnOnce() -> T) -> T {
-    if takes_long { blocking::here(work) } else { work() }
-}
-
-/// Lets other tasks have their turn, now and then. Not in a simulation: what it freezes between two statements would keep the
-/// catalogue from everybody.
-async fn turn() {
-    if !blocking::is_in_place() {
-        consume_budget().await;
+/// Does a statement. Other tasks have their turn now and then, and in any case before one that looks at many rows, which is done where
+/// the thread's other tasks go on elsewhere. Not in a simulation: what it freezes between two statements would keep the catalogue
+/// from everybody.
+async fn in_turn<T>(statement: &Statement<'_>, work: impl FnOnce() -> T) -> T {
+    if blocking::is_in_place() {
+        return work();
     }
+    if statement.is_of_many() {
+        yield_now().await;
+        return blocking::here(work);
+    }
+    consume_budget().await;
+    work()
 }
 
 /// A transaction that may write.

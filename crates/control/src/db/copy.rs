@@ -125,6 +125,13 @@ pub(super) enum ColumnKind {
     Integer,
 }
 
+impl ColumnKind {
+    /// By the name of its type; the schema has no others.
+    pub(super) fn of(type_name: &str) -> Self {
+        if type_name.eq_ignore_ascii_case("TEXT") { Self::Text } else { Self::Integer }
+    }
+}
+
 const COPY_VERSION: u32 = 1;
 
 /// Copies every row that a transaction sees. `schema` is the one that this program knows.
@@ -146,9 +153,7 @@ pub(crate) async fn write(tx: &mut Connection, schema: i64) -> Result<Copy> {
             rows += 1;
             line(&mut encoder, &columns.values(&head.columns)?)
         };
-        // Another table; whoever waits for this task goes on in between.
-        tokio::task::yield_now().await;
-        tx.for_each(query_text(format!("SELECT * FROM {table}")), each).await?;
+        tx.for_each(query_text(format!("SELECT * FROM {table}")).looks_at_many(), each).await?;
     }
     line(&mut encoder, &Tail { rows })?;
     Ok(Copy { bytes: encoder.finish().map_err(packed)?, schema, rows })

@@ -5,7 +5,7 @@ use rusqlite::ErrorCode;
 use uuid::Uuid;
 
 /// What a database's driver says.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A fault of the catalogue.
 #[derive(Debug, thiserror::Error)]

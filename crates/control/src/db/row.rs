@@ -3,7 +3,10 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
-use sqlx::{Column, ColumnIndex, Row as _, TypeInfo, postgres::PgRow};
+use sqlx::{
+    Column, ColumnIndex, Row as _, TypeInfo,
+    postgres::{PgColumn, PgRow},
+};
 use uuid::Uuid;
 
 use super::{Connection, Error, Result, copy::ColumnKind, sqlite::SqliteColumns, statement::Statement};
@@ -44,12 +47,11 @@ impl Columns<'_> {
 
     /// The names and kinds of all columns, in the table's order.
     pub(super) fn kinds(&self) -> Vec<(String, ColumnKind)> {
-        let kind = |is_text: bool| if is_text { ColumnKind::Text } else { ColumnKind::Integer };
         match self {
             Self::Sqlite(row) => row.kinds(),
             Self::Postgres(row) => {
-                let columns = row.columns().iter();
-                columns.map(|column| (column.name().to_owned(), kind(column.type_info().name() == "TEXT"))).collect()
+                let kind = |column: &PgColumn| (column.name().to_owned(), ColumnKind::of(column.type_info().name()));
+                row.columns().iter().map(kind).collect()
             }
         }
     }

@@ -296,3 +296,39 @@ pub(crate) async fn forget(tx: &mut Connection, gallery: &str) -> Result<()> {
     row::run(tx, query(FORGET).bind(gallery)).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::tests::fresh;
+
+    /// A step of a plan.
+    struct Step(String);
+
+    impl Row for Step {
+        fn read(columns: &Columns) -> Result<Self> {
+            Ok(Self(columns.text("detail")?))
+        }
+    }
+
+    /// Regression: every complete replica of the region was looked at for every gallery and definition. What PostgreSQL plans depends on
+    /// what it has counted.
+    #[tokio::test]
+    async fn what_is_seen_in_a_region_is_looked_for_below_it() {
+        let (_directory, db) = fresh().await;
+        if db.is_shared() {
+            return;
+        }
+        let mut tx = db.read().await.unwrap();
+        for text in [IS_SEEN, LIST_SHARED, LIST_DEFINITIONS] {
+            let explain = ["x"; 6]
+                .iter()
+                .fold(crate::db::statement::query_text(format!("EXPLAIN QUERY PLAN {text}")), |statement, value| {
+                    statement.bind(*value)
+                });
+            let steps: Vec<Step> = row::all(&mut tx, explain).await.unwrap();
+            let replicas: Vec<_> = steps.iter().filter(|step| step.0.starts_with("SEARCH c ")).collect();
+            assert!(matches!(replicas[..], [step] if step.0.contains("(version>? AND version<?)")), "{text}");
+        }
+    }
+}

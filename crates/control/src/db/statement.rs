@@ -53,8 +53,7 @@ impl<'q> Statement<'q> {
         self
     }
 
-    /// Whether it looks at many rows.
-    pub(super) fn takes_long(&self) -> bool {
+    pub(super) fn is_of_many(&self) -> bool {
         self.looks_at_many
     }
 

@@ -217,8 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn only_https_without_a_path_is_an_endpoint() {
-        for text in ["http://localhost:1", "localhost:1", "https://localhost/x", ""] {
+    fn only_https_with_a_host_and_a_port_is_an_endpoint() {
+        for text in [
+            "http://localhost:1",
+            "localhost:1",
+            "https://localhost/x",
+            "https://localhost/?x",
+            "https://localhost/#$(id)",
+            "https://$(id)@localhost",
+            "https://:$(id)@localhost",
+            "",
+        ] {
             assert!(parse_endpoint(text).is_err(), "{text}");
         }
         assert!(parse_endpoint("https://[::1]:8443/").is_ok_and(|url| is_loopback(&url)));

@@ -139,6 +139,27 @@ fn a_shell_completes_commands_and_what_is_in_the_gallery() {
     assert_eq!(completed(Some(&server), &words), Vec::<String>::new());
 }
 
+/// A secret of the environment goes to a server that somebody named, and not to whichever the working directory has.
+#[test]
+fn a_key_press_sends_no_secret_to_a_server_that_nobody_named() {
+    let server = Server::start();
+    server.ok(&["gallery", "create", "myGallery", "-g", "rg", "-l", "eastus"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(server.data_dir(), folder.path().join("galerie-data")).unwrap();
+    let completed = |variables: &[(&str, &str)]| {
+        let mut command = galerie();
+        command.current_dir(folder.path()).env("GALERIE_COMPLETE", "fish").envs(variables.iter().copied());
+        let output = command.args(["--", "galerie", "gallery", "show", "my"]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+        text(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&[]), ["myGallery"]);
+    let secret = server.admin()["clientSecret"].as_str().unwrap().to_owned();
+    let data_dir = server.data_dir().display().to_string();
+    assert_eq!(completed(&[("GALERIE_CLIENT_SECRET", &secret)]), Vec::<String>::new());
+    assert_eq!(completed(&[("GALERIE_CLIENT_SECRET", &secret), ("GALERIE_DATA_DIR", &data_dir)]), ["myGallery"]);
+}
+
 #[test]
 fn an_upload_says_the_size_to_make_the_disk_with() {
     let server = Server::new("");

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use super::{MIGRATIONS, SCHEMA_VERSION, check, newest, up_to};
-use crate::db::{Error, Result, sqlite::open};
+use crate::db::{Error, Result, error::Cause, sqlite::open};
 
 const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
 const COPY: &str = "VACUUM INTO ?1";
@@ -19,9 +19,6 @@ const CREATE_DONE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations ( \
 const DONE: &str = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
 const PUT_DONE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
      VALUES (?1, ?2, TRUE, ?3, ?4)";
-
-/// What a driver's migrations end with.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the file (readable by its owner only) when there is none, and migrates it.
 pub(in crate::db) async fn prepare(path: &Path) -> Result<()> {

@@ -53,11 +53,8 @@ impl<'r> SqliteColumns<'r> {
 
     /// The names and kinds of all columns, in the table's order.
     pub(in crate::db) fn kinds(&self) -> Vec<(String, ColumnKind)> {
-        let kind = |declared: Option<&str>| match declared {
-            Some(kind) if kind.eq_ignore_ascii_case("TEXT") => ColumnKind::Text,
-            _ => ColumnKind::Integer,
-        };
         let columns = statement(self.row).columns();
+        let kind = |declared: Option<&str>| ColumnKind::of(declared.unwrap_or_default());
         columns.iter().map(|column| (column.name().to_owned(), kind(column.decl_type()))).collect()
     }
 
