@@ -143,7 +143,8 @@ fn a_shell_completes_commands_and_what_is_in_the_gallery() {
 #[test]
 fn a_key_press_sends_no_secret_to_a_server_that_nobody_named() {
     let server = Server::start();
-    server.ok(&["gallery", "create", "myGallery", "-g", "rg", "-l", "eastus"]);
+    std::fs::write(server.path("disk.raw"), vec![7; 1 << 20]).unwrap();
+    server.ok(&["publish", "disk.raw", "myGallery/web/1.0.0", "--create", "-t", "eastus"]);
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(server.data_dir(), folder.path().join("galerie-data")).unwrap();
     let completed = |variables: &[(&str, &str)]| {
