@@ -169,6 +169,23 @@ impl Faults {
             }
         }
     }
+
+    /// Flips bits of the same blobs of an image in both regions until `most` faults were made.
+    fn flip_in_both(&mut self, world: &World, random: &mut Random, image: &Image, most: usize) {
+        for (pack, entries) in &image.packs["eastus"] {
+            for entry in entries {
+                if self.made >= most {
+                    return;
+                }
+                let other = image.packs["westus"]
+                    .iter()
+                    .find_map(|(pack, entries)| Some((*pack, entries.iter().find(|other| other.id == entry.id)?)));
+                let (other_pack, other) = other.expect("both regions have the same blobs");
+                self.flip(world, random, "eastus", *pack, entry);
+                self.flip(world, random, "westus", other_pack, other);
+            }
+        }
+    }
 }
 
 /// Reads an image in pieces: each is right, or there is none. How many there were.
@@ -224,21 +241,10 @@ async fn one_pass_finds_every_fault_and_heals_what_another_region_has() {
             faults.spread(&world, &mut random, region, image, most);
         }
     }
-    // The same blobs in both regions, until the thousand is full.
-    'full: for image in &images[IN_BOTH] {
-        for (pack, entries) in &image.packs["eastus"] {
-            for entry in entries {
-                let other = image.packs["westus"]
-                    .iter()
-                    .find_map(|(pack, entries)| Some((*pack, entries.iter().find(|other| other.id == entry.id)?)));
-                let (other_pack, other) = other.expect("both regions have the same blobs");
-                faults.flip(&world, &mut random, "eastus", *pack, entry);
-                faults.flip(&world, &mut random, "westus", other_pack, other);
-                if faults.made >= FAULTS {
-                    break 'full;
-                }
-            }
-        }
+    // The same blobs in both regions, until the thousand is full: each of these images has its share.
+    for number in IN_BOTH {
+        let share = (FAULTS - faults.made).div_ceil(IN_BOTH.end - number);
+        faults.flip_in_both(&world, &mut random, &images[number], faults.made + share);
     }
     assert!(faults.made >= FAULTS, "there are not enough blobs for more than {} faults", faults.made);
 
