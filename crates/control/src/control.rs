@@ -207,10 +207,12 @@ impl Control {
             tracing::warn!(error = &error as &dyn std::error::Error, "write the last refusals");
         }
         self.leave().await;
-        if let Some(catalogue_use) = self.0.catalogue_use.lock().await.take() {
+        let catalogue_use = self.0.catalogue_use.lock().await.take();
+        // First what still writes ends: whoever has the catalogue alone next must find it still.
+        self.0.db.close().await;
+        if let Some(catalogue_use) = catalogue_use {
             catalogue_use.give_up().await;
         }
-        self.0.db.close().await;
     }
 
     /// Stops everything that runs and tells nobody, as a process that is killed does.

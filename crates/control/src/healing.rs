@@ -40,6 +40,18 @@ impl Control {
         tenant: Uuid,
         damaged: &BTreeSet<ManifestId>,
     ) -> db::Result<Vec<HurtResource>> {
+        let healed = self.heal_images(region, tenant, damaged).await;
+        // Also when not all of them could be looked at: the others' copies wait.
+        self.wake();
+        healed
+    }
+
+    async fn heal_images(
+        &self,
+        region: &str,
+        tenant: Uuid,
+        damaged: &BTreeSet<ManifestId>,
+    ) -> db::Result<Vec<HurtResource>> {
         let mut hurt = Vec::new();
         // One by one: finding what has an image looks at all of the tenant's, and others want to write in between.
         for manifest in damaged {
@@ -47,7 +59,6 @@ impl Control {
                 heal_image(tx, region, tenant, *manifest, self.now_ms()).await
             })?);
         }
-        self.wake();
         Ok(hurt)
     }
 }

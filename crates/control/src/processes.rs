@@ -18,6 +18,7 @@ use std::time::Duration;
 use galerie_arm::ArmError;
 use galerie_store::blocking;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -40,6 +41,9 @@ const BEAT: Duration = Duration::from_secs(2);
 const SHOWN_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long readiness waits for the catalogue.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Threads that ask a SQLite file whether it answers: where its disk hangs, so many hang with it and no more.
+static PROBES: Semaphore = Semaphore::const_new(4);
 
 /// A process that joins the others of its catalogue.
 #[derive(Debug, Clone)]
@@ -163,15 +167,27 @@ impl Control {
         if self.member().is_some_and(|member| member.replaced.is_cancelled()) {
             return Err("replaced by another process");
         }
-        // On a thread that may hang with the file's disk: whoever waits here is answered in time.
-        let (db, runtime) = (self.db().clone(), tokio::runtime::Handle::current());
-        let asked = blocking::run(move || {
-            runtime.block_on(async { db::setting::find(&mut *db.read().await?, db::setting::CATALOGUE).await })
-        });
-        match tokio::time::timeout(ASK_WITHIN, asked).await {
-            Ok(Ok(Ok(_))) => Ok(()),
+        match tokio::time::timeout(ASK_WITHIN, self.catalogue_answers()).await {
+            Ok(true) => Ok(()),
             _ => Err("the catalogue does not answer"),
         }
+    }
+
+    async fn catalogue_answers(&self) -> bool {
+        let db = self.db().clone();
+        let is_waited_for = db.is_shared() || blocking::is_in_place();
+        let ask = async move { db::setting::find(&mut *db.read().await?, db::setting::CATALOGUE).await };
+        if is_waited_for {
+            return ask.await.is_ok();
+        }
+        // SQLite answers on the thread that asks, which hangs when the file's disk does: on one that nobody needs.
+        let Ok(probe) = PROBES.acquire().await else { return false };
+        let runtime = tokio::runtime::Handle::current();
+        let asked = blocking::run(move || {
+            let _probe = probe;
+            runtime.block_on(ask)
+        });
+        matches!(asked.await, Ok(Ok(_)))
     }
 
     /// The catalogue's processes, for the operator.

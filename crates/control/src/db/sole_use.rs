@@ -3,6 +3,8 @@
 //! A serving process shares an advisory lock on its schema; what must be alone (an offline command) takes it for itself.
 //! The lock ends with its session, however the process ends, so what is dead keeps nobody out.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{Db, Pools, Result};
@@ -12,6 +14,9 @@ use super::{Db, Pools, Result};
 const TRY_ALONE: &str = "SELECT pg_try_advisory_lock(hashtext('galerie'), hashtext(current_schema()))";
 const TRY_SHARED: &str = "SELECT pg_try_advisory_lock_shared(hashtext('galerie'), hashtext(current_schema()))";
 const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
+
+/// How long it is waited for an answer to giving the lock up.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// The right to use the catalogue, while the value lives.
 #[derive(Debug)]
@@ -24,8 +29,10 @@ impl CatalogueUse {
     /// Gives it up. When this is over, whoever needs the catalogue alone may have it; a session that only ended is a moment's longer.
     pub(crate) async fn give_up(self) {
         let Some(mut session) = self.session else { return };
-        if let Err(error) = sqlx::query(UNLOCK).execute(&mut session).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "give the catalogue up");
+        match tokio::time::timeout(GIVE_UP_WITHIN, sqlx::query(UNLOCK).execute(&mut session)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "give the catalogue up"),
+            Err(_) => tracing::debug!("the database does not answer; its lock ends with the session"),
         }
     }
 

@@ -37,7 +37,10 @@ pub struct SignIn {
 
 /// Whom a sign-in means.
 struct Sought {
+    /// Who has the name, if it is who may sign in there.
     found: Option<UserRow>,
+    /// Who has the name, in whichever tenant.
+    holder: Option<Uuid>,
     /// With the domain.
     name: String,
     /// Whose user it is, or would be.
@@ -135,11 +138,9 @@ impl Identity {
 
     async fn judge(&self, client: &ClientApplication, asked: SignIn) -> Result<SignedInUser, SignInError> {
         let SignIn { tenant, user_name, password, new_password, address } = asked;
-        let Sought { found, name, tenant, .. } = self.find_user(tenant, &user_name).await?;
-        let tried = match &found {
-            Some(found) => Tried::User(found.object.id),
-            None => self.nobody(tenant, &name),
-        };
+        let Sought { found, holder, name, tenant, .. } = self.find_user(tenant, &user_name).await?;
+        // Whichever page it is tried at: a name is one in the gallery, and were a page to count, who has it would show.
+        let tried = holder.map_or_else(|| self.nobody(&name), Tried::User);
         let counted = self.begin_attempt(tried, &address).await?;
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
         let is_right = match self.passwords.matches(tenant, password, hash).await {
@@ -185,13 +186,14 @@ impl Identity {
             name = format!("{name}@{domain}");
         }
         let found = user::find_by_name(&mut tx, &name).await?;
+        let holder = found.as_ref().map(|found| found.object.id);
         let found = found.filter(|found| wanted.is_none_or(|wanted| wanted == found.object.tenant));
         // Looked up whether it is needed or not: the time that it takes would tell.
         let by_domain = match name.split_once('@') {
             Some((_, domain)) => tenant::find_by_domain(&mut tx, domain).await?.map(|tenant| tenant.id),
             None => None,
         };
-        Ok(Sought { found, name, tenant: wanted.or(by_domain), by_domain })
+        Ok(Sought { found, holder, name, tenant: wanted.or(by_domain), by_domain })
     }
 
     /// Who a sign-in that failed was meant for, as the audit may name them: a user that there is, or a name of a tenant's domain. Any
@@ -210,11 +212,10 @@ impl Identity {
         }
     }
 
-    /// What a name is counted by that nobody has. It is one wherever a user of that name would be one: in its tenant, however it is
-    /// written.
-    fn nobody(&self, tenant: Option<Uuid>, name: &str) -> Tried {
+    /// What a name is counted by that nobody has. It is one wherever and however it is written, as a user's is.
+    fn nobody(&self, name: &str) -> Tried {
         let name: String = name.to_lowercase().chars().take(LONGEST_NAME_CHARS).collect();
-        Tried::Nobody(self.keys.tag_text(NOBODY, &format!("{} {name}", tenant.unwrap_or_default())))
+        Tried::Nobody(self.keys.tag_text(NOBODY, &name))
     }
 
     /// Counts an attempt as a wrong one before it is looked at. A name that nobody has meets the same pauses at the same cost, so that

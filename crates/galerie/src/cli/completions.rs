@@ -6,13 +6,14 @@ use clap::{Command, CommandFactory, ValueHint};
 use clap_complete::{
     CompleteEnv, Shell,
     engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter},
-    env::Shells,
+    env::{EnvCompleter, Shells},
 };
 
 use super::{
     Cli,
     failure::{Failure, Result},
     names::is_plain,
+    quoting::for_shell,
 };
 
 /// The variable by which a shell asks the program itself for completions. The usual name, `COMPLETE`, may mean anything to others.
@@ -35,7 +36,10 @@ pub(crate) struct CompletionsArgs {
 
 /// Answers a shell that asks for completions, and ends the process; otherwise does nothing.
 pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(|| with_plain_paths(Cli::command())).var(VARIABLE).complete();
+    // These quote what they insert; bash does not, and what is left to it, it completes and quotes itself.
+    let quotes_itself = std::env::var(VARIABLE).is_ok_and(|shell| matches!(shell.as_str(), "fish" | "zsh" | "elvish"));
+    let command = move || if quotes_itself { Cli::command() } else { with_plain_paths(Cli::command()) };
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// The command, completing such files only as a shell takes for what they are.
@@ -66,12 +70,26 @@ pub(crate) fn run(args: &CompletionsArgs) -> Result<()> {
     let shell = shells.completer(&name).ok_or_else(|| Failure::new(format!("there is nothing for {name}")))?;
     let program = std::env::args().next().unwrap_or_else(|| "galerie".to_owned());
     let program = program_from_anywhere(&program)?;
+    super::output::line(script(shell, &program)?.trim_end())
+}
+
+/// What stands for the program in a script until that is whole: the templates of bash and zsh quote a path once and have it read twice.
+const PROGRAM: &str = "galerie-program";
+
+fn script(shell: &dyn EnvCompleter, program: &str) -> Result<String> {
+    let is_quoted_here = matches!(shell.name(), "bash" | "zsh");
+    let called = if is_quoted_here { PROGRAM } else { program };
     let mut script = Vec::new();
-    let written = shell.write_registration(VARIABLE, "galerie", "galerie", &program, &mut script);
+    let written = shell.write_registration(VARIABLE, "galerie", "galerie", called, &mut script);
     written.map_err(|error| Failure::new(format!("write the completions: {error}")))?;
     let script = String::from_utf8(script).map_err(|error| Failure::new(error.to_string()))?;
+    if !is_quoted_here {
+        return Ok(script);
+    }
     // What is left to bash, such as files with a space in their names, bash completes and quotes.
-    super::output::line(script.trim_end().replace("-o bashdefault ", "-o bashdefault -o default ").as_str())
+    let script = script.replace("-o bashdefault ", "-o bashdefault -o default ");
+    let place = if shell.name() == "bash" { format!("\"{PROGRAM}\"") } else { PROGRAM.to_owned() };
+    Ok(script.replace(&place, &for_shell(program)))
 }
 
 /// As it was called now: by its name where that is enough for the shell, else by a path that is good in every directory: another one
@@ -119,6 +137,32 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&with_plain_paths(Cli::command()));
+    }
+
+    /// Regression: bash ran what stood in the path of the program.
+    #[test]
+    fn bash_calls_the_program_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a b/x$(touch ran)'`touch ran`/VAR NAME BIN/galerie-programs");
+        std::fs::create_dir_all(&place).unwrap();
+        let program = place.join("galerie");
+        std::fs::write(&program, "#!/bin/sh\nprintf 'asked-by-%s' \"$GALERIE_COMPLETE\"\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let shells = Shells::builtins();
+        let script = script(shells.completer("bash").unwrap(), program.to_str().unwrap()).unwrap();
+        let asked = format!(
+            "{script}\nCOMP_WORDS=(galerie x); COMP_CWORD=1\n_clap_complete_galerie galerie x\nprintf '%s' \"${{COMPREPLY[@]}}\""
+        );
+        let bash = std::process::Command::new("bash").args(["-c", &asked]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&bash.stdout), "asked-by-bash", "{}", String::from_utf8_lossy(&bash.stderr));
+        assert!(!folder.path().join("ran").exists());
+    }
+
+    #[test]
+    fn zsh_reads_the_programs_path_as_it_is() {
+        let shells = Shells::builtins();
+        let script = script(shells.completer("zsh").unwrap(), "/a b/VAR/galerie").unwrap();
+        assert!(script.contains("\n        '/a b/VAR/galerie' -- "), "{script}");
     }
 
     #[test]

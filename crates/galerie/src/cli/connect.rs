@@ -9,6 +9,7 @@ use super::{
     connection::ConnectionArgs,
     failure::{Failure, Result},
     output,
+    quoting::{for_shell, literal},
 };
 use crate::client::Profile;
 
@@ -56,7 +57,7 @@ fn az(profile: &Profile) -> Result<String> {
     let trust = match ca_file(profile)? {
         Some(path) => format!(
             "export REQUESTS_CA_BUNDLE={}   # trust this server; it replaces the public authorities in this shell\n",
-            quoted(path)
+            for_shell(path)
         ),
         None => String::new(),
     };
@@ -70,9 +71,9 @@ fn az(profile: &Profile) -> Result<String> {
          printf %s {secret} | az login --service-principal -u {client} -p @- --tenant {tenant}   \
          # through a pipe: arguments show in the list of processes\n\
          # Then, for instance: az group create -n myGalleryRG -l eastus && az sig create -g myGalleryRG -r myGallery\n",
-        endpoint = quoted(profile.endpoint_text()),
+        endpoint = for_shell(profile.endpoint_text()),
         client = account.client_id,
-        secret = quoted(account.client_secret.expose_secret()),
+        secret = for_shell(account.client_secret.expose_secret()),
         tenant = account.tenant_id,
         profile_name = az_profile_name(account.tenant_id, account.client_id),
     ))
@@ -113,7 +114,7 @@ fn python(profile: &Profile) -> Result<String> {
 fn js(profile: &Profile) -> Result<String> {
     let account = profile.application()?;
     let trust = match ca_file(profile)? {
-        Some(path) => format!("// run it with NODE_EXTRA_CA_CERTS={}\n", quoted(path)),
+        Some(path) => format!("// run it with NODE_EXTRA_CA_CERTS={}\n", for_shell(path)),
         None => String::new(),
     };
     Ok(format!(
@@ -138,17 +139,17 @@ fn js(profile: &Profile) -> Result<String> {
 fn env(profile: &Profile) -> Result<String> {
     let account = profile.application()?;
     let trust = match ca_file(profile)? {
-        Some(path) => format!("export GALERIE_CA_FILE={}   # copy the file along\n", quoted(path)),
+        Some(path) => format!("export GALERIE_CA_FILE={}   # copy the file along\n", for_shell(path)),
         None => String::new(),
     };
     Ok(format!(
         "export GALERIE_ENDPOINT={}\n{trust}export GALERIE_TENANT_ID={}\nexport GALERIE_SUBSCRIPTION_ID={}\n\
          export GALERIE_CLIENT_ID={}\nexport GALERIE_CLIENT_SECRET={}\n",
-        quoted(profile.endpoint_text()),
+        for_shell(profile.endpoint_text()),
         account.tenant_id,
         profile.subscription_id,
         account.client_id,
-        quoted(account.client_secret.expose_secret()),
+        for_shell(account.client_secret.expose_secret()),
     ))
 }
 
@@ -156,35 +157,28 @@ fn env(profile: &Profile) -> Result<String> {
 fn ca_file(profile: &Profile) -> Result<Option<&str>> {
     match profile.ca_file.as_deref().map(Path::to_str) {
         None => Ok(None),
+        // It is written into a comment, too, which a line break would end.
+        Some(Some(path)) if path.contains(ends_a_line) => {
+            Err(Failure::new("the authority's file has a name with a line break or another control character"))
+        }
         Some(Some(path)) => Ok(Some(path)),
         Some(None) => Err(Failure::new("the authority's file has a name that is no text")),
     }
 }
 
-/// As a POSIX shell reads it back.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// As Python and JavaScript read it back: both take JSON's strings.
-fn literal(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// Whether some language takes it for the end of a line, or a terminal for more than a sign.
+fn ends_a_line(sign: char) -> bool {
+    sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Regression: what followed a line break in the file's name was JavaScript.
     #[test]
-    fn shells_read_back_what_was_quoted() {
-        assert_eq!(quoted("/srv/galerie/tls/ca.pem"), "/srv/galerie/tls/ca.pem");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(literal("a\"b"), r#""a\"b""#);
+    fn what_would_end_a_comment_is_known() {
+        assert!("/x\nprocess.exit()".contains(ends_a_line) && "/x\u{2028}y".contains(ends_a_line));
+        assert!(!"/srv/a b/ca.pem".contains(ends_a_line));
     }
 }

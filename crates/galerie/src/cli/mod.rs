@@ -24,6 +24,7 @@ mod progress;
 mod publish;
 mod pull;
 mod quota;
+mod quoting;
 mod regions;
 mod restore;
 mod retention;

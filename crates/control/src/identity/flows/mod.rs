@@ -60,9 +60,11 @@ impl Flow {
         RequestContext::of_the_directory(self.world.caller.clone(), Uuid::new_v4())
     }
 
+    /// A user of the tenant's first domain, or of the one that is named.
     async fn user(&self, name: &str) -> Uuid {
+        let whole = if name.contains('@') { name.to_owned() } else { format!("{name}@galerie.internal") };
         let new = NewUser {
-            name: format!("{name}@galerie.internal").parse().unwrap(),
+            name: whole.parse().unwrap(),
             display_name: name.to_owned(),
             enabled: true,
             password: NewPassword { password: SecretString::from(PASSWORD), must_change: false },
