@@ -363,13 +363,28 @@ impl Content {
         if let Some(stranger) = ids.iter().find(|id| listed.binary_search(id).is_err()) {
             return Err(not_listed(*stranger));
         }
-        self.source.fetch_verified(ids, Some(by)).await.map_err(|error| unreadable("read blobs of a version", &error))
+        self.source.fetch_verified(ids, Some(by)).await.map_err(|error| self.unread("read blobs of a version", &error))
     }
 
     async fn fetch_one(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob, ArmError> {
         let blobs = self.source.fetch_verified(&[id], listed_by).await;
-        let blobs = blobs.map_err(|error| unreadable("read a blob of a version", &error))?;
+        let blobs = blobs.map_err(|error| self.unread("read a blob of a version", &error))?;
         blobs.into_iter().next().ok_or_else(|| not_listed(id))
+    }
+
+    /// What could not be read, for the log; for the client, whether it is the image that is hurt.
+    fn unread(&self, action: &'static str, error: &galerie_store::Error) -> ArmError {
+        let (id, region) = (uuid::Uuid::new_v4(), self.region.as_str());
+        let cause = error as &dyn std::error::Error;
+        tracing::error!(error = cause, correlation_id = %id, version = self.version_id, region, "{action}");
+        if !error.is_damage() && !matches!(error, galerie_store::Error::NotFound(_)) {
+            return ArmError::internal(&id.to_string());
+        }
+        let message = format!(
+            "A part of this image is damaged or lost in region '{region}'. Where another region has it, it is being healed: try again. \
+             `galerie store stats --region {region}` shows the operator what is hurt. Correlation id: '{id}'."
+        );
+        ArmError::new(500, "ImageDamaged", message)
     }
 
     async fn listed_by_manifest(&self) -> Result<List, ArmError> {

@@ -166,6 +166,7 @@ impl BlobSource for Content {
         self.fetch_listed(ids, listed_by).await.map_err(|error| match error {
             Error::Store(error) => error,
             Error::Refused { status: 404, message, .. } => galerie_store::Error::NotFound(message),
+            error if error.is_damage() => galerie_store::Error::Corrupt(error.to_string()),
             error => galerie_store::Error::Unavailable(crate::causes::in_full(&error)),
         })
     }

@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// The server refuses the credentials.
     #[error("signing in at {endpoint} failed: {message}")]
     SignIn { endpoint: String, message: String },
+    /// The server cannot say whether they are good.
+    #[error("signing in at {endpoint} is not possible now: {message}")]
+    SignInAway { endpoint: String, message: String },
     /// The server's own words.
     #[error("{message} ({code})")]
     Refused { status: u16, code: String, message: String, correlation_id: Option<String> },
@@ -58,6 +61,21 @@ impl Error {
         matches!(self, Self::Refused { status: 404, .. } | Self::GalleryNotListed { .. })
     }
 
+    /// Whether the server says that something is missing in what was sent, or to be sent: what a base version should have is damaged,
+    /// or a process died with an upload.
+    pub(crate) fn lacks_input(&self) -> bool {
+        matches!(self, Self::Refused { status: 400, code, .. } if code == "InvalidInput")
+    }
+
+    /// Whether the server says that an image is damaged.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => code == "ImageDamaged",
+            Self::Store(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Whether the server says that the caller may not.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { status: 403, .. })
@@ -72,7 +90,11 @@ impl Error {
                     .to_owned(),
             ),
             Self::Unreachable { source, .. } if is_certificate(source) => {
-                Some("Trust the server's authority: --ca-file DIR/tls/ca.pem (or GALERIE_CA_FILE).".to_owned())
+                Some(
+                    "Trust the server's authority: --ca-file DIR/tls/ca.pem (or GALERIE_CA_FILE); behind a proxy, that of the proxy's \
+                     certificate."
+                        .to_owned(),
+                )
             }
             Self::Unreachable { source, .. } if source.is_connect() => {
                 Some("Is the server running? `galerie serve` starts one; --endpoint names another.".to_owned())
@@ -81,6 +103,10 @@ impl Error {
                 "Check the tenant, the client id and the secret; `galerie sp secret NAME` makes a service principal a new one. Only when \
                  the operator's own is lost: `galerie admin reset --data-dir DIR`, on the server's machine while the server is \
                  stopped, makes a new administrator, and the old one is none any more."
+                    .to_owned(),
+            ),
+            Self::SignInAway { .. } => Some(
+                "The server or its database does not answer now. Try again; the server's /healthz/ready says what is the matter."
                     .to_owned(),
             ),
             Self::GalleryNotListed { .. } => Some(

@@ -118,7 +118,11 @@ impl Token {
                 Ok(refusal) => refusal.error,
                 Err(_) => format!("HTTP status {status}"),
             };
-            return Err(Error::SignIn { endpoint: endpoint.to_owned(), message });
+            let endpoint = endpoint.to_owned();
+            return Err(match status.is_server_error() {
+                true => Error::SignInAway { endpoint, message },
+                false => Error::SignIn { endpoint, message },
+            });
         }
         let issued: Issued =
             serde_json::from_slice(&body).map_err(|error| Error::nonsense("sign in", error.to_string()))?;

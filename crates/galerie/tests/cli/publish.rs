@@ -260,6 +260,26 @@ fn a_pull_writes_the_whole_file_or_none() {
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("x.raw")), "{left:?}");
 }
 
+/// Regression: what heals a damaged image, its bytes published again, was refused where they build upon the damaged version.
+#[test]
+fn publishing_the_same_bytes_heals_the_version_they_build_upon() {
+    let server = Server::start();
+    let bytes = disk(24, 9);
+    fs::write(server.path("disk.raw"), &bytes).unwrap();
+    server.ok(&["publish", "disk.raw", "g/d/1.0.0", "--create", "-t", "eastus"]);
+    damage_packs(&server.data_dir().join("regions/eastus/tenants"));
+    server.fails(1, &["store", "verify", "--region", "eastus"]);
+    let message = server.fails(1, &["pull", "g/d/1.0.0", "-o", "x.raw"]);
+    assert!(message.contains("damaged") && message.contains("store stats --region eastus"), "{message}");
+    let again = server.client(&["publish", "disk.raw", "g/d/1.0.1", "-t", "eastus"]).output().unwrap();
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && said.contains("Sending all of "), "{said}");
+    for version in ["g/d/1.0.0", "g/d/1.0.1"] {
+        server.ok(&["pull", version, "-o", "x.raw", "--force"]);
+        assert!(fs::read(server.path("x.raw")).unwrap() == bytes, "{version}");
+    }
+}
+
 /// Turns a byte in the middle of every pack.
 fn damage_packs(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

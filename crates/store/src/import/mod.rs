@@ -56,6 +56,15 @@ pub struct ImportProgress {
     pub stored_bytes: AtomicU64,
 }
 
+impl ImportProgress {
+    /// Nothing is done yet, for an import that begins anew.
+    pub fn begin_again(&self) {
+        for count in [&self.read_bytes, &self.zero_bytes, &self.known_bytes, &self.new_bytes, &self.stored_bytes] {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What an import made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {

@@ -250,7 +250,8 @@ async fn find_failed(client: &Client, path: &str, version: &VersionReference) ->
     }
 }
 
-/// Sends the image to the disk.
+/// Sends the image to the disk: what the base version does not have, or all of it where the server lacks something of what it should
+/// have. Then the base is damaged, which sending all heals, or a process died with the upload.
 async fn send(
     client: &Arc<Client>,
     place: &Place,
@@ -260,19 +261,44 @@ async fn send(
     progress: &Arc<ImportProgress>,
 ) -> Result<()> {
     let base = find_base(client, place, args.base.as_deref()).await?;
-    let upload = ChunkUpload::open(client, disk.sas_url(), client.profile().ca_file.as_deref(), base).await?;
+    let had_base = base.is_some();
+    match send_beside(base, client, disk, image, args, progress).await? {
+        Err(error) if error.lacks_input() || (had_base && error.is_damage()) => {
+            let base = if had_base { "the base version or of " } else { "" };
+            output::note(&format!("The server lacks a part of {base}what was sent ({error}). Sending all of it."));
+            progress.begin_again();
+            Ok(send_beside(None, client, disk, image, args, progress).await??)
+        }
+        sent => Ok(sent?),
+    }
+}
+
+/// Sends what a base does not have. The outer error is the image file's, the inner one the server's.
+async fn send_beside(
+    base: Option<(String, HashSet<BlobId>)>,
+    client: &Client,
+    disk: &TemporaryDisk,
+    image: &OpenImage,
+    args: &PublishArgs,
+    progress: &Arc<ImportProgress>,
+) -> Result<Result<(), client::Error>> {
+    let ca_file = client.profile().ca_file.as_deref();
+    let upload = match ChunkUpload::open(client, disk.sas_url(), ca_file, base).await {
+        Ok(upload) => upload,
+        Err(error) => return Ok(Err(error)),
+    };
     let cancel = CancellationToken::new();
     // The import has threads of its own, which go on when this future is dropped, unless they are told.
     let _stop = cancel.clone().drop_guard();
     let work = import(image.guest.clone(), upload.clone(), ImportOptions::default(), Arc::clone(progress), cancel);
     let look = || Seen { done_bytes: progress.read_bytes.load(Ordering::Relaxed), note: counted(progress) };
     let imported = during("publishing", image.guest.virtual_size_bytes(), look, work).await;
-    let imported = imported.map_err(|error| match upload.take_failure() {
-        Some(failure) => Failure::from(failure),
+    match (imported, upload.take_failure()) {
+        (_, Some(failure)) => Ok(Err(failure)),
+        (Ok(imported), None) => Ok(upload.commit(imported.manifest_id).await),
         // What is not the upload's fault is the file's.
-        None => Failure::file(&args.file, &error),
-    })?;
-    Ok(upload.commit(imported.manifest_id).await?)
+        (Err(error), None) => Err(Failure::file(&args.file, &error)),
+    }
 }
 
 /// The version that is built upon, and what it has; `None` when there is none, or it is not in the home region.
@@ -296,10 +322,20 @@ async fn find_base(
     let content = match Content::open(Arc::clone(client), &path, Some(place.home.as_str()), None).await {
         Ok(content) => content,
         Err(error) if error.is_not_found() && base.is_none() => return Ok(None),
+        Err(error) if error.is_damage() && base.is_none() => return Ok(without_base(&error)),
         Err(error) => return Err(error.into()),
     };
-    let known = content.known_blobs(KNOWN_BLOBS_MAX).await?;
-    Ok(Some((content.version_id().to_owned(), known)))
+    match content.known_blobs(KNOWN_BLOBS_MAX).await {
+        Ok(known) => Ok(Some((content.version_id().to_owned(), known))),
+        Err(error) if error.is_damage() && base.is_none() => Ok(without_base(&error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Goes on without the newest version, which is damaged: sending all of an image like it heals it.
+fn without_base<T>(error: &client::Error) -> Option<T> {
+    output::note(&format!("The newest version cannot be built upon ({error}). Sending all of the image."));
+    None
 }
 
 /// The version's document.
