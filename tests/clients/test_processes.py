@@ -251,6 +251,32 @@ def test_work_of_killed_processes_is_finished_by_the_third(gallery, images, tmp_
     wait_until("the proxy to send requests to all", lambda: gallery.in_service() == set(NUMBERS), 30)
 
 
+def test_a_publish_outlives_the_process_that_has_its_upload(gallery, images, tmp_path):
+    raw = random_image(images / "outlives.raw", 512)
+    command = [BINARY, "publish", raw, "manyGallery/outlives/1.0.0", *PUBLISH]
+    packs = stored_packs(gallery)
+    publish = subprocess.Popen(command, env=gallery.client_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until("a part of it to be stored", lambda: stored_packs(gallery) > packs)
+    has_it = next(process for process in gallery.processes if str(process.port) in process_of_upload(gallery))
+    has_it.kill()
+    _, said = publish.communicate(timeout=300)
+    assert publish.returncode == 0 and "Sending all of it" in said, said
+    pull(gallery, "manyGallery/outlives/1.0.0", raw, tmp_path)
+
+
+def stored_packs(gallery: Gallery) -> int:
+    """In the region that images are sent to."""
+    return len(list((gallery.folder / "stores/eastus/tenants").glob("*/packs/*")))
+
+
+def process_of_upload(gallery: Gallery) -> str:
+    """The address of the process that has the chunks of the only upload that is under way. Nothing public says so."""
+    from_where = "uploads u JOIN processes p ON p.id = u.process JOIN resources r ON r.uid = u.upload JOIN disks d ON d.key = r.key"
+    statement = f"SELECT p.url FROM {from_where} WHERE d.state = 'ActiveUpload'"
+    done = subprocess.run(["psql", "-qtA", "-c", statement, gallery._database["GALERIE_DATABASE"]], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def leased_copies(gallery: Gallery) -> int:
     """Copies that a process has claimed. Nothing public says so, and the test must not kill before it is so."""
     statement = "SELECT COUNT(*) FROM replicas WHERE state = 'Replicating' AND lease_owner IS NOT NULL"

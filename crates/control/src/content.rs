@@ -363,17 +363,20 @@ impl Content {
         if let Some(stranger) = ids.iter().find(|id| listed.binary_search(id).is_err()) {
             return Err(not_listed(*stranger));
         }
-        self.source.fetch_verified(ids, Some(by)).await.map_err(|error| self.unread("read blobs of a version", &error))
+        self.source
+            .fetch_verified(ids, Some(by))
+            .await
+            .map_err(|error| self.read_failed("read blobs of a version", &error))
     }
 
     async fn fetch_one(&self, id: BlobId, listed_by: Option<BlobId>) -> Result<StoredBlob, ArmError> {
         let blobs = self.source.fetch_verified(&[id], listed_by).await;
-        let blobs = blobs.map_err(|error| self.unread("read a blob of a version", &error))?;
+        let blobs = blobs.map_err(|error| self.read_failed("read a blob of a version", &error))?;
         blobs.into_iter().next().ok_or_else(|| not_listed(id))
     }
 
     /// What could not be read, for the log; for the client, whether it is the image that is hurt.
-    fn unread(&self, action: &'static str, error: &galerie_store::Error) -> ArmError {
+    fn read_failed(&self, action: &'static str, error: &galerie_store::Error) -> ArmError {
         let (id, region) = (uuid::Uuid::new_v4(), self.region.as_str());
         let cause = error as &dyn std::error::Error;
         tracing::error!(error = cause, correlation_id = %id, version = self.version_id, region, "{action}");
@@ -417,7 +420,7 @@ fn not_listed(id: BlobId) -> ArmError {
 }
 
 fn unreadable(action: &'static str, error: &(dyn std::error::Error + 'static)) -> ArmError {
-    let number = uuid::Uuid::new_v4();
-    tracing::error!(error, %number, "{action}");
-    ArmError::internal(&number.to_string())
+    let id = uuid::Uuid::new_v4();
+    tracing::error!(error, correlation_id = %id, "{action}");
+    ArmError::internal(&id.to_string())
 }

@@ -175,9 +175,9 @@ impl Control {
 
     async fn catalogue_answers(&self) -> bool {
         let db = self.db().clone();
-        let is_waited_for = db.is_shared() || blocking::is_in_place();
+        let holds_no_thread = db.is_shared() || blocking::is_in_place();
         let ask = async move { db::setting::find(&mut *db.read().await?, db::setting::CATALOGUE).await };
-        if is_waited_for {
+        if holds_no_thread {
             return ask.await.is_ok();
         }
         // SQLite answers on the thread that asks, which hangs when the file's disk does: on one that nobody needs.

@@ -61,8 +61,8 @@ impl Error {
         matches!(self, Self::Refused { status: 404, .. } | Self::GalleryNotListed { .. })
     }
 
-    /// Whether the server says that something is missing in what was sent, or to be sent: what a base version should have is damaged,
-    /// or a process died with an upload.
+    /// Whether the server refuses what was sent. Mostly something is missing: what a base version should have is damaged, or a process
+    /// died with an upload. What was refused for itself is refused again.
     pub(crate) fn lacks_input(&self) -> bool {
         matches!(self, Self::Refused { status: 400, code, .. } if code == "InvalidInput")
     }

@@ -319,23 +319,21 @@ async fn find_base(
         None => "latest".to_owned(),
     };
     let path = format!("{}/versions/{asked}", place.definition);
-    let content = match Content::open(Arc::clone(client), &path, Some(place.home.as_str()), None).await {
-        Ok(content) => content,
-        Err(error) if error.is_not_found() && base.is_none() => return Ok(None),
-        Err(error) if error.is_damage() && base.is_none() => return Ok(without_base(&error)),
-        Err(error) => return Err(error.into()),
+    let read = async {
+        let content = Content::open(Arc::clone(client), &path, Some(place.home.as_str()), None).await?;
+        let known = content.known_blobs(KNOWN_BLOBS_MAX).await?;
+        Ok::<_, client::Error>((content.version_id().to_owned(), known))
     };
-    match content.known_blobs(KNOWN_BLOBS_MAX).await {
-        Ok(known) => Ok(Some((content.version_id().to_owned(), known))),
-        Err(error) if error.is_damage() && base.is_none() => Ok(without_base(&error)),
+    match read.await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() && base.is_none() => Ok(None),
+        // Sending all of an image like it heals it.
+        Err(error) if error.is_damage() && base.is_none() => {
+            output::note(&format!("The newest version cannot be built upon ({error}). Sending all of the image."));
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Goes on without the newest version, which is damaged: sending all of an image like it heals it.
-fn without_base<T>(error: &client::Error) -> Option<T> {
-    output::note(&format!("The newest version cannot be built upon ({error}). Sending all of the image."));
-    None
 }
 
 /// The version's document.
