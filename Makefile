@@ -8,8 +8,11 @@ LISTEN ?= 127.0.0.1:8443
 CONFIG ?=
 BENCH ?= target/corpus
 LIVES ?= 40
-# Files are shared out to so many workers, each with a server of its own: tests mostly wait.
-WORKERS ?= 2
+# Files are shared out to so many workers, each with a server of its own, and Rust tests to so many processes: tests mostly
+# wait.
+WORKERS ?= 3
+THREADS ?= 4
+NEXTEST = cargo nextest run --workspace --test-threads $(THREADS)
 PYTEST = target/venv/sdk/bin/pytest -n $(WORKERS) --dist loadfile
 PYTHON = target/venv/sdk/bin/python
 SEED ?=
@@ -31,7 +34,7 @@ check: ## format, lints and unit tests: under three minutes once dependencies ar
 	@scripts/setup.sh check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo nextest run --workspace --lib --bins
+	$(NEXTEST) --lib --bins
 
 test: ## everything that CI runs
 	@scripts/setup.sh test
@@ -41,7 +44,7 @@ test: ## everything that CI runs
 	$(MAKE) --no-print-directory test-rust test-simulation test-postgres test-clients test-torture
 
 test-rust: ## every Rust test
-	cargo nextest run --workspace
+	$(NEXTEST)
 	cargo test --workspace --doc --quiet
 
 test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a started server; test-postgres has those of several
@@ -49,7 +52,7 @@ test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a st
 	$(PYTEST) tests/clients --ignore-glob '*/test_processes*.py' $(PYTEST_ARGS)
 
 test-postgres: ## what touches the catalogue once more, on PostgreSQL
-	scripts/postgres.sh cargo nextest run --workspace -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
+	scripts/postgres.sh $(NEXTEST) -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
 	cargo build --workspace --all-targets
 	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_canaries.py tests/clients/test_processes.py tests/clients/test_processes_identity.py
 

@@ -41,6 +41,8 @@ pub struct ControlOptions {
     pub database: Database,
     /// The key that wraps the catalogue's keys; made with the first of them.
     pub master_key_file: PathBuf,
+    /// The folder of this process's own, where no backup is made. Next to the master key unless it is said.
+    pub data_dir: PathBuf,
     /// The regions that this process serves.
     pub regions: Vec<ServedRegion>,
     /// Those whose store cannot be opened now.
@@ -65,7 +67,8 @@ impl ControlOptions {
         let (clock, tuning, spawn) = (Arc::new(SystemClock), WorkerTuning::default(), Arc::new(TokioSpawn));
         let (away, elsewhere) = (Vec::new(), Vec::new());
         let fetch = Arc::new(NoFetch);
-        Self { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn, fetch }
+        let data_dir = master_key_file.parent().unwrap_or(Path::new(".")).to_owned();
+        Self { database, master_key_file, data_dir, regions, away, elsewhere, clock, tuning, spawn, fetch }
     }
 }
 
@@ -88,7 +91,7 @@ struct Inner {
     draining: AtomicBool,
     /// Wake-ups that other processes are to hear of.
     announcements: Notify,
-    data_folder: PathBuf,
+    data_dir: PathBuf,
     woken: watch::Sender<()>,
     /// Changes when time made a jump.
     time: watch::Sender<()>,
@@ -120,8 +123,18 @@ impl Control {
     /// # Errors
     /// A catalogue, key file or region that cannot be used, each named.
     pub async fn open(options: ControlOptions) -> Result<Self, Error> {
-        let ControlOptions { database, master_key_file, regions, away, elsewhere, clock, tuning, spawn, fetch } =
-            options;
+        let ControlOptions {
+            database,
+            master_key_file,
+            data_dir,
+            regions,
+            away,
+            elsewhere,
+            clock,
+            tuning,
+            spawn,
+            fetch,
+        } = options;
         let db = Db::open_by(&database, clock).await?;
         clock::go_on(&db).await?;
         let (regions, locations) = by_name(regions, away, elsewhere)?;
@@ -138,7 +151,6 @@ impl Control {
             Ok((catalogue_id, keys))
         })?;
         let keys = Arc::new(keys);
-        let data_folder = master_key_file.parent().unwrap_or(Path::new(".")).to_owned();
         let identity = Identity::new(db.clone(), keys.clone());
         Ok(Self(Arc::new(Inner {
             db,
@@ -152,7 +164,7 @@ impl Control {
             member: OnceLock::new(),
             draining: AtomicBool::new(false),
             announcements: Notify::new(),
-            data_folder,
+            data_dir,
             woken: watch::Sender::new(()),
             time: watch::Sender::new(()),
             stopping: CancellationToken::new(),
@@ -242,8 +254,8 @@ impl Control {
     }
 
     /// Where the master key lies, and all that is not a catalogue's or a region's.
-    pub(crate) fn data_folder(&self) -> &Path {
-        &self.0.data_folder
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.0.data_dir
     }
 
     /// Looks for work now, here and in the other processes.

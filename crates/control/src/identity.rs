@@ -17,6 +17,7 @@ mod resource;
 mod seen_assertions;
 mod session;
 mod sign_in;
+mod signed_tokens;
 pub(crate) mod token;
 
 use std::{fmt::Write as _, sync::Arc};
@@ -40,7 +41,10 @@ pub use self::{
     sign_in::{SignIn, SignInError, SignedInUser},
     token::{ANY_TENANT, IssuedToken, TOKEN_LIFETIME_S, TokenError, TokenShape, TokenVersion},
 };
-use self::{external::ExternalIssuers, guessing::Addresses, password::Passwords, seen_assertions::SeenAssertions};
+use self::{
+    external::ExternalIssuers, guessing::Addresses, password::Passwords, seen_assertions::SeenAssertions,
+    signed_tokens::SignedTokens,
+};
 use crate::{
     db::{
         self, Db, application,
@@ -140,12 +144,13 @@ pub struct Identity {
     addresses: Arc<Addresses>,
     assertions: Arc<SeenAssertions>,
     external: Arc<ExternalIssuers>,
+    signed: Arc<SignedTokens>,
 }
 
 impl Identity {
     pub(crate) fn new(db: Db, keys: Arc<Keys>) -> Self {
-        let (addresses, assertions, external) = (Arc::default(), Arc::default(), Arc::default());
-        Self { db, keys, passwords: Passwords::new(), addresses, assertions, external }
+        let (addresses, assertions, external, signed) = <(_, _, _, _)>::default();
+        Self { db, keys, passwords: Passwords::new(), addresses, assertions, external, signed }
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {
@@ -167,7 +172,8 @@ impl Identity {
     /// # Errors
     /// What is wrong with the token.
     pub async fn verify(&self, token: &str, audiences: &[String], issuers: &[String]) -> Result<Caller, TokenError> {
-        let claims = token::check(&self.keys.tokens(), token, audiences, issuers, self.db.time().now_ms())?;
+        let (keys, now_ms) = (self.keys.tokens(), self.db.time().now_ms());
+        let claims = token::check(&keys, &self.signed, token, audiences, issuers, now_ms)?;
         let mut tx = self.db.look().await?;
         if claims.is_users() {
             let found = user::find(&mut tx, claims.oid).await?;

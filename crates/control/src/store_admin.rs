@@ -228,6 +228,7 @@ fn verify_document(region: &dyn Region, report: &VerifyReport, hurt: &[HurtResou
         "readBytes": report.read_bytes,
         "damagedPackCount": report.damaged_packs.len(),
         "damagedBlobCount": report.damaged_blobs.len(),
+        "knownDamagedBlobCount": report.known_damaged,
         "missingBlobCount": report.missing_blobs.len(),
         "damagedPacks": packs.take(MOST_NAMED).collect::<Vec<_>>(),
         "damagedBlobs": blobs.take(MOST_NAMED).collect::<Vec<_>>(),

@@ -354,6 +354,14 @@ pub(crate) async fn database(directory: &Path) -> Database {
     }
 }
 
+/// As [`database`], for what is restored there.
+pub(crate) async fn empty_database(directory: &Path) -> Database {
+    match galerie_testdb::empty_postgres_of(directory).await {
+        Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
+        None => Database::Sqlite(directory.join("catalogue.db")),
+    }
+}
+
 /// A catalogue with three regions, its administrator, and nothing running until [`World::start`].
 pub(crate) struct World {
     pub(crate) control: Control,
@@ -485,6 +493,7 @@ impl World {
         let control = Control::open(ControlOptions {
             database,
             master_key_file: directory.path().join("master.key"),
+            data_dir: directory.path().to_owned(),
             regions: serves.iter().map(served).collect(),
             away,
             elsewhere,

@@ -54,14 +54,17 @@ pub struct VerifyReport {
     /// Packs that cannot be read as a whole, or are no packs, and why. Of those whose table can be read, what is lost is
     /// among the damaged blobs.
     pub damaged_packs: Vec<(PackId, String)>,
-    /// Blobs that do not match their ids or cannot be read.
+    /// Blobs that do not match their ids or cannot be read, and were not known to.
     pub damaged_blobs: Vec<DamagedBlob>,
+    /// Blobs that had been left out before as damaged, and still are. They stay until their pack is collected, and hurt
+    /// nobody unless they are missing.
+    pub known_damaged: u64,
     /// Blobs that a manifest needs and no pack has, each with one such manifest.
     pub missing_blobs: Vec<(ManifestId, BlobId)>,
 }
 
 impl VerifyReport {
-    /// Whether all is as it should be.
+    /// Whether every image is complete, and nothing was found to be damaged that was not known to be.
     pub fn is_sound(&self) -> bool {
         self.damaged_packs.is_empty() && self.damaged_blobs.is_empty() && self.missing_blobs.is_empty()
     }
@@ -128,14 +131,18 @@ async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, rep
     if options.quarantine {
         domain.lift_quarantine(checked.pack, &checked.damaged_ids()).await?;
     }
-    report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
-    if options.quarantine {
-        for damaged in &checked.damaged {
-            // What cannot be recorded is reported all the same.
-            let _ = domain.quarantine(checked.pack, damaged.id, &damaged.reason).await;
-        }
+    let is_known = |damaged: &DamagedBlob| domain.index().has_quarantined(&checked.pack, &damaged.id);
+    let (known, new): (Vec<_>, Vec<_>) = checked.damaged.into_iter().partition(is_known);
+    report.known_damaged += known.len() as u64;
+    // A bad sector that is known from its blobs is no news.
+    if known.is_empty() || !new.is_empty() {
+        report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
     }
-    report.damaged_blobs.extend(checked.damaged);
+    for damaged in new.iter().filter(|_| options.quarantine) {
+        // What cannot be recorded is reported all the same.
+        let _ = domain.quarantine(checked.pack, damaged.id, &damaged.reason).await;
+    }
+    report.damaged_blobs.extend(new);
     Ok(())
 }
 

@@ -87,7 +87,7 @@ impl Control {
         if resolved.components().any(|part| part == Component::ParentDir) {
             return Err(invalid("leads through a folder that does not exist"));
         }
-        if resolved.starts_with(existing(self.data_folder())) {
+        if resolved.starts_with(existing(self.data_dir())) {
             return Err(invalid("lies in the data directory, and would be lost with it"));
         }
         Repository::open_or_create(&resolved, self.catalogue_id()).await.map_err(Error::Repository)

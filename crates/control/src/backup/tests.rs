@@ -17,7 +17,7 @@ use super::{BackupRequest, CatalogueRestore, restore_catalogue};
 use crate::{
     Error, StoreIdentity,
     reconcile::Ledger,
-    testing::{StillClock, World, database},
+    testing::{StillClock, World, empty_database},
 };
 
 pub(crate) async fn back_up(world: &World, folder: &Path) -> BackupManifest {
@@ -75,7 +75,7 @@ pub(crate) async fn restore_elsewhere(
         discard_keys: false,
         now_ms: 1,
     };
-    let database = database(directory.path()).await;
+    let database = empty_database(directory.path()).await;
     assert_eq!(restore_catalogue(&database, &catalogue).await.unwrap(), manifest.catalogue.rows);
     // Interrupted after that, it goes on; another one does not.
     assert_eq!(restore_catalogue(&database, &catalogue).await.unwrap(), 0);
@@ -318,6 +318,6 @@ async fn a_backup_of_a_later_schema_is_refused_with_both_versions() {
         discard_keys: false,
         now_ms: 0,
     };
-    let refused = restore_catalogue(&database(directory.path()).await, &restore).await.unwrap_err().to_string();
+    let refused = restore_catalogue(&empty_database(directory.path()).await, &restore).await.unwrap_err().to_string();
     assert!(refused.contains("in backup b") && refused.contains("9999"), "{refused}");
 }

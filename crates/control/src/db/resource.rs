@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Connection, Result, operation, role_assignment,
     row::{self, Columns, Row, bigint, json},
-    statement::{query, query_of},
+    statement::{Statement, query, query_of},
 };
 use crate::authz::KeyRange;
 
@@ -184,37 +184,42 @@ impl Row for ResourceRow {
     }
 }
 
-/// What a list shows of a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListedRow {
-    pub(crate) key: String,
-    pub(crate) id: String,
+/// What a list shows of a row, where the database has it: a page is a hundred of them, and each is looked at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListedRow<'r> {
+    pub(crate) key: &'r str,
+    pub(crate) id: &'r str,
     pub(crate) resource_type: ResourceType,
-    pub(crate) name: String,
-    pub(crate) location: String,
+    pub(crate) name: &'r str,
+    pub(crate) location: &'r str,
     pub(crate) provisioning_state: ProvisioningState,
-    pub(crate) etag: String,
+    pub(crate) etag: &'r str,
     /// Of a disk or snapshot in a list of its type.
     pub(crate) disk_state: Option<DiskState>,
     /// The document's text.
-    pub(crate) document: String,
+    pub(crate) document: &'r str,
 }
 
-impl Row for ListedRow {
-    fn read(columns: &Columns) -> Result<Self> {
+impl<'r> ListedRow<'r> {
+    fn read(columns: &'r Columns<'_>) -> Result<Self> {
         Ok(Self {
-            key: columns.text("key")?,
-            id: columns.text("id")?,
+            key: columns.str("key")?,
+            id: columns.str("id")?,
             resource_type: columns.parsed("type")?,
-            name: columns.text("name")?,
-            location: columns.text("location")?,
+            name: columns.str("name")?,
+            location: columns.str("location")?,
             provisioning_state: columns.parsed("provisioning_state")?,
-            etag: columns.text("etag")?,
+            etag: columns.str("etag")?,
             disk_state: columns.optional_parsed("disk_state")?,
-            document: columns.text("document")?,
+            document: columns.str("document")?,
         })
     }
 }
+
+/// What becomes of each row of a list.
+pub(crate) trait Show<T>: Fn(&ListedRow<'_>) -> Result<T> + Send {}
+
+impl<T, F: Fn(&ListedRow<'_>) -> Result<T> + Send> Show<T> for F {}
 
 /// A resource by its key.
 pub(crate) async fn find(tx: &mut Connection, key: &str) -> Result<Option<ResourceRow>> {
@@ -351,87 +356,104 @@ pub(crate) async fn rows_in_subscription(
 }
 
 /// A page of a resource's children of one type, by key, after `after`.
-pub(crate) async fn list_children(
+pub(crate) async fn list_children<T: Send>(
     tx: &mut Connection,
     parent: &str,
     resource_type: ResourceType,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<ListedRow>> {
-    typed(tx, LIST_CHILDREN, parent, resource_type, after, limit).await
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
+    typed(tx, LIST_CHILDREN, parent, resource_type, after, limit, show).await
 }
 
 /// A page of a group's resources, by key, after `after`; of one type or of all.
-pub(crate) async fn list_in_group(
+pub(crate) async fn list_in_group<T: Send>(
     tx: &mut Connection,
     group_key: &str,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<ListedRow>> {
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     match resource_type {
-        Some(resource_type) => typed(tx, LIST_IN_GROUP, group_key, resource_type, after, limit).await,
-        None => below(tx, group_key, after, limit).await,
+        Some(resource_type) => typed(tx, LIST_IN_GROUP, group_key, resource_type, after, limit, show).await,
+        None => below(tx, group_key, after, limit, show).await,
     }
 }
 
 /// A page of a subscription's resources, by key, after `after`; of one type or of all.
-pub(crate) async fn list_in_subscription(
+pub(crate) async fn list_in_subscription<T: Send>(
     tx: &mut Connection,
     subscription: Uuid,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<ListedRow>> {
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     let subscription = subscription.to_string();
     match resource_type {
-        Some(resource_type) => typed(tx, LIST_IN_SUBSCRIPTION, &subscription, resource_type, after, limit).await,
-        None => below(tx, &format!("/subscriptions/{subscription}"), after, limit).await,
+        Some(resource_type) => typed(tx, LIST_IN_SUBSCRIPTION, &subscription, resource_type, after, limit, show).await,
+        None => below(tx, &format!("/subscriptions/{subscription}"), after, limit, show).await,
     }
 }
 
 /// A page of a subscription's resources of one type whose keys lie in a range, by key, after `after`.
-pub(crate) async fn list_in_range(
+pub(crate) async fn list_in_range<T: Send>(
     tx: &mut Connection,
     subscription: Uuid,
     resource_type: ResourceType,
     range: &KeyRange,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<ListedRow>> {
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     let statement = query(LIST_RANGE).bind(subscription.to_string()).bind(resource_type.as_str());
     let statement = statement.bind(after.unwrap_or("")).bind(&range.first).bind(&range.last);
-    row::all(tx, statement.bind(i64::from(limit))).await
+    shown(tx, statement.bind(i64::from(limit)), show).await
 }
 
 /// A subscription's resources of one type with these keys, by key.
-pub(crate) async fn list_keys(
+pub(crate) async fn list_keys<T: Send>(
     tx: &mut Connection,
     subscription: Uuid,
     resource_type: ResourceType,
     keys: &[&str],
     limit: u32,
-) -> Result<Vec<ListedRow>> {
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     let statement = query_of(LIST_KEYS).bind(subscription.to_string()).bind(resource_type.as_str());
-    row::all(tx, statement.bind(json(&keys)).bind(i64::from(limit))).await
+    shown(tx, statement.bind(json(&keys)).bind(i64::from(limit)), show).await
 }
 
-async fn typed(
+async fn typed<T: Send>(
     tx: &mut Connection,
     statement: &'static str,
     scope: &str,
     resource_type: ResourceType,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<ListedRow>> {
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     let statement = query(statement).bind(scope).bind(resource_type.as_str()).bind(after.unwrap_or(""));
-    row::all(tx, statement.bind(i64::from(limit))).await
+    shown(tx, statement.bind(i64::from(limit)), show).await
 }
 
-async fn below(tx: &mut Connection, scope: &str, after: Option<&str>, limit: u32) -> Result<Vec<ListedRow>> {
+async fn below<T: Send>(
+    tx: &mut Connection,
+    scope: &str,
+    after: Option<&str>,
+    limit: u32,
+    show: impl Show<T>,
+) -> Result<Vec<T>> {
     let (after, end) = range_below(scope, after);
     let statement = query(LIST_BELOW).bind(&after).bind(&end).bind(i64::from(limit));
-    row::all(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str())).await
+    shown(tx, statement.bind(ResourceType::SoftDeletedVersion.as_str()), show).await
+}
+
+/// Runs a statement that answers rows of a list, and shows each where the database has it.
+async fn shown<T: Send>(tx: &mut Connection, statement: Statement<'_>, show: impl Show<T>) -> Result<Vec<T>> {
+    tx.fetch_all(statement, move |columns| show(&ListedRow::read(columns)?)).await
 }
 
 /// The keys below a scope, or those of them after `after`: what they come after, and what they come before.

@@ -65,7 +65,8 @@ impl Columns<'_> {
         kinds.iter().enumerate().map(value).collect()
     }
 
-    fn str(&self, name: &'static str) -> Result<&str> {
+    /// Text where the database has it.
+    pub(super) fn str(&self, name: &'static str) -> Result<&str> {
         there(name, self.optional_str(name)?)
     }
 

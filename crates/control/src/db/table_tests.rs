@@ -89,18 +89,22 @@ async fn a_taken_unique_key_is_named() {
     }
 }
 
+fn key(row: &resource::ListedRow<'_>) -> super::Result<String> {
+    Ok(row.key.to_owned())
+}
+
 /// Every page of a list, until the last.
 async fn pages(db: &Db, resource_type: Option<ResourceType>, limit: u32) -> Vec<String> {
     let (mut keys, mut tx) = (Vec::new(), db.read().await.unwrap());
     loop {
         let after = keys.last().cloned();
         let group = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/rg");
-        let page = resource::list_in_group(&mut tx, &group, resource_type, after.as_deref(), limit).await.unwrap();
+        let page = resource::list_in_group(&mut tx, &group, resource_type, after.as_deref(), limit, key).await.unwrap();
         assert!(page.len() <= limit as usize);
         if page.is_empty() {
             return keys;
         }
-        keys.extend(page.into_iter().map(|row| row.key));
+        keys.extend(page);
     }
 }
 
@@ -130,9 +134,9 @@ async fn every_page_size_lists_the_same() {
     }
     let mut tx = db.read().await.unwrap();
     let subscription = SUBSCRIPTION.parse().unwrap();
-    let all = resource::list_in_subscription(&mut tx, subscription, None, None, 1000).await.unwrap();
+    let all = resource::list_in_subscription(&mut tx, subscription, None, None, 1000, key).await.unwrap();
     assert_eq!(all.len(), expected.len() + 1);
-    let none = resource::list_in_subscription(&mut tx, Uuid::nil(), None, None, 1000).await.unwrap();
+    let none = resource::list_in_subscription(&mut tx, Uuid::nil(), None, None, 1000, key).await.unwrap();
     assert!(none.is_empty());
 }
 

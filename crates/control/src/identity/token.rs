@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{IdentityError, resource};
+use super::{IdentityError, resource, signed_tokens::SignedTokens};
 use crate::{
     db::{self, Connection, directory_role, group, service_principal::ServicePrincipalRow, user::UserRow},
     directory::role::DirectoryRole,
@@ -344,34 +344,37 @@ async fn wids(tx: &mut Connection, tenant: Uuid, principal: Uuid) -> Result<Vec<
 /// Checks signature, time, audience and issuer, in that order.
 pub(super) fn check(
     keys: &[Arc<TokenKey>],
+    signed: &SignedTokens,
     token: &str,
     audiences: &[String],
     issuers: &[String],
     now_ms: i64,
-) -> Result<Claims, TokenError> {
+) -> Result<Arc<Claims>, TokenError> {
     if token.len() > LONGEST_TOKEN_BYTES {
         return Err(TokenError::Invalid);
     }
-    let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
-    let key = keys.iter().find(|key| header.kid.as_deref() == Some(key.kid())).ok_or(TokenError::Invalid)?;
-    // Time, audience and issuer are checked below: with our clock, and with errors of their own.
-    let mut validation = Validation::new(Algorithm::RS256);
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    let decoded = jsonwebtoken::decode::<Claims>(token, key.verifier(), &validation);
-    let claims = decoded.map_err(|_| TokenError::Invalid)?.claims;
+    let claims = signed.claims(keys, token).ok_or(TokenError::Invalid)?;
     let now_s = seconds(now_ms);
     if claims.exp.saturating_add(CLOCK_SKEW_S) <= now_s || claims.nbf > now_s.saturating_add(CLOCK_SKEW_S) {
         return Err(TokenError::Expired);
     }
     if !audiences.contains(&claims.aud) {
-        return Err(TokenError::Audience(claims.aud));
+        return Err(TokenError::Audience(claims.aud.clone()));
     }
     if !issuers.contains(&claims.iss) {
-        return Err(TokenError::Issuer(claims.iss));
+        return Err(TokenError::Issuer(claims.iss.clone()));
     }
     Ok(claims)
+}
+
+/// What a token says that one of the keys signed.
+pub(super) fn signed_claims(key: &TokenKey, token: &str) -> Option<Claims> {
+    // Time, audience and issuer are checked by `check`: with our clock, and with errors of their own.
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    Some(jsonwebtoken::decode::<Claims>(token, key.verifier(), &validation).ok()?.claims)
 }
 
 pub(super) fn seconds(ms: i64) -> u64 {

@@ -49,9 +49,13 @@ impl Random {
     }
 }
 
-fn noise(seed: u64) -> Vec<u8> {
-    let mut random = Random(seed);
-    (0..NOISE_BYTES / 8).flat_map(|_| random.next().to_le_bytes()).collect()
+/// Tests are not optimised: what is done for each byte is much of their time.
+pub(super) fn noise(seed: u64, length_bytes: usize) -> Vec<u8> {
+    let (mut random, mut bytes) = (Random(seed), vec![0; length_bytes]);
+    for eight in bytes.chunks_exact_mut(8) {
+        eight.copy_from_slice(&random.next().to_le_bytes());
+    }
+    bytes
 }
 
 fn fast() -> WorkerTuning {
@@ -60,6 +64,7 @@ fn fast() -> WorkerTuning {
 
 /// An image, and where it lies.
 struct Image {
+    /// As the guest sees it.
     bytes: Vec<u8>,
     manifest: ManifestId,
     packs: BTreeMap<&'static str, Vec<(PackId, Vec<PackEntry>)>>,
@@ -81,7 +86,7 @@ fn version(number: usize) -> String {
 /// Makes the disk and the version of an image, in both regions.
 async fn make(world: &World, number: usize) -> Image {
     let before: BTreeMap<_, _> = TWO.map(|region| (region, packs_in(world, region))).into();
-    let (bytes, below) = (noise(SEED + number as u64), format!("disks/d{number}"));
+    let (mut bytes, below) = (noise(SEED + number as u64, NOISE_BYTES), format!("disks/d{number}"));
     let id = world.id(&below);
     world.put(&below, upload_body()).await.unwrap();
     let grant = json!({ "access": "Write", "durationInSeconds": 3600 });
@@ -98,6 +103,7 @@ async fn make(world: &World, number: usize) -> Image {
     let copy = world.put(&version(number), body).await.unwrap();
     assert_eq!(world.ended(&copy).await, (OperationStatus::Succeeded, None));
     let images = disk_image::list_for(&mut world.control.db().read().await.unwrap(), id.key()).await.unwrap();
+    bytes.resize(GUEST_BYTES as usize, 0);
     let mut packs = BTreeMap::new();
     for region in TWO {
         let mut new = Vec::new();
@@ -194,10 +200,13 @@ async fn read_all(world: &World, region: &str, image: &Image) -> Result<usize, u
     let Ok(reader) = world.regions[region].open_image(world.caller.tenant, image.manifest).await else { return Err(0) };
     let (mut right, mut failed) = (0, 0);
     for offset in (0..GUEST_BYTES as usize).step_by(PIECE) {
-        let expected: Vec<u8> = (offset..offset + PIECE).map(|at| image.bytes.get(at).copied().unwrap_or(0)).collect();
         match reader.read(offset as u64, PIECE as u64).await {
             Ok(read) => {
-                assert!(read == expected, "{region}: {} at {offset} is other bytes", image.manifest);
+                assert!(
+                    read == image.bytes[offset..offset + PIECE],
+                    "{region}: {} at {offset} is other bytes",
+                    image.manifest
+                );
                 right += 1;
             }
             Err(_) => failed += 1,

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -22,7 +22,10 @@ use galerie_store::{CollectorOptions, ManifestId};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{Ledger, bit_rot::Random};
+use super::{
+    Ledger,
+    bit_rot::{Random, noise},
+};
 use crate::{
     db::{disk_image, replica, resource},
     testing::{GUEST_BYTES, REGIONS, World, upload_body, vhd_footer},
@@ -47,9 +50,10 @@ const MOST_VERSIONS: usize = 8;
 /// How many published ones are left alone, so that there is something to read.
 const FEWEST_VERSIONS: usize = 3;
 
-fn block(number: usize) -> Vec<u8> {
-    let mut random = Random(1_000 + number as u64);
-    (0..BLOCK_BYTES / 8).flat_map(|_| random.next().to_le_bytes()).collect()
+fn block(number: usize) -> &'static [u8] {
+    static MADE: LazyLock<Vec<Vec<u8>>> =
+        LazyLock::new(|| (0..BLOCKS).map(|number| noise(1_000 + number as u64, BLOCK_BYTES)).collect());
+    &MADE[number]
 }
 
 /// A setting of the run.
@@ -98,7 +102,7 @@ fn name(number: usize) -> String {
 }
 
 fn bytes_of(blocks: &[usize]) -> Vec<u8> {
-    blocks.iter().flat_map(|number| block(*number)).collect()
+    blocks.iter().map(|number| block(*number)).collect::<Vec<_>>().concat()
 }
 
 /// One life: a process, as far as the catalogue and the stores can tell.

@@ -13,8 +13,11 @@ use super::{
 use crate::{
     authz::{self, Visible, VisiblePart},
     control::Control,
-    db::{self, Connection, resource::ListedRow},
-    request::{ListScope, Page, RequestContext, Resource},
+    db::{
+        self, Connection,
+        resource::{ListedRow, Show},
+    },
+    request::{DocumentText, ListScope, Page, RequestContext, Resource},
 };
 
 impl Control {
@@ -44,28 +47,49 @@ impl Control {
         continuation: Option<&str>,
     ) -> Result<Page, ArmError> {
         let after = continuation.map(SkipToken::decode).transpose()?.map(|token| token.last_key);
+        let after = after.as_deref();
+        let view = View(scope.listed_type().map(|resource_type| Shape::of(resource_type, context.api_version)));
         let mut tx = self.db().read().await?;
-        let (mut rows, ends_at) = match scope {
+        let (mut items, ends_at) = match scope {
             ListScope::Children { parent, resource_type } => {
-                (children(&mut tx, context, parent, *resource_type, after.as_deref()).await?, None)
+                (children(&mut tx, context, parent, *resource_type, after, view).await?, None)
             }
             ListScope::Group { group, resource_type } => {
-                visible_in(&mut tx, context, group, *resource_type, after.as_deref()).await?
+                visible_in(&mut tx, context, group, *resource_type, after, view).await?
             }
             ListScope::Subscription { subscription, resource_type } => {
                 let subscription = ResourceId::of_subscription(SubscriptionId::new(*subscription));
-                visible_in(&mut tx, context, &subscription, *resource_type, after.as_deref()).await?
+                visible_in(&mut tx, context, &subscription, *resource_type, after, view).await?
             }
         };
-        let last_key = page::cut(&mut rows, |row| &row.key, ends_at.as_deref());
-        let shape = scope.listed_type().map(|resource_type| Shape::of(resource_type, context.api_version));
-        let items = rows.iter().map(|row| match shape {
-            Some(shape) => render::listed(row, shape),
-            None => render::generic(row),
-        });
-        let items = items.collect::<db::Result<Vec<_>>>()?;
+        let last_key = page::cut(&mut items, |item| &item.key, ends_at.as_deref());
+        let items: Vec<DocumentText> = items.into_iter().map(|item| item.document).collect();
         tracing::trace!(?scope, items = items.len(), "listed");
         Ok(Page { items, continuation: last_key.map(|last_key| SkipToken { last_key }.encode()) })
+    }
+}
+
+/// A resource in a list.
+struct Item {
+    key: String,
+    document: DocumentText,
+}
+
+/// As what resources are shown: of one type as its api-version has them, of all types without their properties.
+#[derive(Clone, Copy)]
+struct View(Option<Shape>);
+
+impl View {
+    fn item(self, row: &ListedRow<'_>) -> db::Result<Item> {
+        let document = match self.0 {
+            Some(shape) => render::listed(row, shape)?,
+            None => render::generic(row)?,
+        };
+        Ok(Item { key: row.key.to_owned(), document })
+    }
+
+    fn show(self) -> impl Show<Item> {
+        move |row: &ListedRow<'_>| self.item(row)
     }
 }
 
@@ -76,9 +100,10 @@ async fn children(
     parent: &ResourceId,
     resource_type: ResourceType,
     after: Option<&str>,
-) -> Result<Vec<ListedRow>, ArmError> {
+    view: View,
+) -> Result<Vec<Item>, ArmError> {
     authz::authorize(tx, &context.caller, action(resource_type, Verb::Read), parent).await?;
-    let rows = db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1).await?;
+    let rows = db::resource::list_children(tx, parent.key(), resource_type, after, PAGE_ITEMS + 1, view.show()).await?;
     // What has children is there, and so is everything above it.
     if rows.is_empty() {
         require_parent(tx, parent).await?;
@@ -105,7 +130,8 @@ async fn visible_in(
     within: &ResourceId,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
-) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
+    view: View,
+) -> Result<(Vec<Item>, Option<String>), ArmError> {
     let types = resource_type.map_or(TRACKED.to_vec(), |only| vec![only]);
     let mut visible = Vec::with_capacity(types.len());
     for listed in types {
@@ -121,11 +147,11 @@ async fn visible_in(
         return Err(within.not_found());
     }
     if visible.iter().all(is_all) {
-        return Ok((all_in(tx, within, resource_type, after).await?, None));
+        return Ok((all_in(tx, within, resource_type, after, view).await?, None));
     }
     let (mut rows, mut ends_at) = (Vec::new(), None::<String>);
     for (listed, visible) in &visible {
-        let (more, ends_here) = typed(tx, within, *listed, visible, after).await?;
+        let (more, ends_here) = typed(tx, within, *listed, visible, after, view).await?;
         rows.extend(more);
         ends_at = match (ends_at, ends_here) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -142,13 +168,15 @@ async fn all_in(
     within: &ResourceId,
     resource_type: Option<ResourceType>,
     after: Option<&str>,
-) -> Result<Vec<ListedRow>, ArmError> {
+    view: View,
+) -> Result<Vec<Item>, ArmError> {
     let limit = PAGE_ITEMS + 1;
     Ok(match (within.group(), within.subscription()) {
         (None, Some(subscription)) => {
-            db::resource::list_in_subscription(tx, subscription.as_uuid(), resource_type, after, limit).await?
+            db::resource::list_in_subscription(tx, subscription.as_uuid(), resource_type, after, limit, view.show())
+                .await?
         }
-        _ => db::resource::list_in_group(tx, within.key(), resource_type, after, limit).await?,
+        _ => db::resource::list_in_group(tx, within.key(), resource_type, after, limit, view.show()).await?,
     })
 }
 
@@ -159,9 +187,10 @@ async fn typed(
     resource_type: ResourceType,
     visible: &Visible,
     after: Option<&str>,
-) -> Result<(Vec<ListedRow>, Option<String>), ArmError> {
+    view: View,
+) -> Result<(Vec<Item>, Option<String>), ArmError> {
     let VisiblePart { ranges, ends_at } = match visible {
-        Visible::All => return Ok((all_in(tx, within, Some(resource_type), after).await?, None)),
+        Visible::All => return Ok((all_in(tx, within, Some(resource_type), after, view).await?, None)),
         Visible::Part(part) => part,
     };
     let Some(subscription) = within.subscription() else { return Ok((Vec::new(), None)) };
@@ -173,9 +202,11 @@ async fn typed(
             break;
         }
         rows.extend(match part {
-            Part::Keys(keys) => db::resource::list_keys(tx, subscription, resource_type, &keys, left).await?,
+            Part::Keys(keys) => {
+                db::resource::list_keys(tx, subscription, resource_type, &keys, left, view.show()).await?
+            }
             Part::Range(range) => {
-                db::resource::list_in_range(tx, subscription, resource_type, range, after, left).await?
+                db::resource::list_in_range(tx, subscription, resource_type, range, after, left, view.show()).await?
             }
         });
     }

@@ -67,7 +67,7 @@ pub(crate) async fn resource(
 ///
 /// # Errors
 /// `Corrupt` when the stored document is none.
-pub(crate) fn listed(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> {
+pub(crate) fn listed(row: &ListedRow<'_>, shape: Shape) -> db::Result<DocumentText> {
     if row.resource_type == ResourceType::Gallery {
         return listed_gallery(row, shape);
     }
@@ -75,10 +75,10 @@ pub(crate) fn listed(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> 
         ("provisioningState", row.provisioning_state.as_str()),
         ("diskState", row.disk_state.map_or("", DiskState::as_str)),
     ];
-    let etag = ETag::new(&row.etag).to_string();
+    let etag = ETag::new(row.etag).to_string();
     let parts = DocumentParts {
-        head: &head_texts(&row.name, &row.id, row.resource_type, &row.location),
-        stored: &row.document,
+        head: &head_texts(row.name, row.id, row.resource_type, row.location),
+        stored: row.document,
         states: if row.disk_state.is_some() { &states } else { &states[..1] },
         hidden: if row.resource_type == ResourceType::ImageVersion {
             &["properties", "securityProfile", "uefiSettings"]
@@ -93,10 +93,10 @@ pub(crate) fn listed(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> 
 }
 
 /// Galleries are few, and what they show of sharing follows from the document.
-fn listed_gallery(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> {
-    let stored: Value = serde_json::from_str(&row.document).map_err(|error| corrupt(row, &error))?;
-    let texts = head_texts(&row.name, &row.id, row.resource_type, &row.location);
-    let mut document = head(texts, &stored, &row.etag);
+fn listed_gallery(row: &ListedRow<'_>, shape: Shape) -> db::Result<DocumentText> {
+    let stored: Value = serde_json::from_str(row.document).map_err(|error| corrupt(row, &error))?;
+    let texts = head_texts(row.name, row.id, row.resource_type, row.location);
+    let mut document = head(texts, &stored, row.etag);
     if let Value::Object(stored) = stored {
         for (name, value) in stored {
             document.entry(name).or_insert(value);
@@ -104,7 +104,7 @@ fn listed_gallery(row: &ListedRow, shape: Shape) -> db::Result<DocumentText> {
     }
     let mut document = Value::Object(document);
     set(&mut document, "properties.provisioningState", row.provisioning_state.as_str());
-    show_sharing(&row.location, &mut document);
+    show_sharing(row.location, &mut document);
     Ok(DocumentText::from(&shape.project(document)))
 }
 
@@ -115,9 +115,9 @@ const LISTED_BESIDE_BYTES: usize = 256;
 ///
 /// # Errors
 /// As [`listed`].
-pub(crate) fn generic(row: &ListedRow) -> db::Result<DocumentText> {
-    let stored: Value = serde_json::from_str(&row.document).map_err(|error| corrupt(row, &error))?;
-    let mut document = head(head_texts(&row.name, &row.id, row.resource_type, &row.location), &stored, &row.etag);
+pub(crate) fn generic(row: &ListedRow<'_>) -> db::Result<DocumentText> {
+    let stored: Value = serde_json::from_str(row.document).map_err(|error| corrupt(row, &error))?;
+    let mut document = head(head_texts(row.name, row.id, row.resource_type, row.location), &stored, row.etag);
     for name in ["sku", "identity", "managedBy", "zones", "extendedLocation"] {
         if let Some(value) = stored.get(name) {
             document.insert(name.to_owned(), value.clone());
@@ -126,7 +126,7 @@ pub(crate) fn generic(row: &ListedRow) -> db::Result<DocumentText> {
     Ok(DocumentText::from(&Value::Object(document)))
 }
 
-fn corrupt(row: &ListedRow, error: &serde_json::Error) -> db::Error {
+fn corrupt(row: &ListedRow<'_>, error: &serde_json::Error) -> db::Error {
     db::Error::Corrupt(format!("document of {}: {error}", row.id))
 }
 

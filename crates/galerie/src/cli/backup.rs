@@ -63,7 +63,8 @@ struct CreateArgs {
     repository: PathBuf,
     /// Put the master key into the backup, encrypted with a passphrase
     ///
-    /// It is read from DIR/master.key and encrypted by this command, which therefore runs beside the server.
+    /// It is read from DIR/master.key, or where --config says, and encrypted by this command, which therefore runs beside the
+    /// server.
     #[arg(long)]
     with_master_key: bool,
     /// The file with the passphrase [default: GALERIE_BACKUP_PASSPHRASE]
@@ -142,12 +143,13 @@ pub(crate) async fn run(args: BackupArgs) -> Result<()> {
 async fn create(args: CreateArgs) -> Result<()> {
     let destination = std::path::absolute(&args.repository).map_err(|error| Failure::file(&args.repository, &error))?;
     let data_dir = args.connection.data_dir().unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+    let master_key_file = args.offline.config()?.master_key_file(&data_dir);
     let sealed_master_key = if args.with_master_key {
         let passphrase = passphrase(args.passphrase_file.as_deref())?.ok_or_else(|| {
             Failure::new("the master key is encrypted with a passphrase")
                 .advise(format!("Name a file that holds it (--passphrase-file), or set {PASSPHRASE_VARIABLE}."))
         })?;
-        let sealed = seal_master_key(&data_dir.join("master.key"), passphrase.expose_secret());
+        let sealed = seal_master_key(&master_key_file, passphrase.expose_secret());
         Some(sealed.map_err(|error| Failure::of(&error))?)
     } else {
         None
@@ -168,7 +170,7 @@ async fn create(args: CreateArgs) -> Result<()> {
         output::note(&format!(
             "The master key is not in this backup, and without it no restored secret opens anything: keep a copy of \
              {} elsewhere, or say --with-master-key.",
-            data_dir.join("master.key").display()
+            master_key_file.display()
         ));
     }
     match report["missingBlobCount"].as_u64() {

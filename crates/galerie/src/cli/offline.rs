@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use galerie_control::RequestContext;
 
-use super::failure::{Failure, Result};
-use crate::server::{self, DataDirectory, Gallery};
+use super::failure::Result;
+use crate::server::{self, Config, DataDirectory, Gallery};
 
 /// Whether, and as which server.
 #[derive(Debug, clap::Args)]
@@ -13,8 +13,8 @@ pub(super) struct OfflineArgs {
     /// Without a server: the data directory must not be in use
     #[arg(long)]
     pub(super) offline: bool,
-    /// The server's configuration, for --offline
-    #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE", requires = "offline")]
+    /// The server's configuration, when this command does the work itself
+    #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -27,16 +27,21 @@ pub(super) struct OfflineGallery {
 }
 
 impl OfflineArgs {
+    /// The server's configuration.
+    ///
+    /// # Errors
+    /// Of a file that cannot be read or says what it must not.
+    pub(super) fn config(&self) -> Result<Config> {
+        Ok(server::read_config(self.config.as_deref())?)
+    }
+
     /// Opens the gallery of a data directory, for this process alone. What a server that was killed had claimed is released.
     ///
     /// # Errors
     /// When there is none, or a server has it.
     pub(super) async fn open(&self, data_dir: &Path) -> Result<OfflineGallery> {
-        let config = server::read_config(self.config.as_deref())?;
-        if !data_dir.exists() {
-            return Err(Failure::new(format!("there is no data directory {}", data_dir.display())));
-        }
-        let directory = DataDirectory::lock(data_dir)?;
+        let config = self.config()?;
+        let directory = DataDirectory::lock_existing(data_dir, &config)?;
         let gallery = Gallery::open(&config, &directory).await?;
         gallery.control.take_over().await.map_err(server::Error::from)?;
         let owner = gallery.owner().await?;

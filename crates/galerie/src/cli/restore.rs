@@ -1,6 +1,6 @@
 //! `galerie restore`: a gallery from a backup, in an empty data directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use galerie_store::backup::BackupId;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use super::{
     document::{items, text},
     failure::{Failure, Result},
     output::{self, Format, OutputArgs},
+    quoting,
 };
 use crate::server::{self, MasterKeySource, RestoreOptions};
 
@@ -62,13 +63,38 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<()> {
         })?),
     };
     let data_dir = args.data_dir.display().to_string();
+    let of_server = Server { data_dir: quoting::for_shell(&data_dir), config: args.config.as_deref() };
     let options =
         RestoreOptions { repository: args.repository, backup: args.backup, data_dir: args.data_dir, master_key };
     let report = server::restore(options, &config).await?;
     if args.output.output == Format::Json {
         return output::json(&report);
     }
-    show(&report, &data_dir)
+    show(&report, &data_dir)?;
+    output::line("Next:")?;
+    output::line(&format!(
+        "  galerie admin reset{}     a new administrator; the secret of the former one is in no backup",
+        of_server.options(true)
+    ))?;
+    output::line(&format!("  galerie serve{}", of_server.options(true)))?;
+    output::line(&format!("  galerie store verify{}     until then no garbage is collected", of_server.options(false)))
+}
+
+/// The restored gallery's, for commands that a person types next.
+struct Server<'a> {
+    /// As a shell reads it.
+    data_dir: String,
+    config: Option<&'a Path>,
+}
+
+impl Server<'_> {
+    /// What names it; `with_config` for what opens it itself.
+    fn options(&self, with_config: bool) -> String {
+        let config =
+            self.config.filter(|_| with_config).map(|config| quoting::for_shell(&config.display().to_string()));
+        let config = config.map(|config| format!(" --config {config}")).unwrap_or_default();
+        format!(" --data-dir {}{config}", self.data_dir)
+    }
 }
 
 fn show(report: &Value, data_dir: &str) -> Result<()> {
@@ -102,10 +128,5 @@ fn show(report: &Value, data_dir: &str) -> Result<()> {
             output::line("  nothing: no image needs it")?;
         }
     }
-    output::line("Next:")?;
-    output::line(&format!(
-        "  galerie admin reset --data-dir {data_dir}     a new administrator; the secret of the former one is in no backup"
-    ))?;
-    output::line(&format!("  galerie serve --data-dir {data_dir}"))?;
-    output::line(&format!("  galerie store verify --data-dir {data_dir}     until then no garbage is collected"))
+    Ok(())
 }

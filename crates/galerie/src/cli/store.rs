@@ -75,9 +75,12 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
         StoreCommand::Inspect { name, common } => (Action::Inspect(name), common),
     };
     let format = common.output.output;
-    let reports =
+    let Answers { reports, failure } =
         if common.offline.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
     show(&action, format, &reports)?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
         (Action::Verify, Some((region, report))) => {
             Err(Failure::new(format!("the store of {region} is damaged")).advise(advice(report)))
@@ -86,8 +89,41 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
     }
 }
 
+/// What the regions say. One that is away does not hide what the others have to say.
+#[derive(Default)]
+struct Answers {
+    reports: Vec<(String, Value)>,
+    /// The first region's that has no report.
+    failure: Option<Failure>,
+}
+
+impl Answers {
+    fn add(&mut self, action: &Action, region: String, report: Result<Value>) {
+        match report {
+            Ok(report) => self.reports.push((region, report)),
+            // A pack or an image is in some regions only; the others say so, and that is fine.
+            Err(failure) if matches!(action, Action::Inspect(_)) && failure.is_not_found() => {}
+            Err(failure) => {
+                if let Some(told) = self.failure.replace(failure) {
+                    self.failure = Some(told);
+                }
+            }
+        }
+    }
+
+    /// # Errors
+    /// When there is nothing to show.
+    fn check(self, action: &Action) -> Result<Self> {
+        match (action, self.reports.is_empty(), self.failure) {
+            (_, true, Some(failure)) => Err(failure),
+            (Action::Inspect(name), true, None) => Err(Failure::new(format!("no region has {name}"))),
+            (_, _, failure) => Ok(Self { reports: self.reports, failure }),
+        }
+    }
+}
+
 /// Each region's answer, through the server.
-async fn ask_server(action: &Action, common: CommonArgs) -> Result<Vec<(String, Value)>> {
+async fn ask_server(action: &Action, common: CommonArgs) -> Result<Answers> {
     let client = Client::patient(common.connection.profile()?)?;
     let regions = match common.region {
         Some(region) => vec![region],
@@ -96,7 +132,7 @@ async fn ask_server(action: &Action, common: CommonArgs) -> Result<Vec<(String, 
             locations.iter().map(|location| text(location, "name")).collect()
         }
     };
-    let mut reports = Vec::with_capacity(regions.len());
+    let mut answers = Answers::default();
     for region in regions {
         let (verb, query) = match action {
             Action::Verify => ("verify", None),
@@ -105,24 +141,24 @@ async fn ask_server(action: &Action, common: CommonArgs) -> Result<Vec<(String, 
             Action::Inspect(name) => ("inspect", Some(("name", name.as_str()))),
         };
         let report = client.call(&format!("/galerie/store/{region}/{verb}"), query.as_slice()).await;
-        add(&mut reports, action, region, report.map_err(Failure::from))?;
+        answers.add(action, region, report.map_err(Failure::from));
     }
-    found(action, reports)
+    answers.check(action)
 }
 
 /// Each region's answer, from the stores themselves.
-async fn ask_stores(action: &Action, common: CommonArgs) -> Result<Vec<(String, Value)>> {
+async fn ask_stores(action: &Action, common: CommonArgs) -> Result<Answers> {
     let data_dir = common.connection.data_dir().unwrap_or_else(|| DEFAULT_DATA_DIR.into());
     let offline = common.offline.open(&data_dir).await?;
     let gallery = &offline.gallery;
     let regions = common.region.map_or_else(|| gallery.region_names().to_vec(), |region| vec![region]);
-    let mut reports = Vec::with_capacity(regions.len());
+    let mut answers = Answers::default();
     for region in regions {
         let report = ask_store(gallery, &offline.owner, action, &region).await;
-        add(&mut reports, action, region, report)?;
+        answers.add(action, region, report);
     }
     gallery.control.shutdown().await;
-    found(action, reports)
+    answers.check(action)
 }
 
 async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action, region: &str) -> Result<Value> {
@@ -134,23 +170,6 @@ async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action,
         Action::Inspect(name) => control.store_inspect(context, region, name).await,
     };
     report.map_err(|error| crate::client::Error::from(error).into())
-}
-
-/// A pack or an image is in some regions only; the others say so, and that is fine.
-fn add(reports: &mut Vec<(String, Value)>, action: &Action, region: String, report: Result<Value>) -> Result<()> {
-    match report {
-        Ok(report) => reports.push((region, report)),
-        Err(failure) if matches!(action, Action::Inspect(_)) && failure.is_not_found() => {}
-        Err(failure) => return Err(failure),
-    }
-    Ok(())
-}
-
-fn found(action: &Action, reports: Vec<(String, Value)>) -> Result<Vec<(String, Value)>> {
-    match action {
-        Action::Inspect(name) if reports.is_empty() => Err(Failure::new(format!("no region has {name}"))),
-        _ => Ok(reports),
-    }
 }
 
 fn show(action: &Action, format: Format, reports: &[(String, Value)]) -> Result<()> {

@@ -269,9 +269,9 @@ impl Config {
         (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
     }
 
-    /// Where the master key lies.
-    pub(crate) fn master_key_file(&self, directory: &DataDirectory) -> PathBuf {
-        self.master_key_file.clone().unwrap_or_else(|| directory.master_key_file())
+    /// Where the master key of the server with this data directory lies.
+    pub(crate) fn master_key_file(&self, data_dir: &Path) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| data_dir.join("master.key"))
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {

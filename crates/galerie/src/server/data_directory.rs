@@ -10,9 +10,11 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
-use super::Error;
+use super::{Config, Error};
 use crate::{admin_file::ADMIN_FILE, durable};
 
+/// The catalogue's file, where it is no PostgreSQL database.
+const CATALOGUE: &str = "catalogue.db";
 /// Longer than any process id.
 const LONGEST_PID_BYTES: u64 = 20;
 
@@ -57,16 +59,32 @@ impl DataDirectory {
         Ok(Self { root, _lock: lock })
     }
 
+    /// Locks the directory of a server that there was: where the configuration names no database, its catalogue must be here.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::lock`]; `Config`, and then nothing was made, when there is no catalogue.
+    pub(crate) fn lock_existing(root: &Path, config: &Config) -> Result<Self, Error> {
+        let is_used = if config.database.is_some() { root.exists() } else { root.join(CATALOGUE).exists() };
+        if !is_used {
+            let why = format!(
+                "{} is not the data directory of a server; one whose catalogue is in PostgreSQL wants its configuration (--config)",
+                root.display()
+            );
+            return Err(Error::Config(why));
+        }
+        Self::lock(root)
+    }
+
     pub(crate) fn admin_file(&self) -> PathBuf {
         self.root.join(ADMIN_FILE)
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.root.join("catalogue.db")
+        self.root.join(CATALOGUE)
     }
 
-    pub(crate) fn master_key_file(&self) -> PathBuf {
-        self.root.join("master.key")
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The id under which the process of this directory is known to the others of its catalogue; made with the first start.

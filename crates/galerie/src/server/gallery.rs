@@ -99,7 +99,8 @@ impl Gallery {
             name: region.name.0.to_string(),
             display_name: region.display_name.clone(),
         };
-        let mut options = ControlOptions::new(database, config.master_key_file(directory), served);
+        let mut options = ControlOptions::new(database, config.master_key_file(directory.root()), served);
+        options.data_dir = directory.root().to_owned();
         options.fetch = Arc::new(HttpFetch::new(&config.fetch)?);
         options.away = away;
         options.elsewhere = others.into_iter().map(elsewhere).collect();

@@ -38,19 +38,20 @@ use galerie_control::{Bootstrap, Control, NewAdministrator, OneTimeLink, Process
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::{
+    config::Config,
+    data_directory::DataDirectory,
+    error::Error,
+    gallery::Gallery,
+    restore::{MasterKeySource, RestoreOptions, restore},
+};
 use self::{
-    config::{Config, Fault, ThrottlingConfig},
+    config::{Fault, ThrottlingConfig},
     metrics::Metrics,
     peers::Peers,
     stopping::{Drain, stop_on_signal},
     tls::{Names, ServerTls},
     welcome::Welcome,
-};
-pub(crate) use self::{
-    data_directory::DataDirectory,
-    error::Error,
-    gallery::Gallery,
-    restore::{MasterKeySource, RestoreOptions, restore},
 };
 use crate::{
     admin_file::{AdminFile, AdminFileError},
@@ -258,10 +259,7 @@ async fn new_administrator(control: &Control, path: &Path) -> Result<Option<NewA
 /// # Errors
 /// `InUse` while a server runs, `Control` when there never was one.
 pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Result<PathBuf, Error> {
-    if config.database.is_none() && !data_dir.join("catalogue.db").exists() {
-        return Err(Error::Config(format!("{} is not the data directory of a server", data_dir.display())));
-    }
-    let directory = DataDirectory::lock(data_dir)?;
+    let directory = DataDirectory::lock_existing(data_dir, config)?;
     let path = directory.admin_file();
     let former = match AdminFile::read(&path) {
         Ok(file) => Some(file),
@@ -305,10 +303,7 @@ fn setup_url(endpoint: &str, link: &OneTimeLink) -> SecretString {
 /// # Errors
 /// As [`reset_administrator`].
 pub(crate) async fn reset_link(data_dir: &Path, config: &Config) -> Result<SecretString, Error> {
-    if config.database.is_none() && !data_dir.join("catalogue.db").exists() {
-        return Err(Error::Config(format!("{} is not the data directory of a server", data_dir.display())));
-    }
-    let directory = DataDirectory::lock(data_dir)?;
+    let directory = DataDirectory::lock_existing(data_dir, config)?;
     let endpoint = AdminFile::read(&directory.admin_file())
         .map_or_else(|_| "https://localhost:8443".to_owned(), |file| file.endpoint);
     let gallery = Gallery::open(config, &directory).await?;

@@ -118,7 +118,7 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     let database = config.catalogue(&directory)?;
     restore_catalogue(&database, &catalogue).await?;
     if let Some(key) = &master_key {
-        key.write(&config.master_key_file(&directory)).map_err(galerie_control::Error::from)?;
+        key.write(&config.master_key_file(directory.root())).map_err(galerie_control::Error::from)?;
     }
     report.lacking.extend(manifest.missing_blobs().map(|(region, missing)| Lacking {
         region: region.name.clone(),
@@ -128,7 +128,7 @@ pub(crate) async fn restore(options: RestoreOptions, config: &Config) -> Result<
     let looked = look(config, &directory, &report).await;
     if looked.is_err() && master_key.is_some() {
         // Perhaps it is another gallery's: the next try may bring the right one.
-        let _ = std::fs::remove_file(config.master_key_file(&directory));
+        let _ = std::fs::remove_file(config.master_key_file(directory.root()));
     }
     let verified = looked?;
     let failed = |source| Error::io("end the restore", source);

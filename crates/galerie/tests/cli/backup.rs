@@ -21,10 +21,10 @@ use crate::{
 const PASSPHRASE: &str = "eight words are long enough";
 const REGIONS: [&str; 3] = ["eastus", "westus", "westeurope"];
 
-/// Has a server, and the commands that stand in for it, keep the catalogue where the suite wants it.
+/// Has a server, and the commands that stand in for it, keep the catalogue where the suite wants it: backups are restored there.
 fn database(name: &Path) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(galerie_testdb::postgres_of(name))
+    runtime.block_on(galerie_testdb::empty_postgres_of(name))
 }
 
 /// A server whose catalogue is in PostgreSQL when the suite runs there.
@@ -428,6 +428,7 @@ fn what_the_repository_lost_is_named_with_what_it_hurts_and_heals_from_another_r
     };
     assert!(line("1.1.0").contains("heals from another region"), "{printed}");
     assert!(line("1.2.0").contains("lost"), "{printed}");
+    assert!(line("galerie serve").contains("--config"), "what is to be typed next does what this did: {printed}");
     assert!(printed.contains("eastus: pack ") && printed.contains("galerie admin reset"), "{printed}");
     let mut target = target;
     reset_and_run(&mut target);
@@ -456,7 +457,9 @@ fn command_as_table(command: &mut Command) -> Command {
 #[test]
 fn a_stopped_gallery_is_backed_up_and_moves_to_the_other_database() {
     // On SQLite, whatever the suite runs on; the restored one is where the suite wants it.
-    let mut server = Server::start();
+    let mut server = Server::new("master_key_file = 'keys/of-all'\n");
+    fs::create_dir(server.path("keys")).unwrap();
+    server.run();
     publish(&server, 1, &REGIONS[..2]).expect("published");
     let elsewhere = tempfile::tempdir().unwrap();
     let repository = elsewhere.path().join("backups");
@@ -468,6 +471,7 @@ fn a_stopped_gallery_is_backed_up_and_moves_to_the_other_database() {
     assert!(message.contains("would be lost with it"), "{message}");
     server.stop();
     let mut command = server.client(&["backup", "create", place, "--offline", "--with-master-key"]);
+    command.env("GALERIE_CONFIG", server.path("galerie.toml"));
     let printed = text(&must({
         command.env("GALERIE_BACKUP_PASSPHRASE", PASSPHRASE);
         command

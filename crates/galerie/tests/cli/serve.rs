@@ -43,7 +43,8 @@ fn a_first_start_that_ended_too_early_is_followed_by_one_with_an_administrator()
     let mut server = Server::new("");
     std::fs::create_dir(server.data_dir()).unwrap();
     let said = server.client(&["store", "stats", "--offline"]).output().unwrap();
-    assert!(complaint(said).contains("never started"));
+    assert!(complaint(said).contains("is not the data directory of a server"));
+    assert_eq!(std::fs::read_dir(server.data_dir()).unwrap().count(), 0, "something was made");
     // What stands where the file is written first makes that fail, after all that comes before.
     let obstacle = server.data_dir().join(".admin.json.new");
     std::fs::create_dir(&obstacle).unwrap();
@@ -167,6 +168,9 @@ fn a_region_whose_volume_is_not_mounted_is_away_until_it_is() {
     server.ok(&["store", "stats", "--region", "eastus"]);
     let message = complaint(server.client(&["store", "stats", "--region", "westus"]).output().unwrap());
     assert!(message.contains("not available now"), "{message}");
+    let of_all = server.client(&["store", "verify"]).output().unwrap();
+    assert!(text(&of_all.stdout).contains("eastus"), "what is away hides what is there: {of_all:?}");
+    assert!(complaint(of_all).contains("not available now"));
     assert!(is_empty(), "something was made in the mount point");
     std::fs::remove_dir(&mount_point).unwrap();
     std::fs::rename(&volume, &mount_point).unwrap();

@@ -48,13 +48,13 @@ pub struct CollectSurvey {
     pub to_condemn: PackSum,
     /// Condemned, and kept by a pin that is older: of work that may rely on them.
     pub pinned: PackSum,
-    /// Condemned, with something alive that must be copied out first: by the next run, if there is room and it reads.
+    /// Condemned. The next run copies out what is alive, if anything is, there is room and it reads; then readers' grace begins.
     pub to_empty: PackSum,
-    /// Condemned, of which nothing is needed, and which readers may still be on their way to.
+    /// Emptied, and readers may still be on their way to them.
     pub in_grace: PackSum,
     /// When the last of them may go, in ms of the ledger's clock.
     pub grace_ends_ms: Option<i64>,
-    /// Condemned and needed for nothing: the next run deletes them.
+    /// Emptied long enough ago: the next run deletes them.
     pub to_delete: PackSum,
     /// Packs whose table does not read, in no other sum: what of them is alive nobody knows.
     pub unreadable: PackSum,
@@ -123,8 +123,9 @@ impl Collector {
                 None => &mut survey.to_condemn,
                 Some(condemned) if oldest_pin.is_some_and(|pin| pin <= condemned.sequence) => &mut survey.pinned,
                 Some(_) if marks.needs(&pack.pack) => &mut survey.to_empty,
-                Some(condemned) => {
-                    let ends_ms = condemned.copied_ms.unwrap_or(now_ms).saturating_add(self.options.readers_grace_ms);
+                Some(Condemned { copied_ms: None, .. }) => &mut survey.to_empty,
+                Some(Condemned { copied_ms: Some(copied_ms), .. }) => {
+                    let ends_ms = copied_ms.saturating_add(self.options.readers_grace_ms);
                     if now_ms >= ends_ms {
                         &mut survey.to_delete
                     } else {

@@ -310,6 +310,9 @@ async fn damage_is_never_served_and_a_new_copy_heals_it() {
     assert_eq!(elsewhere.import(&guest).await.unwrap(), manifest);
     assert_eq!(elsewhere.read(manifest).await.unwrap(), guest, "importing again brought the blob");
     assert_eq!(test.read(manifest).await.unwrap(), guest);
+    // Regression: the pack is alive but for this blob, and verifying a healed store failed until that changed.
+    let report = verify(&elsewhere.domain, &roots, &CancellationToken::new()).await.unwrap();
+    assert!(report.is_sound() && report.known_damaged == 1, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

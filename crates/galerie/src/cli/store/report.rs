@@ -84,10 +84,18 @@ pub(super) fn verification(report: &Value) -> Vec<String> {
     )];
     let (packs, blobs, missing) =
         (number(report, "damagedPackCount"), number(report, "damagedBlobCount"), number(report, "missingBlobCount"));
+    let known = number(report, "knownDamagedBlobCount");
+    let left_out = (known > 0)
+        .then(|| format!("{} of old damage still left out, until the packs are collected.", counted(known, "blob")));
     if packs + blobs + missing == 0 {
-        lines.push("Everything is as it was stored, and every image is complete.".to_owned());
+        lines.push(match &left_out {
+            None => "Everything is as it was stored, and every image is complete.".to_owned(),
+            Some(_) => "Every image is complete, and nothing else is damaged.".to_owned(),
+        });
+        lines.extend(left_out);
         return lines;
     }
+    lines.extend(left_out);
     if packs + blobs > 0 {
         lines.push(format!(
             "Damaged: {}, {} that cannot be read as a whole. They are not served any more.",
@@ -144,7 +152,7 @@ fn space(space: &Value) -> Vec<String> {
     add("beingWritten", &format!("that may be being written: looked at again when what is under way has ended{work}."));
     add("toCondemn", "waits for the next run, which condemns them.");
     add("waitingForPins", &format!("is condemned and waits until work that began before has ended{work}."));
-    add("toEmpty", "is condemned; the next run copies out what is alive.");
+    add("toEmpty", "is condemned: the next run copies out what is alive, and one a minute later deletes them.");
     let until = moment(space, "graceEndsMs");
     add(
         "inGrace",
@@ -300,6 +308,14 @@ mod tests {
         check(
             &verification(&sound),
             &["Read 2.00 KiB in 1 pack, 2 blobs.", "Everything is as it was stored, and every image is complete."],
+        );
+        let healed = json!({ "packs": 1, "blobs": 2, "readBytes": 2048, "knownDamagedBlobCount": 1 });
+        check(
+            &verification(&healed)[1..],
+            &[
+                "Every image is complete, and nothing else is damaged.",
+                "1 blob of old damage still left out, until the packs are collected.",
+            ],
         );
         let hurt = |id: &str, healing: bool| json!({ "id": id, "healing": healing });
         let report = json!({ "packs": 3, "blobs": 9, "readBytes": 2048, "damagedPackCount": 1, "damagedBlobCount": 2,
