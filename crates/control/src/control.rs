@@ -253,7 +253,7 @@ impl Control {
         self.0.catalogue_id
     }
 
-    /// Where the master key lies, and all that is not a catalogue's or a region's.
+    /// The folder of this process's own.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.0.data_dir
     }

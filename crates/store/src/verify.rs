@@ -124,20 +124,22 @@ pub async fn verify(domain: &Arc<Domain>, options: &VerifyOptions, cancel: &Canc
     Ok(report)
 }
 
-async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, report: &mut VerifyReport) -> Result<()> {
+/// `known`: what was left out of the pack before it was read.
+async fn add(
+    domain: &Domain,
+    options: &VerifyOptions,
+    (known, checked): (Vec<BlobId>, CheckedPack),
+    report: &mut VerifyReport,
+) -> Result<()> {
     report.packs += 1;
     report.blobs += checked.blobs;
     report.read_bytes += checked.read_bytes;
     if options.quarantine {
         domain.lift_quarantine(checked.pack, &checked.damaged_ids()).await?;
     }
-    let is_known = |damaged: &DamagedBlob| domain.index().has_quarantined(&checked.pack, &damaged.id);
-    let (known, new): (Vec<_>, Vec<_>) = checked.damaged.into_iter().partition(is_known);
+    report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
+    let (known, new): (Vec<_>, Vec<_>) = checked.damaged.into_iter().partition(|damaged| known.contains(&damaged.id));
     report.known_damaged += known.len() as u64;
-    // A bad sector that is known from its blobs is no news.
-    if known.is_empty() || !new.is_empty() {
-        report.damaged_packs.extend(checked.complaint.map(|complaint| (checked.pack, complaint)));
-    }
     for damaged in new.iter().filter(|_| options.quarantine) {
         // What cannot be recorded is reported all the same.
         let _ = domain.quarantine(checked.pack, damaged.id, &damaged.reason).await;
@@ -146,8 +148,9 @@ async fn add(domain: &Domain, options: &VerifyOptions, checked: CheckedPack, rep
     Ok(())
 }
 
-async fn check_named(domain: &Domain, pack: IndexedPack) -> (IndexedPack, Result<CheckedPack>) {
-    (pack, check_pack(domain, pack).await)
+async fn check_named(domain: &Domain, pack: IndexedPack) -> (IndexedPack, Result<(Vec<BlobId>, CheckedPack)>) {
+    let known = domain.index().quarantined_in(&pack.pack);
+    (pack, check_pack(domain, pack).await.map(|checked| (known, checked)))
 }
 
 /// Checks a pack's blobs. Damage is what fails each time: a blob that is wrong at first is read again.

@@ -68,9 +68,9 @@ pub(super) fn project(root: &Kind, view: View, parts: &DocumentParts<'_>, out: &
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
-    write(out, ETAG);
+    write_text(out, ETAG);
     out.push(b':');
-    write(out, parts.etag);
+    write_text(out, parts.etag);
     out.push(b'}');
     Ok(())
 }
@@ -158,7 +158,7 @@ impl<'a> Show<'a, '_> {
         for (name, text) in self.changes.set {
             if self.kind_of(name).is_some() {
                 self.begin_member(start, &Name(Cow::Borrowed(name)));
-                write(self.out, text);
+                write_text(self.out, text);
             }
         }
     }
@@ -210,6 +210,17 @@ fn is_shown_whole(kind: &Kind) -> bool {
         Kind::Map(items) | Kind::List(items) => is_shown_whole(items),
         _ => true,
     }
+}
+
+/// As [`write`], for texts of which most need no escape: ids, names, states.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let needs_escape = text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if needs_escape {
+        return write(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
@@ -283,7 +294,7 @@ impl<'de> Visitor<'de> for Show<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
-        write(self.out, text);
+        write_text(self.out, text);
         Ok(false)
     }
 

@@ -90,7 +90,9 @@ impl Kind {
     /// The property of this name in any case, with its spelling.
     pub(super) fn property(&self, name: &str) -> Option<(&str, &Property)> {
         let Self::Object { properties, .. } = self else { return None };
-        let found = properties.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(name))?;
+        // What is stored has the table's spelling, which is quicker to compare.
+        let exactly = properties.iter().find(|(spelled, _)| spelled == name);
+        let found = exactly.or_else(|| properties.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(name)))?;
         Some((&found.0, &found.1))
     }
 

@@ -33,7 +33,7 @@ const REGIONS_WITH: &str = "SELECT i.region FROM disk_images i WHERE i.tenant = 
 const COMPLETE_ROOTS: &str = "SELECT i.manifest FROM disk_images i WHERE i.region = $1 AND i.tenant = $2 \
      AND NOT EXISTS (SELECT 1 FROM foreign_sources f WHERE f.resource = i.resource) \
      UNION SELECT i.manifest FROM replicas r JOIN disk_images i ON i.resource = r.version \
-       WHERE r.region = $1 AND i.tenant = $2 AND r.state = 'Completed'";
+       WHERE r.region = $1 AND i.tenant = $2 AND r.completed_ms IS NOT NULL";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
@@ -102,8 +102,8 @@ pub(crate) async fn regions_with(tx: &mut Connection, tenant: Uuid, manifest: Ma
     row::all(tx, query(REGIONS_WITH).looks_at_many().bind(tenant.to_string()).bind(manifest.to_string())).await
 }
 
-/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of complete replicas. What
-/// is still being copied from another tenant is not promised yet.
+/// The manifests that a region has promised to hold whole for a tenant: of what lives there, and of replicas that were
+/// complete, be they damaged and copied again now. What is still being copied from another tenant is not promised yet.
 pub(crate) async fn complete_roots(tx: &mut Connection, region: &str, tenant: Uuid) -> Result<Vec<ManifestId>> {
     manifests(tx, COMPLETE_ROOTS, region, tenant).await
 }

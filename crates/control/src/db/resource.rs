@@ -217,9 +217,9 @@ impl<'r> ListedRow<'r> {
 }
 
 /// What becomes of each row of a list.
-pub(crate) trait Show<T>: Fn(&ListedRow<'_>) -> Result<T> + Send {}
+pub(crate) trait Show<T>: Fn(&ListedRow<'_>) -> T + Send {}
 
-impl<T, F: Fn(&ListedRow<'_>) -> Result<T> + Send> Show<T> for F {}
+impl<T, F: Fn(&ListedRow<'_>) -> T + Send> Show<T> for F {}
 
 /// A resource by its key.
 pub(crate) async fn find(tx: &mut Connection, key: &str) -> Result<Option<ResourceRow>> {
@@ -453,7 +453,7 @@ async fn below<T: Send>(
 
 /// Runs a statement that answers rows of a list, and shows each where the database has it.
 async fn shown<T: Send>(tx: &mut Connection, statement: Statement<'_>, show: impl Show<T>) -> Result<Vec<T>> {
-    tx.fetch_all(statement, move |columns| show(&ListedRow::read(columns)?)).await
+    tx.fetch_all(statement, move |columns| Ok(show(&ListedRow::read(columns)?))).await
 }
 
 /// The keys below a scope, or those of them after `after`: what they come after, and what they come before.

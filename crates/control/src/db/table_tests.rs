@@ -89,8 +89,8 @@ async fn a_taken_unique_key_is_named() {
     }
 }
 
-fn key(row: &resource::ListedRow<'_>) -> super::Result<String> {
-    Ok(row.key.to_owned())
+fn key(row: &resource::ListedRow<'_>) -> String {
+    row.key.to_owned()
 }
 
 /// Every page of a list, until the last.

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use galerie_arm::{OperationStatus, ReplicationState};
 use galerie_region::{Region, UploadId};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Reconciler, collect as collector, grants, keep_true, operations, pins, replicas, staging, waits};
@@ -224,6 +224,34 @@ pub(crate) fn damage(world: &World, region: &str) {
         bytes[40] ^= 1;
         std::fs::write(&path, bytes).unwrap();
     }
+}
+
+/// A replica that is being healed is damaged until it has healed, however often that is asked.
+#[tokio::test]
+async fn verifying_a_store_again_while_it_heals_does_not_pass() {
+    let world = World::new().await;
+    world.start();
+    world.furnish().await;
+    let import = world.upload(b"guest bytes", true).await;
+    world.ended(&import).await;
+    let copy = world.publish(&["eastus", "westus"]).await.unwrap();
+    world.ended(&copy).await;
+    damage(&world, "westus");
+    world.regions["westus"].set_open(false);
+    for damaged in [2, 0, 0] {
+        let report = world.control.store_verify(&world.ctx(), "westus").await.unwrap();
+        let counts = ["damagedBlobCount", "missingBlobCount", "hurtResourceCount"].map(|name| report[name].clone());
+        assert_eq!((&report["sound"], counts), (&json!(false), [damaged, 1, 1].map(Value::from)), "{report}");
+    }
+    world.regions["westus"].set_open(true);
+    world
+        .until("the store is sound", || async {
+            world.clock.advance(1000);
+            let report = world.control.store_verify(&world.ctx(), "westus").await.unwrap();
+            (report["sound"] == true && report["knownDamagedBlobCount"] == 2).then_some(())
+        })
+        .await;
+    world.control.shutdown().await;
 }
 
 /// Regression: a complete replica was never copied again, so what was damaged stayed so for ever.

@@ -63,7 +63,7 @@ impl Control {
             }
         };
         let last_key = page::cut(&mut items, |item| &item.key, ends_at.as_deref());
-        let items: Vec<DocumentText> = items.into_iter().map(|item| item.document).collect();
+        let items = items.into_iter().map(|item| item.document).collect::<db::Result<Vec<_>>>()?;
         tracing::trace!(?scope, items = items.len(), "listed");
         Ok(Page { items, continuation: last_key.map(|last_key| SkipToken { last_key }.encode()) })
     }
@@ -72,7 +72,8 @@ impl Control {
 /// A resource in a list.
 struct Item {
     key: String,
-    document: DocumentText,
+    /// What cannot be shown fails the page that it is on, and no other.
+    document: db::Result<DocumentText>,
 }
 
 /// As what resources are shown: of one type as its api-version has them, of all types without their properties.
@@ -80,12 +81,12 @@ struct Item {
 struct View(Option<Shape>);
 
 impl View {
-    fn item(self, row: &ListedRow<'_>) -> db::Result<Item> {
+    fn item(self, row: &ListedRow<'_>) -> Item {
         let document = match self.0 {
-            Some(shape) => render::listed(row, shape)?,
-            None => render::generic(row)?,
+            Some(shape) => render::listed(row, shape),
+            None => render::generic(row),
         };
-        Ok(Item { key: row.key.to_owned(), document })
+        Item { key: row.key.to_owned(), document }
     }
 
     fn show(self) -> impl Show<Item> {

@@ -143,12 +143,12 @@ pub(crate) async fn run(args: BackupArgs) -> Result<()> {
 async fn create(args: CreateArgs) -> Result<()> {
     let destination = std::path::absolute(&args.repository).map_err(|error| Failure::file(&args.repository, &error))?;
     let data_dir = args.connection.data_dir().unwrap_or_else(|| DEFAULT_DATA_DIR.into());
-    let master_key_file = args.offline.config()?.master_key_file(&data_dir);
     let sealed_master_key = if args.with_master_key {
         let passphrase = passphrase(args.passphrase_file.as_deref())?.ok_or_else(|| {
             Failure::new("the master key is encrypted with a passphrase")
                 .advise(format!("Name a file that holds it (--passphrase-file), or set {PASSPHRASE_VARIABLE}."))
         })?;
+        let master_key_file = args.offline.config()?.master_key_file(&data_dir);
         let sealed = seal_master_key(&master_key_file, passphrase.expose_secret());
         Some(sealed.map_err(|error| Failure::of(&error))?)
     } else {
@@ -167,6 +167,11 @@ async fn create(args: CreateArgs) -> Result<()> {
         show_created(&report)?;
     }
     if !args.with_master_key {
+        // For this line alone nobody's configuration has to be readable.
+        let master_key_file = args
+            .offline
+            .config()
+            .map_or_else(|_| data_dir.join("master.key"), |config| config.master_key_file(&data_dir));
         output::note(&format!(
             "The master key is not in this backup, and without it no restored secret opens anything: keep a copy of \
              {} elsewhere, or say --with-master-key.",

@@ -13,7 +13,7 @@ pub(super) struct OfflineArgs {
     /// Without a server: the data directory must not be in use
     #[arg(long)]
     pub(super) offline: bool,
-    /// The server's configuration, when this command does the work itself
+    /// The server's configuration, for --offline and for where the master key lies
     #[arg(long, env = "GALERIE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -75,26 +75,30 @@ pub(crate) async fn run(args: StoreArgs) -> Result<()> {
         StoreCommand::Inspect { name, common } => (Action::Inspect(name), common),
     };
     let format = common.output.output;
-    let Answers { reports, failure } =
+    let Answers { reports, failures } =
         if common.offline.offline { ask_stores(&action, common).await? } else { ask_server(&action, common).await? };
-    show(&action, format, &reports)?;
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
-    match (&action, reports.iter().find(|(_, report)| !is_sound(report))) {
-        (Action::Verify, Some((region, report))) => {
-            Err(Failure::new(format!("the store of {region} is damaged")).advise(advice(report)))
+    show(&action, format, &reports, &failures)?;
+    let damaged = reports.iter().find(|(_, report)| matches!(action, Action::Verify) && !is_sound(report));
+    // Damage is worse than a region that says nothing.
+    let mut failures = failures.into_iter().map(|(_, failure)| failure);
+    let failure = match damaged {
+        Some((region, report)) => {
+            Some(Failure::new(format!("the store of {region} is damaged")).advise(advice(report)))
         }
-        _ => Ok(()),
+        None => failures.next(),
+    };
+    for failure in failures {
+        output::note(&failure.to_string());
     }
+    failure.map_or(Ok(()), Err)
 }
 
 /// What the regions say. One that is away does not hide what the others have to say.
 #[derive(Default)]
 struct Answers {
     reports: Vec<(String, Value)>,
-    /// The first region's that has no report.
-    failure: Option<Failure>,
+    /// Of the regions that have none.
+    failures: Vec<(String, Failure)>,
 }
 
 impl Answers {
@@ -103,21 +107,18 @@ impl Answers {
             Ok(report) => self.reports.push((region, report)),
             // A pack or an image is in some regions only; the others say so, and that is fine.
             Err(failure) if matches!(action, Action::Inspect(_)) && failure.is_not_found() => {}
-            Err(failure) => {
-                if let Some(told) = self.failure.replace(failure) {
-                    self.failure = Some(told);
-                }
-            }
+            Err(failure) => self.failures.push((region, failure)),
         }
     }
 
     /// # Errors
     /// When there is nothing to show.
     fn check(self, action: &Action) -> Result<Self> {
-        match (action, self.reports.is_empty(), self.failure) {
-            (_, true, Some(failure)) => Err(failure),
-            (Action::Inspect(name), true, None) => Err(Failure::new(format!("no region has {name}"))),
-            (_, _, failure) => Ok(Self { reports: self.reports, failure }),
+        match action {
+            Action::Inspect(name) if self.reports.is_empty() && self.failures.is_empty() => {
+                Err(Failure::new(format!("no region has {name}")))
+            }
+            _ => Ok(self),
         }
     }
 }
@@ -172,11 +173,12 @@ async fn ask_store(gallery: &Gallery, context: &RequestContext, action: &Action,
     report.map_err(|error| crate::client::Error::from(error).into())
 }
 
-fn show(action: &Action, format: Format, reports: &[(String, Value)]) -> Result<()> {
+fn show(action: &Action, format: Format, reports: &[(String, Value)], failures: &[(String, Failure)]) -> Result<()> {
     if format == Format::Json {
-        let all: Vec<Value> =
-            reports.iter().map(|(region, report)| json!({ "region": region, "report": report })).collect();
-        return output::json(&Value::Array(all));
+        let reports = reports.iter().map(|(region, report)| json!({ "region": region, "report": report }));
+        let failures =
+            failures.iter().map(|(region, failure)| json!({ "region": region, "error": failure.to_string() }));
+        return output::json(&Value::Array(reports.chain(failures).collect()));
     }
     for (region, report) in reports {
         output::line(region)?;

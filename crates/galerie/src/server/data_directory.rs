@@ -64,8 +64,8 @@ impl DataDirectory {
     /// # Errors
     /// As [`DataDirectory::lock`]; `Config`, and then nothing was made, when there is no catalogue.
     pub(crate) fn lock_existing(root: &Path, config: &Config) -> Result<Self, Error> {
-        let is_used = if config.database.is_some() { root.exists() } else { root.join(CATALOGUE).exists() };
-        if !is_used {
+        let look = |error| Error::io(format!("find the catalogue in {}", root.display()), error);
+        if config.database.is_none() && !root.join(CATALOGUE).try_exists().map_err(look)? {
             let why = format!(
                 "{} is not the data directory of a server; one whose catalogue is in PostgreSQL wants its configuration (--config)",
                 root.display()

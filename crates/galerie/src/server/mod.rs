@@ -257,7 +257,7 @@ async fn new_administrator(control: &Control, path: &Path) -> Result<Option<NewA
 /// Makes a new administrator in a data directory that no server uses, and writes its file.
 ///
 /// # Errors
-/// `InUse` while a server runs, `Control` when there never was one.
+/// `InUse` while a server runs, `Config` or `Control` when there never was one.
 pub(crate) async fn reset_administrator(data_dir: &Path, config: &Config) -> Result<PathBuf, Error> {
     let directory = DataDirectory::lock_existing(data_dir, config)?;
     let path = directory.admin_file();

@@ -152,7 +152,7 @@ fn space(space: &Value) -> Vec<String> {
     add("beingWritten", &format!("that may be being written: looked at again when what is under way has ended{work}."));
     add("toCondemn", "waits for the next run, which condemns them.");
     add("waitingForPins", &format!("is condemned and waits until work that began before has ended{work}."));
-    add("toEmpty", "is condemned: the next run copies out what is alive, and one a minute later deletes them.");
+    add("toEmpty", "is condemned: the next run copies out what is alive, and a later one deletes them.");
     let until = moment(space, "graceEndsMs");
     add(
         "inGrace",
