@@ -52,7 +52,7 @@ test-clients: ## the real clients (az, Azure SDKs, NBD tools, QEMU) against a st
 	$(PYTEST) tests/clients --ignore-glob '*/test_processes*.py' $(PYTEST_ARGS)
 
 test-postgres: ## what touches the catalogue once more, on PostgreSQL
-	scripts/postgres.sh $(NEXTEST) -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
+	scripts/postgres.sh --short-lived $(NEXTEST) -E 'package(galerie-control) + package(galerie-api) + package(galerie-testkit) + (package(galerie) & test(backup::))'
 	cargo build --workspace --all-targets
 	scripts/postgres.sh $(PYTEST) tests/clients/test_sdk_compute.py tests/clients/test_restart.py tests/clients/test_canaries.py tests/clients/test_processes.py tests/clients/test_processes_identity.py
 

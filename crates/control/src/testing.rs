@@ -348,15 +348,16 @@ impl Region for TestRegion {
 
 /// Where the catalogue of a test in `directory` is: see `galerie_testdb`.
 pub(crate) async fn database(directory: &Path) -> Database {
-    match galerie_testdb::postgres_of(directory).await {
-        Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
-        None => Database::Sqlite(directory.join("catalogue.db")),
-    }
+    database_at(galerie_testdb::postgres_of(directory).await, directory)
 }
 
 /// As [`database`], for what is restored there.
 pub(crate) async fn empty_database(directory: &Path) -> Database {
-    match galerie_testdb::empty_postgres_of(directory).await {
+    database_at(galerie_testdb::empty_postgres_of(directory).await, directory)
+}
+
+fn database_at(url: Option<String>, directory: &Path) -> Database {
+    match url {
         Some(url) => Database::postgres(&url).expect("a PostgreSQL URL"),
         None => Database::Sqlite(directory.join("catalogue.db")),
     }
