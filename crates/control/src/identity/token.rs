@@ -367,7 +367,7 @@ pub(super) fn check(
     Ok(claims)
 }
 
-/// What a token says that one of the keys signed.
+/// What a token says, if the key signed it.
 pub(super) fn signed_claims(key: &TokenKey, token: &str) -> Option<Claims> {
     // Time, audience and issuer are checked by `check`: with our clock, and with errors of their own.
     let mut validation = Validation::new(Algorithm::RS256);
