@@ -13,7 +13,9 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use galerie_store::{ChunkCache, ExtentKind, ImageReader, ImportProgress, ManifestId, backend::LocalBackend};
+use galerie_store::{
+    ChunkCache, Compression, ExtentKind, ImageReader, ImportProgress, ManifestId, backend::LocalBackend,
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -46,7 +48,7 @@ const BEGIN_TOGETHER: usize = 8;
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
     let origin = Arc::new(CountedOrigin::new(Arc::new(LocalBackend::open(folder.path().join("store")).await?)));
-    let importer = ScratchStore::open_on(origin.clone(), &folder.path().join("index")).await?;
+    let importer = ScratchStore::open_on(origin.clone(), &folder.path().join("index"), bench.compression).await?;
     let progress = Arc::new(ImportProgress::default());
     let manifest = importer.import(&bench.images.v1, &progress).await?;
     let stored_bytes = progress.stored_bytes.load(Ordering::Relaxed);
@@ -97,7 +99,8 @@ async fn storm(
     let (mut stores, mut readers) = (Vec::new(), Vec::new());
     let indexes = tempfile::tempdir_in(folder)?;
     for process in 0..processes {
-        let store = ScratchStore::open_on(origin.clone(), &indexes.path().join(process.to_string())).await?;
+        let index = indexes.path().join(process.to_string());
+        let store = ScratchStore::open_on(origin.clone(), &index, Compression::default()).await?;
         readers.push(open(&store, manifest).await?);
         stores.push(store);
     }

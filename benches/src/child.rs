@@ -12,7 +12,7 @@ use galerie_disk::{
     ImageDevice,
     nbd::{Exports, Listener},
 };
-use galerie_store::{ChunkCache, ImageReader, ImportProgress, ManifestId};
+use galerie_store::{ChunkCache, Compression, ImageReader, ImportProgress, ManifestId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(crate) enum Child {
     /// Imports raw images, one after the other, into the store in a folder.
     #[command(hide = true)]
     ChildImport {
+        /// What the store is compressed with.
+        compression: Compression,
         /// The folder.
         store: PathBuf,
         /// The images.
@@ -85,8 +87,8 @@ impl ImportRun {
 impl Child {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::ChildImport { store, images } => {
-                println!("{}", serde_json::to_string(&imports(&store, &images).await?)?);
+            Self::ChildImport { compression, store, images } => {
+                println!("{}", serde_json::to_string(&imports(&store, &images, compression).await?)?);
                 Ok(())
             }
             Self::ChildServe { store, manifest, socket, cache_mib } => {
@@ -96,8 +98,8 @@ impl Child {
     }
 }
 
-async fn imports(folder: &Path, images: &[PathBuf]) -> Result<Imports> {
-    let store = ScratchStore::open(folder).await?;
+async fn imports(folder: &Path, images: &[PathBuf], compression: Compression) -> Result<Imports> {
+    let store = ScratchStore::open(folder, compression).await?;
     let mut imports = Vec::new();
     for image in images {
         let progress = Arc::new(ImportProgress::default());
@@ -118,7 +120,7 @@ async fn imports(folder: &Path, images: &[PathBuf]) -> Result<Imports> {
 }
 
 async fn serve(folder: &Path, manifest: ManifestId, socket: &Path, cache_bytes: u64) -> Result<()> {
-    let store = ScratchStore::open(folder).await?;
+    let store = ScratchStore::open(folder, Compression::default()).await?;
     let reader = ImageReader::open(store.domain.clone(), manifest, ChunkCache::new(cache_bytes)).await?;
     let listener = Listener::bind(socket)?;
     listener.serve(Exports::single(Arc::new(ImageDevice::new(reader))), CancellationToken::new()).await;
@@ -126,9 +128,9 @@ async fn serve(folder: &Path, manifest: ManifestId, socket: &Path, cache_bytes: 
 }
 
 /// Imports in a child.
-pub(crate) async fn import(store: &Path, images: &[&Path]) -> Result<Imports> {
+pub(crate) async fn import(store: &Path, images: &[&Path], compression: Compression) -> Result<Imports> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("child-import").arg(store).args(images);
+    command.arg("child-import").arg(compression.to_string()).arg(store).args(images);
     output(command).await
 }
 

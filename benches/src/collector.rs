@@ -25,7 +25,7 @@ const RUNS_MAX: usize = 8;
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
-    let store = ScratchStore::open(folder.path()).await?;
+    let store = ScratchStore::open(folder.path(), bench.compression).await?;
     let progress = Arc::new(ImportProgress::default());
     let images = &bench.images;
     let mut manifests = Vec::new();

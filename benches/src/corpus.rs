@@ -7,7 +7,7 @@ use std::{
 };
 
 use galerie_store::{
-    BlobId, BlobKind, GuestBytes, StoredBlob,
+    BlobId, BlobKind, Compression, GuestBytes, StoredBlob,
     chunking::{Piece, SegmentCutter},
 };
 
@@ -30,7 +30,7 @@ const SEGMENT_SIZES_MIB: [u64; 3] = [16, 64, 256];
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let images = [bench.images.v1.as_path(), &bench.images.v2, &bench.images.v3];
     let store = tempfile::tempdir_in(&bench.scratch)?;
-    let child = child::import(store.path(), &images).await?;
+    let child = child::import(store.path(), &images, bench.compression).await?;
     let stored: Vec<f64> = child.imports.iter().map(|import| mib(import.pack_bytes)).collect();
     let fixed = fixed_blocks(&images)?;
     let row = report
@@ -81,7 +81,7 @@ fn fixed_blocks(images: &[&Path]) -> Result<Vec<f64>> {
 }
 
 fn stored_bytes(bytes: &[u8]) -> u64 {
-    StoredBlob::encode_as(BlobId::of(bytes), BlobKind::Chunk, bytes).bytes.len() as u64
+    StoredBlob::encode_as(BlobId::of(bytes), BlobKind::Chunk, bytes, Compression::Zstd).bytes.len() as u64
 }
 
 /// An image among those before it.

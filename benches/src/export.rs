@@ -26,7 +26,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
-    let store = ScratchStore::open(folder.path()).await?;
+    let store = ScratchStore::open(folder.path(), bench.compression).await?;
     let manifest = store.import(&bench.images.v1, &Arc::new(ImportProgress::default())).await?;
     read_into_page_cache(folder.path())?;
     let reader = ImageReader::open(store.domain.clone(), manifest, ChunkCache::new(CACHE_BYTES)).await?;

@@ -83,7 +83,7 @@ async fn round(bench: &Bench, blocks: &Blocks) -> Result<Round> {
     let (alone, _) = blocks.compress();
     let store = tempfile::tempdir_in(&bench.scratch)?;
     let image = bench.images.v1.as_path();
-    let child = child::import(store.path(), &[image, image, image]).await?;
+    let child = child::import(store.path(), &[image, image, image], bench.compression).await?;
     let known = best(&[child.imports[1].took, child.imports[2].took]);
     let first = &child.imports[0];
     Ok(Round {

@@ -34,6 +34,7 @@ mod tokens;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use galerie_store::Compression;
 
 use child::Child;
 use images::Images;
@@ -57,6 +58,9 @@ struct Arguments {
     /// Where stores and outputs go, about 12 GiB; removed afterwards. [default: beside the corpus]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// What stores are compressed with. A server started for a measurement has zstd all the same.
+    #[arg(long, value_name = "zstd|lz4", default_value_t)]
+    compression: Compression,
     /// The form of the results.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -114,6 +118,8 @@ pub(crate) struct Bench {
     pub(crate) images: Images,
     /// A folder that is removed in the end.
     pub(crate) scratch: PathBuf,
+    /// What stores are compressed with.
+    pub(crate) compression: Compression,
 }
 
 impl Bench {
@@ -147,8 +153,8 @@ async fn measure_all(arguments: &Arguments) -> Result<()> {
         Some(corpus) if !small => Images::open(corpus)?,
         _ => Images::generate(scratch.path())?,
     };
-    let bench = Bench { images, scratch: scratch.path().to_owned() };
-    let mut report = Report::new(&bench.images);
+    let bench = Bench { images, scratch: scratch.path().to_owned(), compression: arguments.compression };
+    let mut report = Report::new(&bench.images, bench.compression);
     let chosen = if arguments.only.is_empty() { Measurement::value_variants() } else { &arguments.only };
     for measurement in chosen {
         report.begin(*measurement);

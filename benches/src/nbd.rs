@@ -176,7 +176,7 @@ struct Servers {
 impl Servers {
     async fn prepare(bench: &Bench, folder: &Path) -> Result<Self> {
         let raw = bench.images.v1.clone();
-        let imports = child::import(&folder.join("store"), &[&raw]).await?;
+        let imports = child::import(&folder.join("store"), &[&raw], bench.compression).await?;
         read_into_page_cache(&folder.join("store"))?;
         let qcow2 = folder.join("v1.qcow2");
         let mut convert = Command::new("qemu-img");

@@ -30,7 +30,10 @@ const COUNT_BATCH: usize = 256;
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let (here, there) = (tempfile::tempdir_in(&bench.scratch)?, tempfile::tempdir_in(&bench.scratch)?);
-    let (home, target) = (ScratchStore::open(here.path()).await?, ScratchStore::open(there.path()).await?);
+    let (home, target) = (
+        ScratchStore::open(here.path(), bench.compression).await?,
+        ScratchStore::open(there.path(), bench.compression).await?,
+    );
     let progress = Arc::new(ImportProgress::default());
     let base = home.import(&bench.images.v1, &progress).await?;
     copy(&home.domain, &target.domain, base).await?;

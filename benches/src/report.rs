@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use galerie_store::Compression;
 use serde::Serialize;
 
 use crate::{Measurement, images::Images, machine::Machine};
@@ -114,10 +115,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(images: &Images) -> Self {
+    pub(crate) fn new(images: &Images, compression: Compression) -> Self {
         let machine = Machine::look();
-        eprintln!("{machine}; images: {}", images.describe());
-        Self { machine, images: images.describe(), rows: Vec::new(), failures: Vec::new(), current: String::new() }
+        let images = format!("{}; stored with {compression}", images.describe());
+        eprintln!("{machine}; images: {images}");
+        Self { machine, images, rows: Vec::new(), failures: Vec::new(), current: String::new() }
     }
 
     /// Says on the screen which measurement begins.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use galerie_store::{
-    ChunkCache, ImageReader, ImportProgress,
+    ChunkCache, Compression, ImageReader, ImportProgress,
     backend::{S3Backend, S3Credentials, S3Options, S3Retries},
 };
 use galerie_testbucket::{BUCKET, KEY_ID, S3Server, SECRET_KEY};
@@ -30,7 +30,7 @@ const LISTINGS: u64 = 2;
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let server = S3Server::start().await;
     let folder = tempfile::tempdir_in(&bench.scratch)?;
-    let store = open(&server, &folder.path().join("first")).await?;
+    let store = open(&server, &folder.path().join("first"), bench.compression).await?;
     server.take_requests();
     let manifest = store.import(&bench.images.v1, &Arc::new(ImportProgress::default())).await?;
     let packs = store.domain.stats().packs;
@@ -42,7 +42,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let (shared, new) = (packs, store.domain.stats().packs - packs);
     row(report, "S3 requests, import of the patched image", &server, shared + new + LISTINGS).add();
 
-    let cold = open(&server, &folder.path().join("second")).await?;
+    let cold = open(&server, &folder.path().join("second"), bench.compression).await?;
     let packs = store.domain.stats().packs;
     // Of most packs the table is in the first read.
     row(report, "S3 requests, opening the store with no index", &server, 2 * packs + LISTINGS + 1)
@@ -98,7 +98,7 @@ fn said(requests: &BTreeMap<&'static str, u64>) -> String {
     format!("{} ({})", requests.values().sum::<u64>(), kinds.join(", "))
 }
 
-async fn open(server: &S3Server, folder: &std::path::Path) -> Result<ScratchStore> {
+async fn open(server: &S3Server, folder: &std::path::Path, compression: Compression) -> Result<ScratchStore> {
     let credentials =
         S3Credentials::Static { key_id: KEY_ID.to_owned(), secret_key: SECRET_KEY.to_owned(), session_token: None };
     let backend = S3Backend::new(S3Options {
@@ -110,5 +110,5 @@ async fn open(server: &S3Server, folder: &std::path::Path) -> Result<ScratchStor
         credentials,
         retries: S3Retries::default(),
     })?;
-    ScratchStore::open_on(Arc::new(backend), folder).await
+    ScratchStore::open_on(Arc::new(backend), folder, compression).await
 }

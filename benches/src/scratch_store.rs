@@ -4,7 +4,8 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use galerie_disk::{Format, open};
 use galerie_store::{
-    CondemnedPacks, Domain, GuestBytes, Identity, ImportOptions, ImportProgress, ManifestId, RegionStore, StoreOptions,
+    Compression, CondemnedPacks, Domain, GuestBytes, Identity, ImportOptions, ImportProgress, ManifestId, RegionStore,
+    StoreOptions,
     backend::{Backend, LocalBackend},
     import,
 };
@@ -22,15 +23,17 @@ pub(crate) struct ScratchStore {
 
 impl ScratchStore {
     /// Opens the store below `folder`, or makes it.
-    pub(crate) async fn open(folder: &Path) -> Result<Self> {
-        Self::open_on(Arc::new(LocalBackend::open(folder.join("store")).await?), &folder.join("index")).await
+    pub(crate) async fn open(folder: &Path, compression: Compression) -> Result<Self> {
+        Self::open_on(Arc::new(LocalBackend::open(folder.join("store")).await?), &folder.join("index"), compression)
+            .await
     }
 
     /// Opens the store on a backend, or makes it, with an index of its own.
-    pub(crate) async fn open_on(backend: Arc<dyn Backend>, index: &Path) -> Result<Self> {
+    pub(crate) async fn open_on(backend: Arc<dyn Backend>, index: &Path, compression: Compression) -> Result<Self> {
         let identity =
             Identity { catalogue_id: Uuid::nil(), region: "bench".into(), expected_store_id: None, epoch: 1 };
-        let store = RegionStore::open_or_create(backend, identity, index, StoreOptions::default()).await?;
+        let options = StoreOptions { compression, ..StoreOptions::default() };
+        let store = RegionStore::open_or_create(backend, identity, index, options).await?;
         let domain = store.domain(&"bench".parse()?).await?;
         Ok(Self { domain, _store: store })
     }

@@ -23,7 +23,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let data_each = if bench.images.are_small { 64 << 10 } else { 1 << 20 };
     write_sparse(&image, data_each)?;
     let store = folder.path().join("store");
-    let imported = child::import(&store, &[&image]).await?;
+    let imported = child::import(&store, &[&image], bench.compression).await?;
     let run = &imported.imports[0];
     let peak = mib(imported.peak_memory_bytes);
     report

@@ -1,8 +1,8 @@
 //! Galleries of every released schema and format, kept in `tests/golden`: this program opens, migrates and reads them, and
 //! restores their backups.
 //!
-//! `schema-N` is a gallery that the program with schema N made: the catalogue (packed), its master key, the regions' stores
-//! and a repository with one backup. To add the next one, when a migration is added or a format changes, run on the
+//! `schema-N-store-M` is a gallery that the program with schema N and store format M (1 where it does not say) made: the
+//! catalogue (packed), its master key, the regions' stores and a repository with one backup. To add the next one, when a migration is added or a format changes, run on the
 //! program that is about to be released
 //!
 //! ```text
@@ -18,7 +18,10 @@ use std::{
 };
 
 use galerie_arm::OperationStatus;
-use galerie_store::backup::{Access, Repository};
+use galerie_store::{
+    backup::{Access, Repository},
+    region_store::STORE_FORMAT_VERSION,
+};
 
 use crate::{
     BackupRequest,
@@ -27,6 +30,7 @@ use crate::{
     testing::{REGIONS, StillClock, World},
 };
 
+/// What the golden disks begin with.
 const CONTENT: &[u8] = b"the bytes of a golden disk";
 const VERSION: &str = "galleries/g/images/i/versions/1.0.0";
 /// Regions that have the version.
@@ -34,6 +38,11 @@ const TARGETS: [&str; 2] = ["eastus", "westus"];
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// That of this program.
+fn newest() -> PathBuf {
+    golden().join(format!("schema-{}-store-{STORE_FORMAT_VERSION}", db::schema_version()))
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -77,8 +86,8 @@ async fn check(world: &World) {
 
 fn folders() -> Vec<PathBuf> {
     let folders: Vec<PathBuf> = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let newest = golden().join(format!("schema-{}", db::schema_version()));
-    assert!(folders.contains(&newest), "there is no golden gallery of this schema: {}", newest.display());
+    let newest = newest();
+    assert!(folders.contains(&newest), "there is no golden gallery of this program: {}", newest.display());
     folders
 }
 
@@ -114,12 +123,13 @@ async fn backups_of_every_format_are_restored() {
 #[tokio::test]
 #[ignore = "makes files in the source tree: when the schema or a format changes"]
 async fn make_the_next_one() {
-    let target = golden().join(format!("schema-{}", db::schema_version()));
+    let target = newest();
     assert!(!target.exists(), "{} is there, and is never changed", target.display());
     let world = World::new().await;
     world.furnish().await;
     world.start();
-    let operation = world.upload(CONTENT, true).await;
+    // Much of the same, so that there is something to compress.
+    let operation = world.upload(&CONTENT.repeat(4000), true).await;
     assert_eq!(world.ended(&operation).await.0, OperationStatus::Succeeded);
     let operation = world.publish(&TARGETS).await.unwrap();
     assert_eq!(world.ended(&operation).await.0, OperationStatus::Succeeded);

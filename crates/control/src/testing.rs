@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use galerie_arm::{ApiVersion, ArmError, OperationStatus, ResourceId, etag::Precondition};
 use galerie_region::{
-    ChunkUpload, Error as RegionError, Gathering, Imported, LocalRegion, LocalRegionOptions, Region,
+    ChunkUpload, Compression, Error as RegionError, Gathering, Imported, LocalRegion, LocalRegionOptions, Region,
     Result as RegionResult, UploadId, UploadRange,
 };
 use galerie_store::{
@@ -721,6 +721,8 @@ async fn open_region(directory: &tempfile::TempDir, identities: &StoreIdentities
         // Two processes do not share an index.
         index_dir: path("index").join(Uuid::new_v4().to_string()),
         cache_bytes: 1 << 20,
+        // Not all have the same, so that copies are encoded anew. An old store may not know LZ4.
+        compression: if name == "westus" && known.is_none() { Compression::Lz4 } else { Compression::Zstd },
     };
     let space = Watermark::new(keep, free_bytes.clone());
     let inner = LocalRegion::open_with_space(options, space).await.expect("a region that opens");

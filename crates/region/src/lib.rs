@@ -19,7 +19,7 @@ pub mod upload;
 mod upload_memory;
 mod watched_blobs;
 
-pub use galerie_store::{MinFreeSpace, Space, SpaceSource, Volume, Watermark};
+pub use galerie_store::{Compression, MinFreeSpace, Space, SpaceSource, Volume, Watermark};
 
 pub use error::{Error, Result};
 pub use faulty::{FaultyRegion, RegionTrouble};

@@ -19,10 +19,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_disk::{formats, formats::Format};
 use galerie_store::{
-    BlobSource, ChunkCache, CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, CondemnedPacks,
-    CopyProgress, DamageNotes, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions, ImportProgress,
-    ManifestId, PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions, VerifyReport,
-    Watermark,
+    BlobSource, ChunkCache, CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, Compression,
+    CondemnedPacks, CopyProgress, DamageNotes, Domain, DomainStats, GuestBytes, Identity, ImageReader, ImportOptions,
+    ImportProgress, ManifestId, PackId, RegionStore, ScrubbedPack, Space, StoreOptions, TenantId, VerifyOptions,
+    VerifyReport, Watermark,
     backend::{Backend, LocalBackend},
     backup::{DomainBackup, Repository, back_up_domain},
     inspect::{ImageAnatomy, inspect_image, inspect_pack},
@@ -63,6 +63,8 @@ pub struct LocalRegionOptions {
     pub index_dir: PathBuf,
     /// The bound on decoded chunks kept in memory for readers.
     pub cache_bytes: u64,
+    /// What new blobs are compressed with.
+    pub compression: Compression,
 }
 
 /// A region whose uploads are staged in a local directory, where its store may lie, too.
@@ -82,7 +84,7 @@ impl LocalRegion {
     /// Opens the region, making its root when there is none.
     ///
     /// # Errors
-    /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program;
+    /// `Store(Foreign)` when the root belongs to another catalogue, region or epoch, or is written by a newer program, or does not know the compression;
     /// `Store(Unavailable)` when the store that is expected is not there, and then nothing was made; `Io` and `Store(Io)` when it cannot be read or written.
     pub async fn open(options: LocalRegionOptions) -> Result<Self> {
         Self::open_with_space(options, Watermark::none()).await
@@ -123,6 +125,7 @@ impl LocalRegion {
             expected_store_id: options.expected_store_id,
             epoch: options.epoch,
         };
+        let how = StoreOptions { compression: options.compression, ..how };
         let store = RegionStore::open_or_create(backend, identity, &options.index_dir, how).await.map_err(failed)?;
         let staging = Staging::open(staging_directory(&options.root))?;
         Ok(Self {

@@ -16,7 +16,7 @@ use galerie_control::{
     Bootstrap, Caller, Clock, Control, ControlOptions, Database, ProcessOptions, RequestContext, ServedRegion,
     StoreIdentities, WorkerTuning,
 };
-use galerie_region::{LocalRegion, LocalRegionOptions, Region};
+use galerie_region::{Compression, LocalRegion, LocalRegionOptions, Region};
 use galerie_store::{
     StoreOptions, Watermark,
     backend::{Backend, FaultPlan, FaultyBackend, MemoryBackend},
@@ -222,6 +222,8 @@ impl World {
                 epoch: identities.region_stores.get(*name).map_or(1, |store| store.epoch),
                 index_dir: index.join(format!("{name}-{start}")),
                 cache_bytes: CACHE_BYTES,
+                // Some regions' blobs are encoded anew when they come from others.
+                compression: if *name == REGIONS[0] { Compression::Zstd } else { Compression::Lz4 },
             };
             let region: Arc<dyn Region> = loop {
                 let link: Arc<dyn Backend> = link.clone();

@@ -18,8 +18,8 @@ use std::{
 };
 
 use galerie_store::{
-    BlobId, BlobKind, BlobSink, ChunkCache, CondemnedPacks, Domain, GuestBytes, Identity, ImageReader, ImportOptions,
-    ImportProgress, ManifestId, RegionStore, Result, StoreOptions, StoredBlob, TenantId,
+    BlobId, BlobKind, BlobSink, ChunkCache, Compression, CondemnedPacks, Domain, GuestBytes, Identity, ImageReader,
+    ImportOptions, ImportProgress, ManifestId, RegionStore, Result, StoreOptions, StoredBlob, TenantId,
     backend::LocalBackend,
     chunking::{Piece, SegmentCutter},
     import,
@@ -158,9 +158,9 @@ fn stored(
                     let id = BlobId::of(bytes);
                     list.extend(id.0);
                     list.extend((bytes.len() as u32).to_le_bytes());
-                    let size = *sizes
-                        .entry(id)
-                        .or_insert_with(|| StoredBlob::encode_as(id, BlobKind::Chunk, bytes).bytes.len() as u64);
+                    let size = *sizes.entry(id).or_insert_with(|| {
+                        StoredBlob::encode_as(id, BlobKind::Chunk, bytes, Compression::Zstd).bytes.len() as u64
+                    });
                     kept.insert(id, size + PACK_ENTRY_BYTES);
                 }
             }

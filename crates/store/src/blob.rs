@@ -1,18 +1,13 @@
 //! Blobs as they are stored and carried: an id, a kind, a codec and the encoded bytes.
 
-use std::cell::RefCell;
-
 use async_trait::async_trait;
 use bytes::Bytes;
-use zstd::bulk::{Compressor, Decompressor};
 
 use crate::{
-    BlobId, Error, Result, chunking::CHUNK_MAX_BYTES, manifest::MANIFEST_ENCODED_MAX_BYTES,
+    BlobId, Codec, Compression, Error, Result, chunking::CHUNK_MAX_BYTES, manifest::MANIFEST_ENCODED_MAX_BYTES,
     segment::SEGMENT_ENCODED_MAX_BYTES,
 };
 
-/// Level 3 stores 3 % less than level 1 at three quarters of its speed; see `docs/design/store.md`.
-const ZSTD_LEVEL: i32 = 3;
 /// Above this many bytes, decoding goes to blocking threads rather than holding up the calling task.
 const INLINE_DECODE_MAX_BYTES: u64 = 512 * 1024;
 
@@ -51,27 +46,6 @@ impl TryFrom<u8> for BlobKind {
     }
 }
 
-/// How a blob's bytes are encoded at rest and on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Codec {
-    /// As they are: compressing gained less than 5 %.
-    Raw = 0,
-    /// One zstd frame.
-    Zstd = 1,
-}
-
-impl TryFrom<u8> for Codec {
-    type Error = Error;
-    fn try_from(byte: u8) -> Result<Self> {
-        match byte {
-            0 => Ok(Self::Raw),
-            1 => Ok(Self::Zstd),
-            _ => Err(Error::Corrupt(format!("{byte} is no codec"))),
-        }
-    }
-}
-
 /// A blob as stored: still encoded, not verified until [`StoredBlob::decode`] says so.
 #[derive(Debug, Clone)]
 pub struct StoredBlob {
@@ -87,35 +61,35 @@ pub struct StoredBlob {
     pub bytes: Bytes,
 }
 
-thread_local! {
-    // A zstd context is a megabyte and slow to make; each thread keeps its own.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-    // Compressed bytes are copied out of here, so that a small blob does not hold on to a large buffer.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 impl StoredBlob {
     /// Hashes and encodes `bytes`: zstd, or raw where that gains less than 5 %.
     ///
     /// # Panics
     /// When `bytes` is empty or longer than the kind allows.
     pub fn encode(kind: BlobKind, bytes: &[u8]) -> Self {
-        Self::encode_as(BlobId::of(bytes), kind, bytes)
+        Self::encode_as(BlobId::of(bytes), kind, bytes, Compression::Zstd)
     }
 
-    /// As [`StoredBlob::encode`], for a caller that has hashed `bytes` already.
+    /// Encodes `bytes`, for a caller that has hashed them already and says what with.
     ///
     /// # Panics
     /// As [`StoredBlob::encode`].
-    pub fn encode_as(id: BlobId, kind: BlobKind, bytes: &[u8]) -> Self {
+    pub fn encode_as(id: BlobId, kind: BlobKind, bytes: &[u8], compression: Compression) -> Self {
         assert!((1..=kind.max_bytes()).contains(&bytes.len()), "{} bytes cannot be a {kind:?}", bytes.len());
         let length_bytes = u32::try_from(bytes.len()).expect("bounded above");
-        let (codec, bytes) = match compress(bytes) {
-            Some(packed) => (Codec::Zstd, packed),
-            None => (Codec::Raw, Bytes::copy_from_slice(bytes)),
-        };
+        let (codec, bytes) = compression.encode(bytes);
         Self { id, kind, codec, length_bytes, bytes }
+    }
+
+    /// The blob as a store with this compression keeps it. Verified, when it is encoded anew.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the blob, when it has to be decoded for that and does not decode to its id.
+    pub(crate) fn kept_as(self, compression: Compression) -> Result<Self> {
+        match compression.keeps(self.codec) {
+            true => Ok(self),
+            false => Ok(Self::encode_as(self.id, self.kind, &self.decode()?, compression)),
+        }
     }
 
     /// Decodes the blob and verifies that it has its id. Allocates no more than the kind allows.
@@ -128,48 +102,12 @@ impl StoredBlob {
         if length == 0 || length > self.kind.max_bytes() {
             return Err(corrupt("has an impossible length"));
         }
-        let decoded = match self.codec {
-            // Copied, because the bytes may be a slice of a much longer read, which a cached chunk would hold on to.
-            Codec::Raw if self.bytes.len() == length => Bytes::copy_from_slice(&self.bytes),
-            Codec::Raw => return Err(corrupt("has another length than stated")),
-            Codec::Zstd => decompress(&self.bytes, length).ok_or_else(|| corrupt("does not decompress"))?,
-        };
-        if decoded.len() != length {
-            return Err(corrupt("has another length than stated"));
+        let decoded = self.codec.decode(&self.bytes, length).map_err(corrupt)?;
+        match BlobId::of(&decoded) == self.id {
+            true => Ok(decoded),
+            false => Err(corrupt("does not match its hash")),
         }
-        if BlobId::of(&decoded) != self.id {
-            return Err(corrupt("does not match its hash"));
-        }
-        Ok(decoded)
     }
-}
-
-/// `None` when that gains less than 5 %.
-fn compress(bytes: &[u8]) -> Option<Bytes> {
-    let enough = bytes.len() - bytes.len().div_ceil(20);
-    COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = Compressor::new(ZSTD_LEVEL).ok();
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
-            scratch.reserve(enough);
-            // What does not fit gains too little; so does what cannot be compressed for want of memory.
-            let length = slot.as_mut()?.compress_to_buffer(bytes, scratch).ok()?;
-            (length <= enough).then(|| Bytes::copy_from_slice(&scratch[..length]))
-        })
-    })
-}
-
-fn decompress(bytes: &[u8], length: usize) -> Option<Bytes> {
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = Decompressor::new().ok();
-        }
-        let mut decoded = Vec::with_capacity(length);
-        slot.as_mut()?.decompress_to_buffer(bytes, &mut decoded).ok()?;
-        Some(decoded.into())
-    })
 }
 
 /// Something blobs can be fetched from: a domain of a region store, or a server across the network.
@@ -287,6 +225,11 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 /// it is kept already. A manifest is put last, and a sink makes it visible only when everything that was put before it is.
 #[async_trait]
 pub trait BlobSink: Send + Sync {
+    /// What blobs are best compressed with before they are put: so they are kept as they come.
+    fn compression(&self) -> Compression {
+        Compression::default()
+    }
+
     /// Whether the blob is already kept (or known to the server) and need not be encoded and put.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod blob;
 pub mod blocking;
 pub mod cache;
 pub mod chunking;
+pub mod codec;
 pub mod collect;
 pub mod copy;
 pub mod damage;
@@ -39,8 +40,9 @@ pub mod verify;
 mod wire;
 pub mod writer;
 
-pub use blob::{BlobKind, BlobSink, BlobSource, Codec, StoredBlob};
+pub use blob::{BlobKind, BlobSink, BlobSource, StoredBlob};
 pub use cache::ChunkCache;
+pub use codec::{Codec, Compression};
 pub use collect::{
     CollectReport, CollectSurvey, Collector, CollectorLedger, CollectorOptions, Condemned, PackSum, Roots,
 };

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    DamageNotes, Error, Result, TenantId,
+    Compression, DamageNotes, Error, Result, TenantId,
     backend::{Backend, Key},
     domain::Domain,
     index,
@@ -27,8 +27,10 @@ use crate::{
     space::Watermark,
 };
 
-/// The version of everything in a store that this program reads and writes.
-pub const STORE_FORMAT_VERSION: u32 = 1;
+/// The version of everything in a store that this program makes.
+pub const STORE_FORMAT_VERSION: u32 = 2;
+/// The first version, which this program reads and writes, too. It does not know LZ4.
+pub const STORE_FORMAT_VERSION_1: u32 = 1;
 /// The root object, which says whose store it is.
 pub const STORE_FILE: &str = "store.json";
 const STORE_FILE_MAX_BYTES: u64 = 64 * 1024;
@@ -60,6 +62,8 @@ pub struct StoreOptions {
     pub index_recent_entries_max: Option<usize>,
     /// What new work leaves free on the store's volume.
     pub space: Watermark,
+    /// What new blobs are compressed with.
+    pub compression: Compression,
 }
 
 impl Default for StoreOptions {
@@ -69,6 +73,7 @@ impl Default for StoreOptions {
             packs_in_flight_max: 1,
             index_recent_entries_max: None,
             space: Watermark::none(),
+            compression: Compression::default(),
         }
     }
 }
@@ -101,8 +106,8 @@ impl RegionStore {
     /// own, may be lost at any time and lies outside the backend.
     ///
     /// # Errors
-    /// `Foreign`, naming both sides, when the store is not this catalogue's, region's, epoch's or version's. `Unavailable` when
-    /// it is not there although it was expected, or another process uses the index. `Io`.
+    /// `Foreign`, naming both sides, when the store is not this catalogue's, region's, epoch's or version's, or of a version
+    /// that does not know the compression that is asked for. `Unavailable` when it is not there although it was expected, or another process uses the index. `Io`.
     pub async fn open_or_create(
         backend: Arc<dyn Backend>,
         identity: Identity,
@@ -115,6 +120,7 @@ impl RegionStore {
             None => create_store_file(&*backend, &key, &identity, Uuid::new_v4()).await?,
         };
         check_identity(&file, &identity)?;
+        check_compression(&file, options.compression)?;
         let index_folder = index_dir.join(file.store_id.to_string());
         let lock = lock_index(&index_folder)?;
         Ok(Arc::new(Self {
@@ -208,12 +214,15 @@ async fn read_store_file(backend: &dyn Backend, key: &Key) -> Result<Option<Stor
     // The version is read first: a newer file may have fields this program does not know.
     let version =
         serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|file| file["formatVersion"].as_u64());
+    let known = u64::from(STORE_FORMAT_VERSION_1)..=u64::from(STORE_FORMAT_VERSION);
     match version {
-        Some(version) if version == u64::from(STORE_FORMAT_VERSION) => serde_json::from_slice(&bytes)
+        Some(version) if known.contains(&version) => serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|error| Error::Foreign(format!("{STORE_FILE} is not a store's: {error}"))),
         Some(version) => Err(Error::Foreign(format!(
-            "the store has format version {version}, this program knows {STORE_FORMAT_VERSION}"
+            "the store has format version {version}, this program knows {} to {}",
+            known.start(),
+            known.end()
         ))),
         None => Err(Error::Foreign(format!("{STORE_FILE} is not a store's: it has no formatVersion"))),
     }
@@ -285,6 +294,18 @@ fn check_identity(file: &StoreFile, identity: &Identity) -> Result<()> {
             Err(Error::Foreign(format!("this is store {}, region {} has store {expected}", file.store_id, file.region)))
         }
         _ => Ok(()),
+    }
+}
+
+/// A program that knows version 1 alone would take every LZ4 blob for a damaged one.
+fn check_compression(file: &StoreFile, compression: Compression) -> Result<()> {
+    match compression {
+        Compression::Lz4 if file.format_version == STORE_FORMAT_VERSION_1 => Err(Error::Foreign(format!(
+            "the store of region {} has format version {STORE_FORMAT_VERSION_1}, which knows zstd only; leave its \
+             compression at \"zstd\", or copy its images to a region with a new store",
+            file.region
+        ))),
+        Compression::Lz4 | Compression::Zstd => Ok(()),
     }
 }
 

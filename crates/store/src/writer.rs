@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    BlobId, BlobSink, CondemnedPacks, Error, Result, StoredBlob,
+    BlobId, BlobSink, Compression, CondemnedPacks, Error, Result, StoredBlob,
     blob::blocking,
     blocking::is_in_place,
     domain::Domain,
@@ -94,28 +94,25 @@ impl DomainWriter {
         self.shared.filling().written_bytes
     }
 
-    /// As [`BlobSink::put`], for async callers.
+    /// As [`BlobSink::put`], for async callers. Returns how many bytes the blob takes, as stored.
     ///
     /// # Errors
     /// As [`BlobSink::put`].
-    pub async fn put_async(&self, blob: StoredBlob) -> Result<()> {
+    pub async fn put_async(&self, blob: StoredBlob) -> Result<u64> {
+        let compression = self.compression();
+        let blob = match compression.keeps(blob.codec) {
+            true => blob,
+            false => blocking(move || blob.kept_as(compression)).await?,
+        };
+        let stored_bytes = blob.bytes.len() as u64;
         if let Some(begun) = self.push(blob)? {
             // Failing to begin is a failure of the writer, which the next call reports.
             let _ = begun.await;
         }
-        Ok(())
+        Ok(stored_bytes)
     }
 
-    /// Takes a blob that comes from outside: it is verified before it is put. For async callers.
-    ///
-    /// # Errors
-    /// `Corrupt` when it does not decode to its id, of which nothing is kept; else as [`BlobSink::put`].
-    pub async fn ingest(&self, blob: StoredBlob) -> Result<()> {
-        let blob = blocking(move || blob.decode().map(|_| blob)).await?;
-        if self.contains(&blob.id)? { Ok(()) } else { self.put_async(blob).await }
-    }
-
-    /// Adds a blob, and seals the pack before if it was full.
+    /// Adds a blob that is encoded as the store keeps it, and seals the pack before if it was full.
     fn push(&self, blob: StoredBlob) -> Result<Option<Begun>> {
         let mut filling = self.shared.filling();
         if let Some(failure) = &filling.failure {
@@ -232,6 +229,10 @@ impl Shared {
 /// `put` is for threads, not for tasks: on a runtime's own thread it panics; use [`DomainWriter::put_async`] there.
 #[async_trait]
 impl BlobSink for DomainWriter {
+    fn compression(&self) -> Compression {
+        self.domain.options().compression
+    }
+
     fn contains(&self, id: &BlobId) -> Result<bool> {
         if self.shared.filling().pending.contains(id) {
             return Ok(true);
@@ -242,7 +243,7 @@ impl BlobSink for DomainWriter {
     }
 
     fn put(&self, blob: StoredBlob) -> Result<()> {
-        let begun = self.push(blob)?;
+        let begun = self.push(blob.kept_as(self.compression())?)?;
         // In place there is nobody else who could begin: sealed packs wait in memory until the import is through.
         if let Some(begun) = begun.filter(|_| !is_in_place()) {
             let _ = self.handle.block_on(begun);

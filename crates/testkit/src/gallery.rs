@@ -13,7 +13,7 @@ use galerie_control::{
     Clock, Control, ControlOptions, Database, ExternalIssuer, MovableClock, ServedRegion, StoreIdentities, SystemClock,
     WorkerTuning,
 };
-use galerie_region::{FaultyRegion, LocalRegion, LocalRegionOptions, Region, RegionTrouble};
+use galerie_region::{Compression, FaultyRegion, LocalRegion, LocalRegionOptions, Region, RegionTrouble};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -310,6 +310,7 @@ async fn open(directory: &Path, options: &GalleryOptions) -> Control {
             epoch: known.map_or(1, |identity| identity.epoch),
             index_dir: directory.join("index").join(name),
             cache_bytes: CACHE_BYTES,
+            compression: Compression::default(),
         });
         let mut region: Arc<dyn Region> = Arc::new(opened.await.expect("a region"));
         if let Some((_, trouble)) = options.troubled_regions.iter().find(|(troubled, _)| troubled == name) {

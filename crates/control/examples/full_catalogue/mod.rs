@@ -12,7 +12,7 @@ use galerie_arm::{ApiVersion, ResourceId, etag::Precondition};
 use galerie_control::{
     Caller, Control, ControlOptions, Database, Limit, QuotaOf, RequestContext, ServedRegion, StoreIdentities,
 };
-use galerie_region::{LocalRegion, LocalRegionOptions};
+use galerie_region::{Compression, LocalRegion, LocalRegionOptions};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -98,6 +98,7 @@ impl FullCatalogue {
             epoch: 1,
             index_dir: directory.join("index"),
             cache_bytes: 1 << 20,
+            compression: Compression::default(),
         })
         .await?;
         let regions = vec![ServedRegion { region: Arc::new(region), display_name: None }];

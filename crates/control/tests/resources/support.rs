@@ -21,7 +21,7 @@ use galerie_disk::{
     MemoryDevice,
     export::{ExportFormat, ExportLayout},
 };
-use galerie_region::{LocalRegion, LocalRegionOptions};
+use galerie_region::{Compression, LocalRegion, LocalRegionOptions};
 use galerie_store::{BlobId, ManifestId};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -289,6 +289,7 @@ async fn open_with_index(directory: &Path, clock: Arc<MovedClock>, index: &str) 
             epoch: known.map_or(1, |known| known.epoch),
             index_dir: directory.join(format!("{index}-{name}")),
             cache_bytes: 16 << 20,
+            compression: Compression::default(),
         });
         let region = Arc::new(region.await.expect("a region"));
         regions.push(ServedRegion { region, display_name: None });

@@ -21,7 +21,7 @@ use std::{
 use galerie_api::{Faults, Throttling};
 use galerie_arm::Location;
 use galerie_control::Database;
-use galerie_region::{MinFreeSpace, RegionTrouble};
+use galerie_region::{Compression, MinFreeSpace, RegionTrouble};
 use serde::Deserialize;
 
 pub(crate) use self::{
@@ -134,6 +134,9 @@ pub(crate) struct RegionConfig {
     pub(crate) s3: S3Config,
     /// What new work leaves free on its volume; as for all by default.
     pub(crate) min_free_space: Option<MinFree>,
+    /// What is compressed with when bytes come into its store.
+    #[serde(default)]
+    pub(crate) compression: Compression,
     /// Whether the server does not start without it.
     #[serde(default)]
     pub(crate) required: bool,
@@ -213,6 +216,7 @@ impl Default for Config {
             store: None,
             s3: S3Config::default(),
             min_free_space: None,
+            compression: Compression::default(),
             required: false,
         };
         Self {
@@ -600,6 +604,7 @@ mod tests {
             display_name = "Werk München"
             path = "stores/muc"
             min_free_space = "1GiB"
+            compression = "lz4"
             required = true
             [[regions]]
             name = "muc-2"
@@ -640,6 +645,8 @@ mod tests {
         assert_eq!(config.regions[1].path.as_deref(), Some(Path::new("/etc/galerie/stores/muc")));
         assert_eq!(config.min_free_space.0, MinFreeSpace { bytes: Some(512 << 20), percent: Some(3) });
         assert_eq!(config.regions.iter().map(|region| region.required).collect::<Vec<_>>(), [false, true, false]);
+        let compressions = config.regions.iter().map(|region| region.compression).collect::<Vec<_>>();
+        assert_eq!(compressions, [Compression::Zstd, Compression::Lz4, Compression::Zstd]);
         let muc = config.regions[1].min_free_space.expect("its own");
         assert_eq!(muc.0, MinFreeSpace { bytes: Some(1 << 30), percent: None });
         assert_eq!((config.scrub_rate_mib_s, config.scrub_period_h), (0, 24));
@@ -656,6 +663,7 @@ mod tests {
         check("host = ['x']", "unknown field `host`");
         check("[[regions]]\nname = 'a'\nsize = 1", "unknown field `size`");
         check("regions = []", "1 to 64 regions");
+        check("[[regions]]\nname = 'a'\ncompression = 'gzip'", "'gzip' is no compression; it is zstd or lz4");
         check("[[regions]]\nname = 'East US'\n[[regions]]\nname = 'eastus'", "'eastus' is there twice");
         check("[[regions]]\nname = 'a'\npath='x'\n[[regions]]\nname = 'b'\npath='x'", "cannot share");
         check("[[regions]]\nname = 'a/b'", "'a/b' is not a region's name");

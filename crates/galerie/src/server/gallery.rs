@@ -246,5 +246,6 @@ fn region_options(
         epoch: known.map_or(FIRST_EPOCH, |store| store.epoch),
         index_dir: directory.index(),
         cache_bytes,
+        compression: region.compression,
     }
 }

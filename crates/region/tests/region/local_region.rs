@@ -13,7 +13,7 @@ use galerie_disk::{
     BlockDevice,
     export::{ExportFormat, ExportLayout},
 };
-use galerie_region::{ChunkUpload, Error, LocalRegion, LocalRegionOptions, Region, UploadId};
+use galerie_region::{ChunkUpload, Compression, Error, LocalRegion, LocalRegionOptions, Region, UploadId};
 use galerie_store::{
     BlobId, BlobKind, BlobSink, ChunkId, CondemnedPacks, GuestBytes, ImportOptions, ManifestId, MemoryGuest, PackId,
     StoredBlob, import::import_blocking, manifest::Manifest, segment::Segment,
@@ -158,6 +158,7 @@ async fn a_reopened_region_has_what_it_had_and_another_catalogue_is_refused() {
         epoch: 1,
         index_dir: root.path().join("index-2"),
         cache_bytes: 1 << 20,
+        compression: Compression::default(),
     })
     .await;
     let Err(Error::Store { source, .. }) = foreign else { panic!("a foreign store was opened") };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use galerie_region::LocalRegionOptions;
+use galerie_region::{Compression, LocalRegionOptions};
 use uuid::Uuid;
 
 pub(crate) const TENANT: Uuid = Uuid::from_u128(7);
@@ -18,5 +18,6 @@ pub(crate) fn options(root: &Path, name: &str) -> LocalRegionOptions {
         epoch: 1,
         index_dir: root.join("index").join(name),
         cache_bytes: 16 << 20,
+        compression: Compression::default(),
     }
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{repository::REPOSITORY_FORMAT_VERSION, text};
+use super::{
+    repository::{REPOSITORY_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION_1},
+    text,
+};
 use crate::{
     BlobId, Error, ManifestId, PackId, Result, TenantId,
     backend::Key,
@@ -234,11 +237,13 @@ impl BackupManifest {
 pub(super) fn check_version(bytes: &[u8], what: &str) -> Result<()> {
     let version =
         serde_json::from_slice::<serde_json::Value>(bytes).ok().and_then(|json| json["formatVersion"].as_u64());
+    let known = u64::from(REPOSITORY_FORMAT_VERSION_1)..=u64::from(REPOSITORY_FORMAT_VERSION);
     match version {
-        Some(version) if version == u64::from(REPOSITORY_FORMAT_VERSION) => Ok(()),
+        Some(version) if known.contains(&version) => Ok(()),
         Some(version) => Err(Error::Foreign(format!(
-            "{what} has backup format version {version}, this program knows {REPOSITORY_FORMAT_VERSION}; use the program that made it, \
-             or a newer one"
+            "{what} has backup format version {version}, this program knows {} to {}; use the program that made it, or a newer one",
+            known.start(),
+            known.end()
         ))),
         None => Err(Error::Corrupt(format!("{what} does not say its format version"))),
     }
@@ -299,13 +304,13 @@ pub(super) mod tests {
     fn a_later_format_is_refused_with_both_versions() {
         let manifest = manifest("a-1");
         let text = String::from_utf8(manifest.encode().to_vec()).unwrap();
-        let later = text.replacen("\"formatVersion\":1", "\"formatVersion\":2", 1).replacen(
+        let later = text.replacen("\"formatVersion\":2", "\"formatVersion\":3", 1).replacen(
             "\"checksum\"",
             "\"new\":1,\"checksum\"",
             1,
         );
         let error = BackupManifest::decode(&manifest.id, later.as_bytes()).unwrap_err();
         assert!(matches!(error, Error::Foreign(_)), "{error}");
-        assert!(error.to_string().contains("version 2, this program knows 1"), "{error}");
+        assert!(error.to_string().contains("version 3, this program knows 1 to 2"), "{error}");
     }
 }

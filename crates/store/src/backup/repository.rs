@@ -19,8 +19,10 @@ use crate::{
     pack::read_table,
 };
 
-/// The version of everything in a repository that this program reads and writes.
-pub const REPOSITORY_FORMAT_VERSION: u32 = 1;
+/// The version of everything in a repository that this program makes. Its stores' packs may hold LZ4.
+pub const REPOSITORY_FORMAT_VERSION: u32 = 2;
+/// The first version, which this program reads, too. What it adds to such a repository has the later one.
+pub(super) const REPOSITORY_FORMAT_VERSION_1: u32 = 1;
 const REPOSITORY_FILE: &str = "repository.json";
 const REPOSITORY_FILE_MAX_BYTES: u64 = 64 * 1024;
 /// A manifest takes 130 bytes for each pack; this is room for 100 TiB of them.
@@ -273,12 +275,12 @@ mod tests {
     #[tokio::test]
     async fn a_later_repository_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(REPOSITORY_FILE), r#"{"formatVersion":2,"more":1}"#).unwrap();
+        std::fs::write(folder.path().join(REPOSITORY_FILE), r#"{"formatVersion":3,"more":1}"#).unwrap();
         for error in [
             Repository::open(folder.path(), Access::Read).await.unwrap_err(),
             Repository::open_or_create(folder.path(), Uuid::nil()).await.unwrap_err(),
         ] {
-            assert!(error.to_string().contains("version 2, this program knows 1"), "{error}");
+            assert!(error.to_string().contains("version 3, this program knows 1 to 2"), "{error}");
         }
     }
 

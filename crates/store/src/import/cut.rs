@@ -96,7 +96,7 @@ impl<'a, 'b> SegmentImport<'a, 'b> {
             return Ok(false);
         }
         self.import.check_cancel()?;
-        let blob = StoredBlob::encode_as(id, kind, bytes);
+        let blob = StoredBlob::encode_as(id, kind, bytes, self.import.compression);
         self.import.progress.stored_bytes.fetch_add(blob.bytes.len() as u64, Ordering::Relaxed);
         self.lane.put(blob)?;
         Ok(true)

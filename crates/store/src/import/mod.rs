@@ -24,7 +24,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BlobId, BlobKind, BlobSink, Error, GuestBytes, Manifest, ManifestId, Result, SegmentId, StoredBlob,
+    BlobId, BlobKind, BlobSink, Compression, Error, GuestBytes, Manifest, ManifestId, Result, SegmentId, StoredBlob,
     blob::blocking,
     blocking::is_in_place,
     chunking::{SEGMENT_SIZE_BYTES, SegmentCutter, segment_length_bytes},
@@ -109,6 +109,7 @@ pub fn import_blocking(
         source,
         virtual_size_bytes,
         sink: OrderedSink::new(sink),
+        compression: sink.compression(),
         base: options.base.as_deref(),
         progress,
         cancel,
@@ -128,7 +129,7 @@ pub fn import_blocking(
     let encoded = manifest.encode();
     let manifest_id = ManifestId(BlobId::of(&encoded));
     if !sink.contains(&manifest_id.0)? {
-        let blob = StoredBlob::encode_as(manifest_id.0, BlobKind::Manifest, &encoded);
+        let blob = StoredBlob::encode_as(manifest_id.0, BlobKind::Manifest, &encoded, sink.compression());
         progress.stored_bytes.fetch_add(blob.bytes.len() as u64, Ordering::Relaxed);
         sink.put(blob)?;
     }
@@ -148,6 +149,7 @@ struct Import<'a> {
     source: &'a dyn GuestBytes,
     virtual_size_bytes: u64,
     sink: OrderedSink<'a>,
+    compression: Compression,
     base: Option<&'a HashSet<BlobId>>,
     progress: &'a ImportProgress,
     cancel: &'a CancellationToken,

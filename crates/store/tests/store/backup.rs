@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use galerie_store::{
-    BlobId, Error, ManifestId, PackId,
+    BlobId, Compression, Error, ManifestId, PackId,
     backend::{Backend, MemoryBackend},
     backup::{
         Access, BackupManifest, CatalogueCopy, DomainBackup, RegionBackup, Repository, TenantBackup, back_up_domain,
@@ -16,7 +16,7 @@ use galerie_store::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{MIB, TestStore, identity, noise, tenant};
+use crate::support::{MIB, TestStore, identity, noise, tenant, words};
 
 /// A repository, and the folder that it is in.
 struct TestRepository {
@@ -89,6 +89,21 @@ fn damage(file: &std::path::Path) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_lz4_comes_back() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+    let (store, backups) = (TestStore::compressed_on(backend, Compression::Lz4).await, TestRepository::new().await);
+    let guest = words(1, 2 * MIB);
+    let image = store.import(&guest).await.unwrap();
+    let copied = backups.copy(&store, &[image]).await;
+    let (restored, report) = backups.restore(&copied.backup).await;
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(restored.read(image).await.unwrap(), guest);
+    // As it was: it can be opened for LZ4, too.
+    let again = TestStore::compressed_on(Arc::clone(&restored.backend), Compression::Lz4).await;
+    assert_eq!(again.import(&guest).await.unwrap(), image);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod backend_conformance;
 mod backup;
 mod collector;
+mod compression;
 mod damage;
 mod format;
 mod images;

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use galerie_store::{
-    BlobSink, BlobSource, CollectorLedger, Condemned, CondemnedPacks, Domain, Identity, ImageReader, ImportOptions,
-    ImportProgress, ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
+    BlobSink, BlobSource, CollectorLedger, Compression, Condemned, CondemnedPacks, Domain, Identity, ImageReader,
+    ImportOptions, ImportProgress, ManifestId, MemoryGuest, PackId, RegionStore, Result, Roots, StoreOptions, TenantId,
     backend::{Backend, MemoryBackend, S3Backend, S3Credentials, S3Options, S3Retries},
     cache::ChunkCache,
     import,
@@ -29,6 +29,13 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut hasher = blake3_hasher(seed);
     hasher.fill(&mut bytes);
     bytes
+}
+
+/// Text of a few words, which every codec makes less of.
+pub(crate) fn words(seed: u64, length: usize) -> Vec<u8> {
+    const WORDS: [&[u8]; 8] = [b"gallery ", b"image ", b"version ", b"of ", b"a ", b"machine ", b"boots ", b"disk "];
+    let choices = noise(seed, length);
+    choices.iter().flat_map(|choice| WORDS[usize::from(choice % 8)]).copied().take(length).collect()
 }
 
 fn blake3_hasher(seed: u64) -> blake3::OutputReader {
@@ -58,8 +65,12 @@ impl TestStore {
     }
 
     pub(crate) async fn on(backend: Arc<dyn Backend>) -> Self {
+        Self::compressed_on(backend, Compression::Zstd).await
+    }
+
+    pub(crate) async fn compressed_on(backend: Arc<dyn Backend>, compression: Compression) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, domain) = open(&backend, folder.path()).await.unwrap();
+        let (store, domain) = open_compressed(&backend, folder.path(), compression).await.unwrap();
         Self { backend, _folder: folder, store, domain }
     }
 
@@ -87,10 +98,19 @@ pub(crate) async fn open(
     backend: &Arc<dyn Backend>,
     folder: &std::path::Path,
 ) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
+    open_compressed(backend, folder, Compression::Zstd).await
+}
+
+pub(crate) async fn open_compressed(
+    backend: &Arc<dyn Backend>,
+    folder: &std::path::Path,
+    compression: Compression,
+) -> Result<(Arc<RegionStore>, Arc<Domain>)> {
     let options = StoreOptions {
         pack_size_bytes: MIB,
         packs_in_flight_max: 2,
         index_recent_entries_max: Some(64),
+        compression,
         ..StoreOptions::default()
     };
     let store = RegionStore::open_or_create(Arc::clone(backend), identity(), folder, options).await?;
