@@ -20,7 +20,7 @@ KILLS ?= 1000
 SEEDED = $(if $(SEED),--seed $(SEED))
 SEEDS ?= 10000
 
-.PHONY: help run check test test-rust test-clients test-postgres test-torture torture test-collector test-simulation simulate bench deny
+.PHONY: help run check test lints clients test-rust test-clients test-postgres test-torture torture test-collector test-simulation simulate bench deny
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,18 @@ check: ## format, lints and unit tests: under three minutes once dependencies ar
 	$(NEXTEST) --lib --bins
 
 test: ## everything that CI runs
-	@scripts/setup.sh test
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@scripts/setup.sh check
+	@$(MAKE) --no-print-directory -j2 lints clients
 	$(MAKE) --no-print-directory test-rust test-simulation test-postgres test-clients test-torture
+
+# Side by side: the compiler waits for one file, the installers for the network. Cargo shares the processors out by itself.
+lints:
+	cargo fmt --all --check
+	env -u MAKEFLAGS cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" env -u MAKEFLAGS cargo doc --workspace --no-deps --quiet
+
+clients:
+	@scripts/setup.sh test
 
 test-rust: ## every Rust test
 	$(NEXTEST)

@@ -28,9 +28,9 @@ def object_store(tmp_path_factory):
 
 
 def configured(object_store, directory, prefix: str) -> Server:
-    """A server whose region westeurope lies in the bucket, and eastus in a directory."""
+    """A server whose region westeurope lies in the bucket, and eastus in a directory, compressed in another way."""
     config = directory / "galerie.toml"
-    config.write_text('metrics_listen = "off"\n[[regions]]\nname = "eastus"\n' + object_store.region("westeurope", prefix))
+    config.write_text('metrics_listen = "off"\n[[regions]]\nname = "eastus"\ncompression = "lz4"\n' + object_store.region("westeurope", prefix))
     return Server(directory / "data", config, s3_server.KEYS)
 
 

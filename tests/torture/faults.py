@@ -94,7 +94,7 @@ class FaultyLife(Life):
         path = self.folder / "galerie.toml"
         path.write_text(
             'metrics_listen = "off"\ncollect_every_s = 1\ncollect_grace_s = 0\nmin_free_space = "1MiB"\n'
-            'log_level = "info,galerie_api=warn"\n[[regions]]\nname = "eastus"\n[[regions]]\nname = "westeurope"\n'
+            'log_level = "info,galerie_api=warn"\n[[regions]]\nname = "eastus"\n[[regions]]\nname = "westeurope"\ncompression = "lz4"\n'
             f'[[regions]]\nname = "westus"\nstore = "s3://images/life{self.number}"\n'
             f'[regions.s3]\nendpoint = "{self.bucket.endpoint}"\npath_style = true\ncredentials_file = "{keys}"\n'
         )

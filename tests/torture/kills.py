@@ -83,7 +83,8 @@ class Life:
         """Garbage goes at once, or soon: the collector works against everybody else."""
         path = self.folder / "galerie.toml"
         grace_s = self.random.choice([0, 0, 1])
-        path.write_text(f'metrics_listen = "off"\ncollect_every_s = 1\ncollect_grace_s = {grace_s}\nlog_level = "info,galerie_api=warn"\n')
+        regions = '[[regions]]\nname = "eastus"\n[[regions]]\nname = "westus"\ncompression = "lz4"\n[[regions]]\nname = "westeurope"\n'
+        path.write_text(f'metrics_listen = "off"\ncollect_every_s = 1\ncollect_grace_s = {grace_s}\nlog_level = "info,galerie_api=warn"\n{regions}')
         return path
 
     def live(self, kills: int) -> None:

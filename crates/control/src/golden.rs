@@ -129,7 +129,7 @@ async fn make_the_next_one() {
     world.furnish().await;
     world.start();
     // Much of the same, so that there is something to compress.
-    let operation = world.upload(&CONTENT.repeat(4000), true).await;
+    let operation = world.upload(&CONTENT.repeat(150), true).await;
     assert_eq!(world.ended(&operation).await.0, OperationStatus::Succeeded);
     let operation = world.publish(&TARGETS).await.unwrap();
     assert_eq!(world.ended(&operation).await.0, OperationStatus::Succeeded);

@@ -239,7 +239,8 @@ pub trait BlobSink: Send + Sync {
     /// Takes a blob. Durable only after [`BlobSink::finish`].
     ///
     /// # Errors
-    /// `Full`, `Io`, `Unavailable`: the import ends.
+    /// `Full`, `Io`, `Unavailable`; `Corrupt` when the sink has to decode the blob and it does not decode to its id. The import
+    /// ends.
     fn put(&self, blob: StoredBlob) -> Result<()>;
 
     /// Makes everything put so far durable and visible.

@@ -1,4 +1,5 @@
-//! Copying an image from another source: only what is missing moves, still compressed, verified on arrival.
+//! Copying an image from another source: only what is missing moves, still compressed, verified on arrival, and compressed
+//! anew where the target does it in another way.
 //!
 //! First the segments, then the chunks that the target lacks, in guest order, and the manifest last. That a segment is
 //! there says nothing about its chunks (an earlier copy may have been cut short), so each is looked up. A copy that
@@ -141,6 +142,7 @@ impl Pull<'_> {
             false => self.source.fetch_verified(&missing, Some(self.manifest.0)).await?,
         };
         self.count_moved(&missing);
+        let missing = self.writer.encoded(missing).await?;
         Ok(kept.into_iter().map(|blob| (blob, false)).chain(missing.into_iter().map(|blob| (blob, true))).collect())
     }
 
@@ -192,7 +194,7 @@ impl Pull<'_> {
         }
         let blobs = self.source.fetch_verified(&batch.ids, Some(batch.segment.0)).await?;
         self.count_moved(&blobs);
-        Ok((blobs, batch.covered_bytes))
+        Ok((self.writer.encoded(blobs).await?, batch.covered_bytes))
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashSet<BlobId>> {

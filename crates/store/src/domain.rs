@@ -289,13 +289,14 @@ impl Domain {
         let looked = space.clone();
         blocking(move || looked.admit(0).map_err(Error::LowSpace)).await?;
         self.refresh().await?;
-        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, space)))
+        let encodes = Some(self.options.compression);
+        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, space, encodes)))
     }
 
     /// A writer for the collector: it writes little to free much, and so below the watermark, too.
     pub(crate) async fn collectors_writer(self: &Arc<Self>, condemned: CondemnedPacks) -> Result<Arc<DomainWriter>> {
         self.refresh().await?;
-        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, Watermark::none())))
+        Ok(Arc::new(DomainWriter::new(Arc::clone(self), condemned, Watermark::none(), None)))
     }
 
     /// A manifest, verified.

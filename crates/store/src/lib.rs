@@ -18,6 +18,7 @@ pub mod codec;
 pub mod collect;
 pub mod copy;
 pub mod damage;
+pub mod direct;
 pub mod domain;
 pub mod error;
 pub mod frame;

@@ -34,6 +34,7 @@ use crate::{
 pub struct DomainWriter {
     domain: Arc<Domain>,
     condemned: CondemnedPacks,
+    encodes: Option<Compression>,
     shared: Arc<Shared>,
     handle: Handle,
     in_flight_max: u32,
@@ -65,7 +66,13 @@ struct Filling {
 type Begun = oneshot::Receiver<()>;
 
 impl DomainWriter {
-    pub(crate) fn new(domain: Arc<Domain>, condemned: CondemnedPacks, space: Watermark) -> Self {
+    /// `encodes`: what blobs are encoded with that come in another codec; `None`: they are kept as they come.
+    pub(crate) fn new(
+        domain: Arc<Domain>,
+        condemned: CondemnedPacks,
+        space: Watermark,
+        encodes: Option<Compression>,
+    ) -> Self {
         let in_flight_max = u32::try_from(domain.options().packs_in_flight_max.max(1)).unwrap_or(1);
         let filling = Filling {
             pack: PackBuilder::new(PackId::random()),
@@ -81,7 +88,7 @@ impl DomainWriter {
             relied: ReliedPacks::default(),
             space,
         };
-        Self { domain, condemned, shared: Arc::new(shared), handle: Handle::current(), in_flight_max }
+        Self { domain, condemned, encodes, shared: Arc::new(shared), handle: Handle::current(), in_flight_max }
     }
 
     /// The domain it writes to.
@@ -94,16 +101,13 @@ impl DomainWriter {
         self.shared.filling().written_bytes
     }
 
-    /// As [`BlobSink::put`], for async callers. Returns how many bytes the blob takes, as stored.
+    /// As [`BlobSink::put`], for async callers. Returns how many bytes the blob takes as it is kept.
     ///
     /// # Errors
     /// As [`BlobSink::put`].
     pub async fn put_async(&self, blob: StoredBlob) -> Result<u64> {
-        let compression = self.compression();
-        let blob = match compression.keeps(blob.codec) {
-            true => blob,
-            false => blocking(move || blob.kept_as(compression)).await?,
-        };
+        self.shared.check()?;
+        let blob = self.encoded(vec![blob]).await?.pop().expect("as many as were given");
         let stored_bytes = blob.bytes.len() as u64;
         if let Some(begun) = self.push(blob)? {
             // Failing to begin is a failure of the writer, which the next call reports.
@@ -112,7 +116,20 @@ impl DomainWriter {
         Ok(stored_bytes)
     }
 
-    /// Adds a blob that is encoded as the store keeps it, and seals the pack before if it was full.
+    /// Blobs as this writer keeps them, so that putting them costs no more; all at once, on a thread that may block.
+    ///
+    /// # Errors
+    /// `Corrupt`, when a blob has to be decoded for that and does not decode to its id.
+    pub(crate) async fn encoded(&self, blobs: Vec<StoredBlob>) -> Result<Vec<StoredBlob>> {
+        match self.encodes {
+            Some(compression) if !blobs.iter().all(|blob| compression.keeps(blob.codec)) => {
+                blocking(move || blobs.into_iter().map(|blob| blob.kept_as(compression)).collect()).await
+            }
+            _ => Ok(blobs),
+        }
+    }
+
+    /// Adds a blob that is encoded as it is kept, and seals the pack before if it was full.
     fn push(&self, blob: StoredBlob) -> Result<Option<Begun>> {
         let mut filling = self.shared.filling();
         if let Some(failure) = &filling.failure {
@@ -243,7 +260,12 @@ impl BlobSink for DomainWriter {
     }
 
     fn put(&self, blob: StoredBlob) -> Result<()> {
-        let begun = self.push(blob.kept_as(self.compression())?)?;
+        self.shared.check()?;
+        let blob = match self.encodes {
+            Some(compression) => blob.kept_as(compression)?,
+            None => blob,
+        };
+        let begun = self.push(blob)?;
         // In place there is nobody else who could begin: sealed packs wait in memory until the import is through.
         if let Some(begun) = begun.filter(|_| !is_in_place()) {
             let _ = self.handle.block_on(begun);

@@ -1,13 +1,13 @@
 //! The bytes of an exported file, as a stream or into a sparse file.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{
     Stream,
     stream::{self, BoxStream, StreamExt, TryStreamExt},
 };
-use galerie_store::Part;
+use galerie_store::{Part, direct::DirectWriter};
 use tokio::task::JoinHandle;
 
 use super::layout::ExportLayout;
@@ -36,14 +36,15 @@ impl ExportLayout {
         Ok(parts.map_ok(|part| stream::iter(part_bytes(part)).map(Ok)).try_flatten())
     }
 
-    /// Writes the whole file into `file`, which must be empty; zeros become holes. Not synced to disk.
+    /// Writes the whole file into `file`, which must be empty and nobody else's; zeros become holes. Goes past the page cache where
+    /// that can be done. Not synced to disk.
     ///
     /// # Errors
     /// As [`ExportLayout::stream`], and `Io` when the file cannot be written.
     pub async fn write_to(&self, device: &dyn BlockDevice, file: Arc<File>) -> Result<()> {
         file.set_len(self.length_bytes()).map_err(|error| Error::io("size the exported file", error))?;
         let mut parts = self.parts(device, 0..self.length_bytes())?;
-        let mut writer = FileWriter { file, next: Batch::default(), writing: None };
+        let mut writer = FileWriter { next: Batch::default(), turn: Turn::Idle(DirectWriter::new(file)) };
         while let Some(part) = parts.try_next().await? {
             writer.take(part).await?;
         }
@@ -99,9 +100,16 @@ fn part_bytes(part: Part) -> impl Iterator<Item = Bytes> + Send {
 
 /// Writes batches on the blocking pool, one while the next is read.
 struct FileWriter {
-    file: Arc<File>,
     next: Batch,
-    writing: Option<JoinHandle<std::io::Result<()>>>,
+    turn: Turn,
+}
+
+/// Who has the file.
+enum Turn {
+    Idle(DirectWriter<Arc<File>>),
+    Writing(JoinHandle<std::io::Result<DirectWriter<Arc<File>>>>),
+    /// Nobody: writing failed.
+    Failed,
 }
 
 /// Data and where it goes.
@@ -125,24 +133,34 @@ impl FileWriter {
     }
 
     async fn write(&mut self) -> Result<()> {
-        self.wait().await?;
+        let mut writer = self.idle().await?;
         let batch = Batch { end_bytes: self.next.end_bytes, ..Batch::default() };
         let batch = std::mem::replace(&mut self.next, batch);
-        let file = Arc::clone(&self.file);
-        self.writing = Some(tokio::task::spawn_blocking(move || {
-            batch.data.iter().try_for_each(|(at, bytes)| file.write_all_at(bytes, *at))
+        self.turn = Turn::Writing(tokio::task::spawn_blocking(move || {
+            batch.data.iter().try_for_each(|(at, bytes)| writer.write_at(bytes, *at))?;
+            Ok(writer)
         }));
         Ok(())
     }
 
-    async fn wait(&mut self) -> Result<()> {
-        let Some(writing) = self.writing.take() else { return Ok(()) };
-        let written = writing.await.map_err(std::io::Error::other).flatten();
-        written.map_err(|error| Error::io("write the exported file", error))
+    /// Waits for what is being written.
+    async fn idle(&mut self) -> Result<DirectWriter<Arc<File>>> {
+        let written = match std::mem::replace(&mut self.turn, Turn::Failed) {
+            Turn::Idle(writer) => Ok(writer),
+            Turn::Writing(writing) => writing.await.map_err(std::io::Error::other).flatten(),
+            Turn::Failed => Err(std::io::Error::other("an earlier part was not written")),
+        };
+        written.map_err(not_written)
     }
 
     async fn finish(mut self) -> Result<()> {
         self.write().await?;
-        self.wait().await
+        let writer = self.idle().await?;
+        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
+        finished.map_err(std::io::Error::other).flatten().map_err(not_written)
     }
+}
+
+fn not_written(error: std::io::Error) -> Error {
+    Error::io("write the exported file", error)
 }

@@ -14,8 +14,10 @@ use std::{
 use bytes::Bytes;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
-use super::direct;
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    direct::{self, DirectWriter},
+};
 
 /// The folder, under the root, of files that are still being written.
 pub(super) const TEMPORARY_FOLDER: &str = ".tmp";
@@ -99,8 +101,13 @@ fn create_staged(temporary: &Path) -> Result<(PathBuf, File)> {
 
 fn write_parts(file: &mut File, parts: &[Bytes]) -> io::Result<()> {
     let size_bytes: usize = parts.iter().map(Bytes::len).sum();
-    if size_bytes >= direct::WORTHWHILE_BYTES && direct::write_parts(file, parts)? {
-        return Ok(());
+    if size_bytes >= direct::WORTHWHILE_BYTES {
+        let (mut writer, mut offset_bytes) = (DirectWriter::new(&*file), 0);
+        for part in parts {
+            writer.write_at(part, offset_bytes)?;
+            offset_bytes += part.len() as u64;
+        }
+        return writer.finish();
     }
     /// `IOV_MAX` is 1024 on Linux.
     const SLICES_PER_CALL: usize = 1024;

@@ -6,7 +6,6 @@
 //!
 //! A backend knows nothing about packs or hashes; integrity is checked above it.
 
-mod direct;
 mod durable;
 pub mod faulty;
 mod key;
