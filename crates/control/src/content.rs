@@ -15,7 +15,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use galerie_arm::{ArmError, Location, ResourceId, ResourceType, VersionReference};
+use galerie_arm::{ArmError, Location, ReplicationState, ResourceId, ResourceType, VersionReference};
 use galerie_store::{BlobId, BlobSource, ChunkId, Manifest, ManifestId, Segment, SegmentId, StoredBlob};
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
@@ -110,12 +110,29 @@ impl std::fmt::Debug for Content {
     }
 }
 
+/// What is said of an image that is not whole in a region.
+fn damaged(region: &Location, more: &str) -> ArmError {
+    let message = format!(
+        "A part of this image is damaged or lost in region '{region}'. Where another region has it, it is being healed: try again. \
+         `galerie store verify --region {region}` finds all there is at once, and says what is hurt.{more}"
+    );
+    ArmError::new(500, "ImageDamaged", message)
+}
+
+/// Whether the version was whole in the region and is not any more.
+async fn is_healing(tx: &mut Connection, version: Option<&ResourceId>, region: &Location) -> Result<bool, ArmError> {
+    let Some(version) = version else { return Ok(false) };
+    let replica = db::replica::find(tx, version.key(), region.as_str()).await?;
+    Ok(replica.is_some_and(|replica| replica.completed_ms.is_some() && replica.state != ReplicationState::Completed))
+}
+
 impl Control {
     /// Opens a disk of an image version for reading: the OS disk, or the data disk with that lun. Without a region it is read
     /// where the version lives; `latest` is then that of the definition's location.
     ///
     /// # Errors
-    /// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region.
+    /// `AuthorizationFailed`; `GalleryImageNotFound` for anything that is not replicated to the region, `ImageDamaged` for what was
+    /// and is being healed.
     pub async fn open_content(
         &self,
         context: &RequestContext,
@@ -135,7 +152,13 @@ impl Control {
             Some(region) => region,
             None => home.ok_or_else(|| ArmError::gallery_image_not_found(&version.to_string(), "any"))?,
         };
-        let found = source::find_version(&mut tx, &version.to_string(), "version", &region).await?;
+        let found = match source::find_version(&mut tx, &version.to_string(), "version", &region).await {
+            Ok(found) => found,
+            Err(error) => {
+                let is_healing = is_healing(&mut tx, source::version_scope(version).as_ref(), &region).await?;
+                return Err(if is_healing { damaged(&region, "") } else { error });
+            }
+        };
         let lun = lun.map_or(OS_LUN, i64::from);
         let image = source::held_images(&mut tx, &found.row.key).await?.into_iter().find(|image| image.lun == lun);
         let image = image.ok_or_else(|| {
@@ -383,11 +406,7 @@ impl Content {
         if !error.is_damage() && !matches!(error, galerie_store::Error::NotFound(_)) {
             return ArmError::internal(&id.to_string());
         }
-        let message = format!(
-            "A part of this image is damaged or lost in region '{region}'. Where another region has it, it is being healed: try again. \
-             `galerie store stats --region {region}` shows the operator what is hurt. Correlation id: '{id}'."
-        );
-        ArmError::new(500, "ImageDamaged", message)
+        damaged(&self.region, &format!(" Correlation id: '{id}'."))
     }
 
     async fn listed_by_manifest(&self) -> Result<List, ArmError> {

@@ -224,7 +224,7 @@ async fn read_store_file(backend: &dyn Backend, key: &Key) -> Result<Option<Stor
             known.start(),
             known.end()
         ))),
-        None => Err(Error::Foreign(format!("{STORE_FILE} is not a store's: it has no formatVersion"))),
+        None => Err(Error::Foreign(format!("{STORE_FILE} is not a store's: it has no formatVersion that is a number"))),
     }
 }
 

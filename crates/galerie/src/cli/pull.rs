@@ -93,15 +93,27 @@ pub(crate) async fn run(args: PullArgs) -> Result<()> {
     report(&args.file, &content, length_bytes, args.json)
 }
 
-/// Refuses a file that is there, unless `force` says so.
+/// Refuses a file that is there, unless `force` says so, and always what is no file: a device or a pipe would not be written to
+/// but replaced.
 ///
 /// # Errors
-/// It is there.
+/// As said.
 pub(super) fn check_free(file: &Path, force: bool) -> Result<()> {
-    if file.exists() && !force {
-        return Err(Failure::new(format!("{} exists already", file.display())).advise("--force overwrites it."));
+    if file == Path::new("-") {
+        return Err(Failure::new("an image is written to a file, not to standard output").advise("Name one with -o."));
     }
-    Ok(())
+    let Ok(found) = file.symlink_metadata() else { return Ok(()) };
+    if !found.is_file() {
+        let what = if found.is_symlink() { "is a symbolic link" } else { "is no regular file" };
+        let failure = Failure::new(format!("{} {what}", file.display()));
+        return Err(
+            failure.advise("Name a new file, or with --force a regular one; it would be replaced, not written to.")
+        );
+    }
+    match force {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{} exists already", file.display())).advise("--force overwrites it.")),
+    }
 }
 
 /// Writes content into a file, which appears when it is complete; its length in bytes.
@@ -187,6 +199,10 @@ impl Unfinished {
     async fn finish(mut self, wanted: &Path, force: bool) -> Result<()> {
         let (file, from, to) = (Arc::clone(&self.file), self.path.clone(), wanted.to_owned());
         let renamed = tokio::task::spawn_blocking(move || {
+            // Whoever could not read the file that was there cannot read this one.
+            if force && let Ok(before) = to.symlink_metadata() {
+                file.set_permissions(before.permissions())?;
+            }
             file.sync_all()?;
             if force {
                 std::fs::rename(&from, &to)?

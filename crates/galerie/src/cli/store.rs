@@ -227,7 +227,7 @@ fn advice(report: &Value) -> String {
     let lost = hurt.iter().filter(|hurt| hurt.get("healing").and_then(Value::as_bool) == Some(false));
     let lost: Vec<String> = lost.map(|hurt| text(hurt, "id")).collect();
     match (hurt.is_empty(), lost.is_empty()) {
-        (true, _) => "No image needs what is damaged.".to_owned(),
+        (true, _) => "No image lacks anything for it.".to_owned(),
         (_, true) => "Every image that needs what is damaged is being copied from another region.".to_owned(),
         _ => {
             format!("No other region can heal {}; importing or publishing the same bytes again does.", lost.join(", "))

@@ -3,6 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::Path,
     process::Stdio,
 };
@@ -246,8 +250,19 @@ fn a_pull_writes_the_whole_file_or_none() {
     let message = server.fails(1, &["pull", "g/d/1.0.0", "-o", "there.raw"]);
     assert!(message.contains("--force"), "{message}");
     assert_eq!(fs::read(server.path("there.raw")).unwrap(), b"mine");
+    fs::set_permissions(server.path("there.raw"), fs::Permissions::from_mode(0o600)).unwrap();
     server.ok(&["pull", "g/d/1.0.0", "-o", "there.raw", "--force"]);
     assert_same("raw", &server.path("there.raw"), "raw", &server.path("disk.raw"));
+    let mode = fs::metadata(server.path("there.raw")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "who could not read it still cannot");
+    // Regression: what is no file was replaced by one; as root that took /dev/null from the whole machine.
+    let _socket = UnixListener::bind(server.path("socket.raw")).unwrap();
+    std::os::unix::fs::symlink("there.raw", server.path("link.raw")).unwrap();
+    for (name, part) in [("socket.raw", "no regular file"), ("link.raw", "symbolic link"), ("-", "standard output")] {
+        let message = server.fails(1, &["pull", "g/d/1.0.0", "-o", name, "--format", "raw", "--force"]);
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(fs::symlink_metadata(server.path("socket.raw")).unwrap().file_type().is_socket());
     let message = server.fails(1, &["pull", "g/d/1.0.0", "-o", "disk.img2"]);
     assert!(message.contains("--format"), "{message}");
     server.fails(1, &["pull", "g/d/1.0.0", "-o", "nowhere/x.raw"]);
@@ -270,7 +285,7 @@ fn publishing_the_same_bytes_heals_the_version_they_build_upon() {
     damage_packs(&server.data_dir().join("regions/eastus/tenants"));
     server.fails(1, &["store", "verify", "--region", "eastus"]);
     let message = server.fails(1, &["pull", "g/d/1.0.0", "-o", "x.raw"]);
-    assert!(message.contains("damaged") && message.contains("store stats --region eastus"), "{message}");
+    assert!(message.contains("damaged") && message.contains("store verify --region eastus"), "{message}");
     let again = server.client(&["publish", "disk.raw", "g/d/1.0.1", "-t", "eastus"]).output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.success() && said.contains("Sending all of "), "{said}");

@@ -96,12 +96,12 @@ pub(super) fn verification(report: &Value) -> Vec<String> {
         return lines;
     }
     lines.extend(left_out);
-    if packs + blobs > 0 {
-        lines.push(format!(
-            "Damaged: {}, {} that cannot be read as a whole. They are not served any more.",
-            counted(blobs, "blob"),
-            counted(packs, "pack")
-        ));
+    if blobs > 0 {
+        lines.push(format!("Damaged: {}, not served any more.", counted(blobs, "blob")));
+    }
+    if packs > 0 {
+        let packs = counted(packs, "pack");
+        lines.push(format!("Not as written: {packs}. What reads in them is served; -o json says what is wrong."));
     }
     if missing > 0 {
         lines.push(format!("Images lack {}.", counted(missing, "blob")));
@@ -323,7 +323,8 @@ mod tests {
         check(
             &verification(&report)[1..],
             &[
-                "Damaged: 2 blobs, 1 pack that cannot be read as a whole. They are not served any more.",
+                "Damaged: 2 blobs, not served any more.",
+                "Not as written: 1 pack. What reads in them is served; -o json says what is wrong.",
                 "Images lack 2 blobs.",
                 "Hurt: 3 resources.",
                 "  /a  is copied from another region",
