@@ -5,7 +5,7 @@
 //! took 0.2 to 1.9 s of processor time that way, by how many of the cache's pages were new, and 0.05 s directly. Who compresses
 //! or decompresses on all processors has none to spare.
 //!
-//! Memory, offset and length of such writes are multiples of [`ALIGNMENT_BYTES`], so bytes are gathered in a buffer. What is short
+//! Memory, offset and length of such writes are multiples of a page, so bytes are gathered in a buffer. What is short
 //! or begins elsewhere, and the end of a stretch, goes through the page cache after all. So does everything on a file system that
 //! does not know such writes, which some say only at the first one. Nothing written is durable before the file is synced.
 
