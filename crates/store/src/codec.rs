@@ -66,7 +66,7 @@ pub enum Compression {
     /// Takes the least space.
     #[default]
     Zstd,
-    /// Is read two to three times as fast, and takes a third more.
+    /// Decompresses three times as fast, and takes a third more.
     Lz4,
 }
 

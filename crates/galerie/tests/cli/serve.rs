@@ -1,6 +1,11 @@
 //! Starting, starting again, being alone, stopping; the administrator and its file.
 
-use std::{os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use crate::server::{Server, complaint, galerie, get, signal, text};
 
@@ -73,6 +78,35 @@ fn a_signal_during_the_start_ends_it_in_order() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     server.run();
     server.ok(&["gallery", "list"]);
+}
+
+/// `nohup` says by ignoring the signal that the program goes on without its terminal.
+#[test]
+fn a_terminal_that_goes_away_ends_it_in_order_unless_it_was_told_to_go_on() {
+    for (option, ends) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
+        let server = Server::new("");
+        let serve = server.serve_command();
+        let mut command = Command::new("env");
+        command
+            .arg(option)
+            .arg(serve.get_program())
+            .args(serve.get_args())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        for (name, _) in serve.get_envs() {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.starts_with("Ctrl-C")), "it did not start");
+        signal(&child, "HUP");
+        if !ends {
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(child.try_wait().unwrap().is_none(), "{option}");
+            signal(&child, "TERM");
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{option}");
+    }
 }
 
 #[test]

@@ -73,6 +73,25 @@ async fn what_a_download_meets_is_not_served_and_heals() {
     world.control.shutdown().await;
 }
 
+/// Regression: while it was copied again, it was said not to be in the region, and to ask its owner for that.
+#[tokio::test]
+async fn what_is_being_healed_is_damaged_and_not_absent() {
+    let world = published(&["eastus", "westus"], &["eastus"]).await;
+    world.regions["eastus"].set_open(false);
+    download(&world, "eastus").await.unwrap_err();
+    let state = async || {
+        let mut tx = world.control.db().read().await.unwrap();
+        replica::find(&mut tx, world.id(VERSION).key(), "eastus").await.unwrap().unwrap().state
+    };
+    world.until("healing begins", async || (state().await == ReplicationState::Replicating).then_some(())).await;
+    assert_eq!(download(&world, "eastus").await.unwrap_err().code, "ImageDamaged");
+    assert_eq!(download(&world, "westeurope").await.unwrap_err().code, "GalleryImageNotFound", "it never was there");
+    world.regions["eastus"].set_open(true);
+    until_complete(&world, "eastus").await;
+    download(&world, "eastus").await.unwrap();
+    world.control.shutdown().await;
+}
+
 /// Regression: only scrubbing and verifying had anything healed.
 #[tokio::test]
 async fn what_a_reader_or_the_collector_meets_heals() {
