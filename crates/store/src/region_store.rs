@@ -107,7 +107,8 @@ impl RegionStore {
     ///
     /// # Errors
     /// `Foreign`, naming both sides, when the store is not this catalogue's, region's, epoch's or version's, or of a version
-    /// that does not know the compression that is asked for. `Unavailable` when it is not there although it was expected, or another process uses the index. `Io`.
+    /// that does not know the compression that is asked for. `Unavailable` when it is not there although it was expected, or
+    /// another process uses the index. `Io`.
     pub async fn open_or_create(
         backend: Arc<dyn Backend>,
         identity: Identity,

@@ -101,19 +101,18 @@ impl DomainWriter {
         self.shared.filling().written_bytes
     }
 
-    /// As [`BlobSink::put`], for async callers. Returns how many bytes the blob takes as it is kept.
+    /// As [`BlobSink::put`], for async callers.
     ///
     /// # Errors
     /// As [`BlobSink::put`].
-    pub async fn put_async(&self, blob: StoredBlob) -> Result<u64> {
+    pub async fn put_async(&self, blob: StoredBlob) -> Result<()> {
         self.shared.check()?;
         let blob = self.encoded(vec![blob]).await?.pop().expect("as many as were given");
-        let stored_bytes = blob.bytes.len() as u64;
         if let Some(begun) = self.push(blob)? {
             // Failing to begin is a failure of the writer, which the next call reports.
             let _ = begun.await;
         }
-        Ok(stored_bytes)
+        Ok(())
     }
 
     /// Blobs as this writer keeps them, so that putting them costs no more; all at once, on a thread that may block.

@@ -56,7 +56,8 @@ pub(super) async fn copy_live(
             }
             for blob in domain.fetch_verified(&ids, None).await? {
                 if !writer.contains(&blob.id)? {
-                    copied_bytes += writer.put_async(blob).await?;
+                    copied_bytes += blob.bytes.len() as u64;
+                    writer.put_async(blob).await?;
                 }
             }
         }
